@@ -1,0 +1,5 @@
+//! Built-in commands: flash.
+
+use super::Command;
+
+pub const COMMANDS: &[Command] = &[];

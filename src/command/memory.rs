@@ -1,0 +1,5 @@
+//! Built-in commands: memory.
+
+use super::Command;
+
+pub const COMMANDS: &[Command] = &[];

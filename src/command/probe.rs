@@ -1,0 +1,5 @@
+//! Built-in commands: probe.
+
+use super::Command;
+
+pub const COMMANDS: &[Command] = &[];

@@ -1,0 +1,5 @@
+//! Built-in commands: system.
+
+use super::Command;
+
+pub const COMMANDS: &[Command] = &[];

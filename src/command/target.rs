@@ -1,0 +1,5 @@
+//! Built-in commands: target.
+
+use super::Command;
+
+pub const COMMANDS: &[Command] = &[];

@@ -1,0 +1,64 @@
+//! What the engine says while it works: progress, warnings, output of scripts. Front-ends show it; nobody below prints.
+
+use std::rc::Rc;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// One line of a script's `print` or of `echo`: a result, so stdout.
+    Output(String),
+    /// One line that the user should see in passing.
+    Info(String),
+    /// Something is not as it should be, but work goes on.
+    Warning(String),
+    /// Detail for `-d`: 1 engine steps, 2 probe commands, 3 every transfer.
+    Debug(u8, String),
+    /// `phase` ("erase", "write", "verify", "read" …) has done `done` of `total` bytes; the first has `done` 0, the last `done == total`.
+    Progress { phase: &'static str, done: u64, total: u64 },
+    /// A core stopped by itself (breakpoint, watchpoint, fault …), and where.
+    Halted { core: String, reason: String, pc: u32 },
+    /// The probe was pulled.
+    Unplugged,
+}
+
+/// Where events go. One front-end, one sink.
+pub trait Sink {
+    fn emit(&self, event: Event);
+}
+
+/// Swallows everything: for tests and for reads whose progress nobody asked for.
+pub struct Silent;
+
+impl Sink for Silent {
+    fn emit(&self, _: Event) {}
+}
+
+/// What every layer that works for a while is given: somewhere to speak to, and a reason to stop.
+#[derive(Clone)]
+pub struct Ears {
+    pub sink: Rc<dyn Sink>,
+    /// Called in every wait and between chunks: `Err` with `Cause::Interrupted` when the user wants to stop.
+    pub breathe: Rc<dyn Fn() -> crate::error::Result<()>>,
+}
+
+impl Ears {
+    /// Deaf: events vanish and nothing interrupts.
+    pub fn none() -> Ears {
+        Ears { sink: Rc::new(Silent), breathe: Rc::new(|| Ok(())) }
+    }
+
+    pub fn info(&self, text: impl Into<String>) {
+        self.sink.emit(Event::Info(text.into()));
+    }
+
+    pub fn warn(&self, text: impl Into<String>) {
+        self.sink.emit(Event::Warning(text.into()));
+    }
+
+    pub fn debug(&self, level: u8, text: impl FnOnce() -> String) {
+        self.sink.emit(Event::Debug(level, text()));
+    }
+
+    pub fn progress(&self, phase: &'static str, done: u64, total: u64) {
+        self.sink.emit(Event::Progress { phase, done, total });
+    }
+}

@@ -1,0 +1,1 @@
+//! The embedded script language. The only file that names Rhai.
