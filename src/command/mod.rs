@@ -3,12 +3,18 @@
 //! A command returns its `Value` and prints nothing; the front-end shows it.
 
 pub mod flash;
+pub mod line;
 pub mod memory;
 pub mod probe;
 pub mod server;
 pub mod sim;
+pub mod spec;
 pub mod system;
 pub mod target;
+pub mod value;
+
+pub use spec::{Arg, Args, Spec};
+pub use value::Value;
 
 use crate::desc::{Interface, Target};
 use crate::error::{Error, Result};
@@ -18,75 +24,6 @@ use crate::session::Session;
 use std::cell::{Cell, RefCell, RefMut};
 use std::path::PathBuf;
 use std::rc::Rc;
-
-/// What a command returns: data for scripts and `--json`, text for people.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    None,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(String),
-    List(Vec<Value>),
-    Map(Vec<(String, Value)>),
-    /// A value with its own printed form: `mdw` is a list of numbers that prints as a dump.
-    Shown(Box<Value>, String),
-}
-
-impl Value {
-    pub fn shown(value: Value, text: impl Into<String>) -> Value {
-        Value::Shown(Box::new(value), text.into())
-    }
-
-    pub fn map(entries: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
-        Value::Map(entries.into_iter().map(|(key, value)| (key.to_string(), value)).collect())
-    }
-}
-
-/// The arguments of one call, already parsed and checked against the usage line.
-#[derive(Clone, Debug, Default)]
-pub struct Args {}
-
-impl Args {
-    /// A required number by its name in the usage line (an `Error` of kind bug if the grammar has none of that name).
-    pub fn num(&self, name: &str) -> Result<u64> {
-        let _ = name;
-        todo!()
-    }
-
-    pub fn opt_num(&self, name: &str) -> Option<u64> {
-        let _ = name;
-        todo!()
-    }
-
-    /// All values of a repeated item.
-    pub fn nums(&self, name: &str) -> Vec<u64> {
-        let _ = name;
-        todo!()
-    }
-
-    /// A required word, file name or text.
-    pub fn text(&self, name: &str) -> Result<&str> {
-        let _ = name;
-        todo!()
-    }
-
-    pub fn opt_text(&self, name: &str) -> Option<&str> {
-        let _ = name;
-        todo!()
-    }
-
-    pub fn texts(&self, name: &str) -> Vec<&str> {
-        let _ = name;
-        todo!()
-    }
-
-    /// A literal (or `--option`) of the usage line was given.
-    pub fn has(&self, literal: &str) -> bool {
-        let _ = literal;
-        todo!()
-    }
-}
 
 pub type Run = fn(&Cx, &Args) -> Result<Value>;
 
@@ -104,6 +41,111 @@ pub struct Command {
 impl Command {
     pub const fn new(usage: &'static str, help: &'static str, example: &'static str, run: Run) -> Command {
         Command { usage, help, run, example }
+    }
+}
+
+/// What carries a command out.
+#[derive(Clone, Copy)]
+pub enum Action {
+    BuiltIn(Run),
+    /// A closure of the script engine, by its number.
+    Script(usize),
+}
+
+/// A command ready to be called: a row of a built-in table, or one that a script defined.
+pub struct Entry {
+    pub spec: Rc<Spec>,
+    pub help: String,
+    /// Empty for a command of a script.
+    pub example: String,
+    pub action: Action,
+}
+
+impl Entry {
+    /// A refused usage line is an error of kind usage.
+    pub fn new(usage: &str, help: &str, example: &str, action: Action) -> Result<Entry> {
+        Ok(Entry { spec: Rc::new(Spec::new(usage)?), help: help.into(), example: example.into(), action })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+}
+
+/// The tables of the built-in commands.
+pub const BUILT_IN: &[&[Command]] =
+    &[system::COMMANDS, probe::COMMANDS, target::COMMANDS, memory::COMMANDS, flash::COMMANDS, server::COMMANDS, sim::COMMANDS];
+
+/// All commands, by name.
+#[derive(Default)]
+pub struct Commands {
+    entries: Vec<Rc<Entry>>,
+}
+
+impl Commands {
+    /// Every built-in command; an error of kind usage names the usage line that is at fault.
+    pub fn built_in() -> Result<Commands> {
+        let mut commands = Commands::default();
+        for row in BUILT_IN.iter().copied().flatten() {
+            commands.add(Entry::new(row.usage, row.help, row.example, Action::BuiltIn(row.run))?);
+        }
+        Ok(commands)
+    }
+
+    /// A command of the same name is replaced: a user's own `program` wins over the one that came with rocd.
+    pub fn add(&mut self, entry: Entry) {
+        match self.entries.iter_mut().find(|old| old.name() == entry.name()) {
+            Some(old) => *old = Rc::new(entry),
+            None => self.entries.push(Rc::new(entry)),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<Entry>> {
+        self.entries.iter()
+    }
+
+    pub fn get(&self, name: &str) -> Option<Rc<Entry>> {
+        self.entries.iter().find(|entry| entry.name() == name).cloned()
+    }
+
+    /// The command whose name as a Rhai function is `function`.
+    pub fn function(&self, function: &str) -> Option<Rc<Entry>> {
+        self.entries.iter().find(|entry| entry.spec.function() == function).cloned()
+    }
+
+    /// The command with the longest name that these words begin with, and how many words its name has.
+    pub fn find<S: AsRef<str>>(&self, words: &[S]) -> Option<(Rc<Entry>, usize)> {
+        let length = |entry: &Rc<Entry>| {
+            let name = entry.name().split(' ');
+            let count = name.clone().count();
+            let same = words.len() >= count && name.zip(words).all(|(a, b)| a == b.as_ref());
+            same.then_some((entry.clone(), count))
+        };
+        self.entries.iter().filter_map(length).max_by_key(|(_, count)| *count)
+    }
+
+    /// "unknown command `flsh`", with the nearest that there is.
+    pub fn unknown(&self, words: &[&str]) -> Error {
+        let first = words.first().copied().unwrap_or_default();
+        let longer = |word: &&&str| self.entries.iter().any(|entry| entry.name().split(' ').next() == Some(**word));
+        let known = words.first().filter(longer).is_some();
+        let typed = if known { words.iter().take(2).copied().collect::<Vec<_>>().join(" ") } else { first.to_string() };
+        let error = Error::usage(match self.suggest(words) {
+            Some(near) => format!("unknown command `{typed}`; did you mean `{near}`?"),
+            None => format!("unknown command `{typed}`"),
+        });
+        error.hint("`help` lists the commands")
+    }
+
+    /// Near is: the same second word under a mistyped first, else the nearest name, else the first name that begins with the nearest first word.
+    fn suggest(&self, words: &[&str]) -> Option<&str> {
+        let first = words.first()?;
+        let typed = words.iter().take(2).copied().collect::<Vec<_>>().join(" ");
+        let names = || self.entries.iter().map(|entry| entry.name());
+        spec::nearest(&typed, names()).or_else(|| spec::nearest(first, names())).or_else(|| {
+            let near = spec::nearest(first, names().filter_map(|name| name.split(' ').next()))?;
+            names().find(|name| name.split(' ').next() == Some(near))
+        })
     }
 }
 
@@ -132,6 +174,24 @@ pub struct Up {
     pub script: Box<dyn Fn(&Cx, &str) -> Result<Value>>,
     /// Call a hook function by name, if a script defines it.
     pub hook: Box<dyn Fn(&Cx, &str) -> Result<()>>,
+    /// Call the closure of a script's command, `Action::Script`.
+    pub closure: Box<dyn Fn(&Cx, usize, &Args) -> Result<Value>>,
+}
+
+impl Up {
+    /// Nothing above: for tests of commands that need no host.
+    pub fn none() -> Up {
+        fn no<T>() -> Result<T> {
+            Err(Error::command("there is no host here"))
+        }
+        Up {
+            attach: Box::new(|_| no()),
+            line: Box::new(|_, _| no()),
+            script: Box::new(|_, _| no()),
+            hook: Box::new(|_, _| Ok(())),
+            closure: Box::new(|_, _, _| no()),
+        }
+    }
 }
 
 /// What a command may reach. No `RefCell` borrow may live across `run`, `fire` or anything else that runs a script.
@@ -145,10 +205,25 @@ pub struct Cx {
     pub symbols: RefCell<Vec<Symbol>>,
     /// The current core of this front-end.
     pub core: Cell<usize>,
+    /// Every command there is.
+    pub commands: RefCell<Commands>,
     pub up: Up,
 }
 
 impl Cx {
+    pub fn new(ears: Ears, commands: Commands, up: Up) -> Cx {
+        Cx {
+            ears,
+            settings: RefCell::default(),
+            session: RefCell::default(),
+            board: RefCell::default(),
+            symbols: RefCell::default(),
+            core: Cell::new(0),
+            commands: RefCell::new(commands),
+            up,
+        }
+    }
+
     /// The session, attached on demand (hook examine_end is fired then).
     pub fn session(&self) -> Result<RefMut<'_, Session>> {
         if self.session.borrow().is_none() {
@@ -166,6 +241,20 @@ impl Cx {
         match hook {
             Some(function) => (self.up.hook)(self, &function),
             None => Ok(()),
+        }
+    }
+
+    /// The address of a symbol of the ELF that was programmed or loaded last.
+    pub fn symbol(&self, name: &str) -> Option<u64> {
+        self.symbols.borrow().iter().find(|symbol| symbol.name == name).map(|symbol| u64::from(symbol.address))
+    }
+
+    /// Check the words behind a command's name, and carry it out.
+    pub fn call(&self, entry: &Entry, words: &[String]) -> Result<Value> {
+        let args = entry.spec.parse(words, &|name| self.symbol(name))?;
+        match entry.action {
+            Action::BuiltIn(run) => run(self, &args),
+            Action::Script(number) => (self.up.closure)(self, number, &args),
         }
     }
 }

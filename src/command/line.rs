@@ -1,0 +1,1 @@
+//! What a line is: command words or Rhai.
