@@ -1,5 +1,336 @@
 //! Built-in commands: memory.
+//!
+//! Every access goes out in the width its name says, so peripherals see what the user asked for. Reads need no halt.
 
-use super::Command;
+use super::{Args, Command, Cx, Value};
+use crate::error::{Context, Error, Result};
+use crate::flash::Bank;
+use crate::image::{Format, Image, Segment};
+use crate::probe::Width;
+use std::path::Path;
+use std::time::Duration;
 
-pub const COMMANDS: &[Command] = &[];
+pub const COMMANDS: &[Command] = &[
+    Command::new("mdb <addr> [<n:num>]", "Show bytes of memory", "mdb 0x20000000 16", |cx, args| show(cx, args, 1)),
+    Command::new("mdh <addr> [<n:num>]", "Show 16-bit halfwords of memory", "mdh 0x20000000 8", |cx, args| show(cx, args, 2)),
+    Command::new("mdw <addr> [<n:num>]", "Show 32-bit words of memory", "mdw 0x08000000 8", |cx, args| show(cx, args, 4)),
+    Command::new("mdd <addr> [<n:num>]", "Show 64-bit doublewords of memory", "mdd 0x20000000 4", |cx, args| show(cx, args, 8)),
+    Command::new("mwb <addr> <value:num> [<n:num>]", "Write a byte to memory, or n copies of it", "mwb 0x20000000 0xff 16", |cx, args| {
+        fill(cx, args, 1)
+    }),
+    Command::new(
+        "mwh <addr> <value:num> [<n:num>]",
+        "Write a halfword to memory, or n copies of it",
+        "mwh 0x20000000 0xbeef",
+        |cx, args| fill(cx, args, 2),
+    ),
+    Command::new(
+        "mww <addr> <value:num> [<n:num>]",
+        "Write a word to memory, or n copies of it",
+        "mww 0x20000000 0xdeadbeef 4",
+        |cx, args| fill(cx, args, 4),
+    ),
+    Command::new(
+        "mwd <addr> <value:num> [<n:num>]",
+        "Write a doubleword to memory, or n copies of it",
+        "mwd 0x20000000 1 2",
+        |cx, args| fill(cx, args, 8),
+    ),
+    Command::new(
+        "read_memory <addr> <width:num> <count:num>",
+        "Read a list of numbers, each 8, 16, 32 or 64 bits wide",
+        "read_memory 0x20000000 32 2",
+        read_memory,
+    ),
+    Command::new(
+        "write_memory <addr> <width:num> <data:num>…",
+        "Write a list of numbers, each 8, 16, 32 or 64 bits wide",
+        "write_memory 0x20000000 32 0xdeadbeef 0",
+        write_memory,
+    ),
+    Command::new(
+        "load_image <file> [<addr>] [bin|elf|ihex|s19]",
+        "Load an image into RAM; the address is where a BIN goes, and is added to those of other formats",
+        "dump_image ram.bin 0x20000000 256; load_image ram.bin 0x20000000",
+        load_image,
+    ),
+    Command::new(
+        "dump_image <file> <addr> <len:num>",
+        "Save memory in a file, as raw bytes",
+        "dump_image flash.bin 0x08000000 1K",
+        dump_image,
+    ),
+];
+
+/// Bytes between two looks at the cancel flag: what a V2 at 4 MHz moves in 40 ms.
+const CHUNK: usize = 6144;
+
+/// Bytes in a line of `mdw` and its sisters.
+const LINE: usize = 32;
+
+/// The 32-bit address that the usage line calls `name`.
+pub(super) fn address(args: &Args, name: &str) -> Result<u32> {
+    let number = args.num(name)?;
+    u32::try_from(number).map_err(|_| Error::command(format!("{number:#x} is beyond the 32-bit address space")))
+}
+
+pub(super) fn opt_address(args: &Args, name: &str) -> Result<Option<u32>> {
+    args.opt_num(name).map(|_| address(args, name)).transpose()
+}
+
+fn show(cx: &Cx, args: &Args, unit: usize) -> Result<Value> {
+    let from = address(args, "addr")?;
+    let bytes = read_units(cx, from, unit, args.opt_num("n").unwrap_or(1))?;
+    Ok(Value::shown(numbers(&bytes, unit), dump(from, &bytes, unit)))
+}
+
+fn fill(cx: &Cx, args: &Args, unit: usize) -> Result<Value> {
+    let to = address(args, "addr")?;
+    let len = span(to, unit, args.opt_num("n").unwrap_or(1))?;
+    let copies = pack(args.num("value")?, unit)?.repeat(CHUNK.min(len) / unit);
+    for done in (0..len).step_by(CHUNK) {
+        put(cx, to + done as u32, &copies[..CHUNK.min(len - done)], Some(width(unit)))?;
+    }
+    Ok(Value::None)
+}
+
+fn read_memory(cx: &Cx, args: &Args) -> Result<Value> {
+    let unit = unit_of(args.num("width")?)?;
+    let bytes = read_units(cx, address(args, "addr")?, unit, args.num("count")?)?;
+    let text: Vec<String> = bytes.chunks(unit).map(|chunk| format!("{:#x}", number(chunk))).collect();
+    Ok(Value::shown(numbers(&bytes, unit), text.join(" ")))
+}
+
+fn write_memory(cx: &Cx, args: &Args) -> Result<Value> {
+    let unit = unit_of(args.num("width")?)?;
+    let data = args.nums("data").into_iter().map(|value| pack(value, unit)).collect::<Result<Vec<_>>>()?.concat();
+    let to = address(args, "addr")?;
+    span(to, unit, (data.len() / unit) as u64)?;
+    for (index, chunk) in data.chunks(CHUNK).enumerate() {
+        put(cx, to + (index * CHUNK) as u32, chunk, Some(width(unit)))?;
+    }
+    Ok(Value::None)
+}
+
+fn load_image(cx: &Cx, args: &Args) -> Result<Value> {
+    let path = args.text("file")?;
+    let format = ["bin", "elf", "ihex", "s19"].into_iter().find(|word| args.has(word)).and_then(Format::from_word);
+    let image = Image::read(Path::new(path), opt_address(args, "addr")?, format)?;
+    for warning in &image.warnings {
+        cx.ears.warn(warning.as_str());
+    }
+    refuse_flash(&image, &cx.session()?.banks)?;
+    let start = now(cx)?;
+    load(cx, &image).during(format!("loading {path}"))?;
+    let seconds = (now(cx)? - start).as_secs_f64();
+    let total = image.len();
+    *cx.symbols.borrow_mut() = image.symbols;
+    Ok(moved("downloaded", total, seconds))
+}
+
+fn dump_image(cx: &Cx, args: &Args) -> Result<Value> {
+    let path = args.text("file")?;
+    let (from, len) = (address(args, "addr")?, args.num("len")?);
+    let len = span(from, 1, len)?;
+    let start = now(cx)?;
+    let bytes = fetch(cx, from, len, None)?;
+    let seconds = (now(cx)? - start).as_secs_f64();
+    std::fs::write(path, &bytes).map_err(|error| Error::command(format!("{path}: {error}")))?;
+    Ok(moved("dumped", len as u64, seconds))
+}
+
+/// Flash takes no plain writes: said before anything is loaded.
+fn refuse_flash(image: &Image, banks: &[Bank]) -> Result<()> {
+    let hit = |segment: &&Segment| banks.iter().any(|bank| segment.end() > u64::from(bank.address) && segment.address <= bank.end());
+    match image.segments.iter().find(hit) {
+        Some(segment) => Err(Error::image(format!(
+            "{}: {} bytes at {:#010x} belong into flash, and `load_image` writes RAM",
+            image.path,
+            segment.data.len(),
+            segment.address
+        ))
+        .hint(format!("`program {}` erases and writes flash", image.path))),
+        None => Ok(()),
+    }
+}
+
+/// OpenOCD's closing line: bytes, the chip's time, speed.
+fn moved(verb: &str, bytes: u64, seconds: f64) -> Value {
+    let speed = if seconds > 0.0 { bytes as f64 / 1024.0 / seconds } else { 0.0 };
+    let text = format!("{verb} {bytes} bytes in {seconds:.6}s ({speed:.3} KiB/s)");
+    Value::shown(Value::map([("bytes", Value::Int(bytes as i64)), ("seconds", Value::Float(seconds))]), text)
+}
+
+fn load(cx: &Cx, image: &Image) -> Result<()> {
+    let (mut done, total) = (0, image.len() as usize);
+    for Segment { address, data } in &image.segments {
+        for (index, chunk) in data.chunks(CHUNK).enumerate() {
+            put(cx, address + (index * CHUNK) as u32, chunk, None)?;
+            done += chunk.len();
+            tell(cx, "load", done, total);
+        }
+    }
+    Ok(())
+}
+
+fn now(cx: &Cx) -> Result<Duration> {
+    Ok(cx.session()?.probe.now())
+}
+
+fn read_units(cx: &Cx, from: u32, unit: usize, count: u64) -> Result<Vec<u8>> {
+    fetch(cx, from, span(from, unit, count)?, Some(width(unit)))
+}
+
+/// Chunk by chunk, in accesses of `width`, or (`None`) of whatever width suits.
+fn fetch(cx: &Cx, from: u32, len: usize, width: Option<Width>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while bytes.len() < len {
+        let done = bytes.len();
+        let chunk = CHUNK.min(len - done);
+        bytes.resize(done + chunk, 0);
+        let at = from + done as u32;
+        take(cx, at, &mut bytes[done..], width).during(format!("reading {chunk} bytes at {at:#010x}"))?;
+        tell(cx, "read", done + chunk, len);
+    }
+    Ok(bytes)
+}
+
+fn take(cx: &Cx, from: u32, buf: &mut [u8], width: Option<Width>) -> Result<()> {
+    (cx.ears.breathe)()?;
+    let mut session = cx.session()?;
+    let mut mem = session.mem(cx.core.get());
+    match width {
+        Some(width) => mem.read_width(width, from, buf),
+        None => mem.read(from, buf),
+    }
+}
+
+/// One chunk, in accesses of `width`, or (`None`) of whatever width suits.
+fn put(cx: &Cx, to: u32, data: &[u8], width: Option<Width>) -> Result<()> {
+    (cx.ears.breathe)()?;
+    let mut session = cx.session()?;
+    let mut mem = session.mem(cx.core.get());
+    let written = match width {
+        Some(width) => mem.write_width(width, to, data),
+        None => mem.write(to, data),
+    };
+    written.during(format!("writing {} bytes at {to:#010x}", data.len()))
+}
+
+/// Progress only where it takes more than a moment.
+fn tell(cx: &Cx, phase: &'static str, done: usize, total: usize) {
+    if total > CHUNK {
+        cx.ears.progress(phase, done as u64, total as u64);
+    }
+}
+
+/// Bytes in one number of `bits`.
+fn unit_of(bits: u64) -> Result<usize> {
+    match bits {
+        8 | 16 | 32 | 64 => Ok(bits as usize / 8),
+        _ => Err(Error::command(format!("a width of {bits} bits is none of 8, 16, 32, 64"))),
+    }
+}
+
+/// A MEM-AP of these chips moves at most a word at a time: a doubleword goes as two, the low one first.
+fn width(unit: usize) -> Width {
+    match unit {
+        1 => Width::Byte,
+        2 => Width::Half,
+        _ => Width::Word,
+    }
+}
+
+/// The length in bytes, once address and count are seen to fit together.
+fn span(from: u32, unit: usize, count: u64) -> Result<usize> {
+    let step = width(unit) as u32;
+    if !from.is_multiple_of(step) {
+        return Err(Error::command(format!("{from:#010x} is not a multiple of {step}"))
+            .hint("the byte commands (`mdb`, `mwb`, width 8) take any address"));
+    }
+    let room = (1 << 32) - u64::from(from);
+    match count.checked_mul(unit as u64) {
+        Some(len) if len <= room => Ok(len as usize),
+        _ => Err(Error::command(format!("{count} x {unit} bytes at {from:#010x} pass the end of the address space"))),
+    }
+}
+
+/// Little-endian bytes of one number.
+fn pack(value: u64, unit: usize) -> Result<Vec<u8>> {
+    let bits = unit as u32 * 8;
+    if value.checked_shr(bits).unwrap_or(0) != 0 {
+        return Err(Error::command(format!("{value:#x} does not fit in {bits} bits")));
+    }
+    Ok(value.to_le_bytes()[..unit].to_vec())
+}
+
+fn number(chunk: &[u8]) -> u64 {
+    chunk.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+fn numbers(bytes: &[u8], unit: usize) -> Value {
+    Value::List(bytes.chunks(unit).map(|chunk| Value::Int(number(chunk) as i64)).collect())
+}
+
+/// OpenOCD's form, its blank at the end of each line included: scripts that read it exist.
+fn dump(from: u32, bytes: &[u8], unit: usize) -> String {
+    let line = |(index, line): (usize, &[u8])| {
+        let cells = line.chunks(unit).map(|chunk| format!("{:0digits$x} ", number(chunk), digits = unit * 2));
+        format!("{:#010x}: {}", from + (index * LINE) as u32, cells.collect::<String>())
+    };
+    bytes.chunks(LINE).enumerate().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_has_32_bytes_a_line_in_openocds_form() {
+        let bytes: Vec<u8> = (0..36).collect();
+        assert_eq!(
+            dump(0x2000_0000, &bytes, 4),
+            "0x20000000: 03020100 07060504 0b0a0908 0f0e0d0c 13121110 17161514 1b1a1918 1f1e1d1c \n0x20000020: 23222120 "
+        );
+        assert_eq!(dump(0x2000_0001, &[0xab, 0x00], 1), "0x20000001: ab 00 ");
+        assert_eq!(dump(0, &[0x34, 0x12], 2), "0x00000000: 1234 ");
+        assert_eq!(dump(8, &[1, 2, 3, 4, 5, 6, 7, 8], 8), "0x00000008: 0807060504030201 ");
+    }
+
+    #[test]
+    fn an_address_that_does_not_fit_the_width_is_named() {
+        let error = span(0x2000_0002, 4, 1).unwrap_err();
+        assert_eq!(error.message, "0x20000002 is not a multiple of 4");
+        assert!(error.hint.unwrap().contains("mdb"));
+        assert_eq!(span(0x2000_0002, 2, 3).unwrap(), 6);
+        assert_eq!(span(0x2000_0003, 1, 3).unwrap(), 3);
+        assert_eq!(span(0x2000_0004, 8, 2).unwrap(), 16);
+    }
+
+    #[test]
+    fn nothing_runs_past_the_last_address() {
+        assert_eq!(span(0xffff_fffc, 4, 1).unwrap(), 4);
+        assert!(span(0xffff_fffc, 4, 2).unwrap_err().message.contains("end of the address space"));
+        assert!(span(0, 8, u64::MAX).unwrap_err().message.contains("end of the address space"));
+    }
+
+    #[test]
+    fn a_value_wider_than_its_place_is_refused() {
+        assert_eq!(pack(0xbeef, 2).unwrap(), [0xef, 0xbe]);
+        assert_eq!(pack(u64::MAX, 8).unwrap(), [0xff; 8]);
+        assert_eq!(pack(0x1ff, 1).unwrap_err().message, "0x1ff does not fit in 8 bits");
+        assert_eq!(pack(1 << 32, 4).unwrap_err().message, "0x100000000 does not fit in 32 bits");
+    }
+
+    #[test]
+    fn widths_are_in_bits() {
+        assert_eq!(unit_of(64).unwrap(), 8);
+        assert_eq!(unit_of(4).unwrap_err().message, "a width of 4 bits is none of 8, 16, 32, 64");
+    }
+
+    #[test]
+    fn numbers_are_little_endian_and_64_bits_wide_where_asked() {
+        assert_eq!(numbers(&[1, 0, 0, 0, 2, 0, 0, 0x80], 4), Value::List(vec![Value::Int(1), Value::Int(0x8000_0002)]));
+        assert_eq!(numbers(&[0xff; 8], 8), Value::List(vec![Value::Int(-1)]));
+    }
+}
