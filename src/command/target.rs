@@ -1,5 +1,422 @@
-//! Built-in commands: target.
+//! Built-in commands: the core. Run control, registers, breakpoints and watchpoints, in OpenOCD's words and forms.
 
-use super::Command;
+use super::memory::opt_address;
+use super::{Args, Command, Cx, Value};
+use crate::error::{Error, Result};
+use crate::session::{Access, BreakKind, Breakpoint, Reason, Register, ResetMode, Session, State, Watchpoint};
+use std::time::Duration;
 
-pub const COMMANDS: &[Command] = &[];
+pub const COMMANDS: &[Command] = &[
+    Command::new("targets [<name:word>]", "List the cores and their state, or make one the current core", "targets", targets),
+    Command::new("halt [<ms:num>]", "Halt the core and say where; waits up to 5000 ms, with 0 not at all", "halt", halt),
+    Command::new("wait_halt [<ms:num>]", "Wait up to 5000 ms until the core has halted", "halt; wait_halt 100", wait_halt),
+    Command::new("resume [<addr>]", "Let the core run, from its pc or from an address", "halt; resume", resume),
+    Command::new("step [<addr>]", "Execute one instruction, at the pc or at an address", "halt; step", step),
+    Command::new("reset [run|halt|init]", "Reset the chip, then run it or hold it at its reset vector", "reset halt", reset),
+    Command::new(
+        "reg [<register:word> [<value:num>]]",
+        "List all registers, or show or set one, by its name or number",
+        "halt; reg pc",
+        reg,
+    ),
+    Command::new(
+        "bp [<addr> <len:num> [hw]]",
+        "List breakpoints, or set one: in RAM by an instruction, elsewhere or with hw by a comparator",
+        "bp 0x08000200 2 hw; rbp all",
+        bp,
+    ),
+    Command::new("rbp (all|<addr>)", "Remove a breakpoint, or all", "rbp all", rbp),
+    Command::new(
+        "wp [<addr> <len:num> [r|w|a]]",
+        "List watchpoints, or set one that halts on reads, writes or any access",
+        "wp 0x20000000 4 w; rwp all",
+        wp,
+    ),
+    Command::new("rwp (all|<addr>)", "Remove a watchpoint, or all", "rwp all", rwp),
+];
+
+/// How long `halt` and `wait_halt` wait, as OpenOCD does.
+const WAIT_MS: u64 = 5000;
+
+fn targets(cx: &Cx, args: &Args) -> Result<Value> {
+    let names = cx.session()?.core_names();
+    if let Some(name) = args.opt_text("name") {
+        cx.core.set(core_index(&names, name)?);
+        return Ok(Value::None);
+    }
+    let mut session = cx.session()?;
+    let mut rows = vec![];
+    for (index, name) in names.into_iter().enumerate() {
+        rows.push((name, state_word(session.state(index)?), index == cx.core.get()));
+    }
+    let tap = session.target.name.clone();
+    Ok(Value::shown(Value::List(rows.iter().map(target_value).collect()), target_table(&rows, &tap)))
+}
+
+fn core_index(names: &[String], name: &str) -> Result<usize> {
+    let found = names.iter().position(|known| known == name).or_else(|| name.parse().ok().filter(|index| *index < names.len()));
+    found.ok_or_else(|| Error::command(format!("no core `{name}`")).hint(format!("the cores are {}", names.join(", "))))
+}
+
+type TargetRow = (String, &'static str, bool);
+
+fn target_value((name, state, current): &TargetRow) -> Value {
+    Value::map([("name", Value::Text(name.clone())), ("state", Value::Text(state.to_string())), ("current", Value::Bool(*current))])
+}
+
+fn target_table(rows: &[TargetRow], tap: &str) -> String {
+    let mut lines = vec![
+        "    TargetName         Type       Endian TapName            State       ".to_string(),
+        "--  ------------------ ---------- ------ ------------------ ------------".to_string(),
+    ];
+    for (index, (name, state, current)) in rows.iter().enumerate() {
+        let mark = if *current { '*' } else { ' ' };
+        lines.push(format!("{index:2}{mark} {name:<18} {:<10} {:<6} {tap:<18} {state}", "cortex_m", "little"));
+    }
+    lines.join("\n")
+}
+
+fn state_word(state: State) -> &'static str {
+    match state {
+        State::Running => "running",
+        State::Halted(_) => "halted",
+        State::Sleeping => "sleeping",
+        State::Lockup => "lockup",
+        State::Reset => "reset",
+        State::Unavailable => "unavailable",
+    }
+}
+
+fn halt(cx: &Cx, args: &Args) -> Result<Value> {
+    stop(cx, args, Session::halt)
+}
+
+fn wait_halt(cx: &Cx, args: &Args) -> Result<Value> {
+    stop(cx, args, Session::wait_halt)
+}
+
+/// The hook `halted` hears of a core that was not halted before; so a hook that halts does not call itself.
+fn stop(cx: &Cx, args: &Args, how: fn(&mut Session, usize, Duration) -> Result<()>) -> Result<Value> {
+    let wait = Duration::from_millis(args.opt_num("ms").unwrap_or(WAIT_MS));
+    let core = cx.core.get();
+    let mut session = cx.session()?;
+    let before = session.state(core)?;
+    how(&mut session, core, wait)?;
+    let after = session.state(core)?;
+    drop(session);
+    if halted(before).is_none() && halted(after).is_some() {
+        cx.fire("halted")?;
+    }
+    where_it_is(cx)
+}
+
+fn halted(state: State) -> Option<Reason> {
+    match state {
+        State::Halted(reason) => Some(reason),
+        _ => None,
+    }
+}
+
+fn resume(cx: &Cx, args: &Args) -> Result<Value> {
+    let at = opt_address(args, "addr")?;
+    cx.session()?.resume(cx.core.get(), at)?;
+    Ok(Value::None)
+}
+
+fn step(cx: &Cx, args: &Args) -> Result<Value> {
+    let at = opt_address(args, "addr")?;
+    cx.session()?.step(cx.core.get(), at)?;
+    cx.fire("halted")?;
+    where_it_is(cx)
+}
+
+fn reset(cx: &Cx, args: &Args) -> Result<Value> {
+    let mode = match (args.has("halt"), args.has("init")) {
+        (true, _) => ResetMode::Halt,
+        (_, true) => ResetMode::Init,
+        _ => ResetMode::Run,
+    };
+    drop(cx.session()?);
+    cx.fire("reset_start")?;
+    cx.session()?.reset(mode)?;
+    if mode == ResetMode::Init {
+        cx.fire("reset_init")?;
+    }
+    cx.fire("reset_end")?;
+    if mode == ResetMode::Run { Ok(Value::None) } else { where_it_is(cx) }
+}
+
+/// The current core's state; of a halted one where and why, in the words OpenOCD logs.
+fn where_it_is(cx: &Cx) -> Result<Value> {
+    let core = cx.core.get();
+    let mut session = cx.session()?;
+    let name = session.core_names()[core].clone();
+    match session.state(core)? {
+        State::Halted(reason) => halted_value(&mut session, core, name, reason),
+        state => {
+            let text = format!("[{name}] {}", state_word(state));
+            Ok(Value::shown(core_map(name, state_word(state), vec![]), text))
+        }
+    }
+}
+
+fn core_map(name: String, state: &str, rest: Vec<(&'static str, Value)>) -> Value {
+    let head = [("core", Value::Text(name)), ("state", Value::Text(state.to_string()))];
+    Value::map(head.into_iter().chain(rest))
+}
+
+fn halted_value(session: &mut Session, core: usize, name: String, reason: Reason) -> Result<Value> {
+    let registers = session.registers(core)?;
+    let mut read = |name| session.read_reg(core, find(&registers, name)?);
+    let (xpsr, pc, control) = (read("xPSR")?, read("pc")?, read("control")?);
+    // CONTROL.SPSEL chooses the stack of Thread mode; a handler always uses MSP (DDI0403E B1.4.4)
+    let stack = if control & 2 != 0 && exception(xpsr) == 0 { "psp" } else { "msp" };
+    let sp = read(stack)?;
+    let (reason, mode) = (reason_word(reason), mode_words(exception(xpsr)));
+    let text = format!("[{name}] halted due to {reason}, current mode: {mode}\nxPSR: {xpsr:#010x} pc: {pc:#010x} {stack}: {sp:#010x}");
+    let rest = vec![
+        ("reason", Value::Text(reason.to_string())),
+        ("mode", Value::Text(mode.trim_end().to_string())),
+        ("pc", Value::Int(pc as i64)),
+        ("xpsr", Value::Int(xpsr as i64)),
+        ("sp", Value::Int(sp as i64)),
+    ];
+    Ok(Value::shown(core_map(name, "halted", rest), text))
+}
+
+fn reason_word(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Request => "debug-request",
+        Reason::Breakpoint => "breakpoint",
+        Reason::Watchpoint => "watchpoint",
+        Reason::VectorCatch => "vector-catch",
+        Reason::Step => "single-step",
+        Reason::External => "external-request",
+        Reason::Unknown => "undefined",
+    }
+}
+
+/// IPSR, the number of the exception being handled (DDI0403E B1.4.2).
+fn exception(xpsr: u64) -> u64 {
+    xpsr & 0x1ff
+}
+
+/// Names by exception number (DDI0403E B1.5.2); OpenOCD's text has a blank after `Thread`.
+fn mode_words(exception: u64) -> String {
+    const NAMES: [&str; 16] = [
+        "",
+        "Reset",
+        "NMI",
+        "HardFault",
+        "MemManage",
+        "BusFault",
+        "UsageFault",
+        "SecureFault",
+        "RESERVED",
+        "RESERVED",
+        "RESERVED",
+        "SVCall",
+        "DebugMonitor",
+        "RESERVED",
+        "PendSV",
+        "SysTick",
+    ];
+    match NAMES.get(exception as usize) {
+        Some(&"") => "Thread ".to_string(),
+        Some(name) => format!("Handler {name}"),
+        None => format!("Handler External Interrupt({})", exception - NAMES.len() as u64),
+    }
+}
+
+fn reg(cx: &Cx, args: &Args) -> Result<Value> {
+    let core = cx.core.get();
+    let mut session = cx.session()?;
+    let registers = session.registers(core)?;
+    let Some(name) = args.opt_text("register") else {
+        return list_registers(&mut session, core, &registers);
+    };
+    let register = find(&registers, name)?;
+    if let Some(value) = args.opt_num("value") {
+        session.write_reg(core, register, fits(register, value)?)?;
+    }
+    let value = session.read_reg(core, register)?;
+    Ok(Value::shown(Value::Int(value as i64), register_line(register, Some(value))))
+}
+
+/// A running core's registers cannot be read: they are listed without values.
+fn list_registers(session: &mut Session, core: usize, registers: &[Register]) -> Result<Value> {
+    let stopped = halted(session.state(core)?).is_some();
+    let (mut lines, mut values) = (vec!["===== arm v7m registers".to_string()], vec![]);
+    for register in registers {
+        let value = if stopped { Some(session.read_reg(core, *register)?) } else { None };
+        lines.push(format!("({}) {}", register.number, register_line(*register, value)));
+        values.push((register.name.to_string(), value.map_or(Value::None, |value| Value::Int(value as i64))));
+    }
+    Ok(Value::shown(Value::Map(values), lines.join("\n")))
+}
+
+fn register_line(Register { name, bits, .. }: Register, value: Option<u64>) -> String {
+    let digits = bits.div_ceil(4) as usize;
+    match value {
+        Some(value) => format!("{name} (/{bits}): 0x{value:0digits$x}"),
+        None => format!("{name} (/{bits})"),
+    }
+}
+
+/// Other names in use for the same register.
+const ALIASES: &[(&str, &str)] = &[("r13", "sp"), ("r14", "lr"), ("r15", "pc"), ("psr", "xPSR")];
+
+fn find(registers: &[Register], word: &str) -> Result<Register> {
+    let name = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(word)).map_or(word, |(_, name)| name);
+    let number = word.parse::<u32>().ok();
+    let mut known = registers.iter();
+    let found = known.find(|register| register.name.eq_ignore_ascii_case(name) || Some(register.number) == number);
+    found
+        .copied()
+        .ok_or_else(|| Error::command(format!("this core has no register `{word}`")).hint("`reg` lists the registers by number and name"))
+}
+
+fn fits(register: Register, value: u64) -> Result<u64> {
+    match value.checked_shr(register.bits) {
+        Some(high) if high != 0 => Err(Error::command(format!("{value:#x} does not fit in {} ({} bits)", register.name, register.bits))),
+        _ => Ok(value),
+    }
+}
+
+fn bp(cx: &Cx, args: &Args) -> Result<Value> {
+    let Some(at) = opt_address(args, "addr")? else {
+        let session = cx.session()?;
+        let points = session.breakpoints(cx.core.get());
+        return Ok(listed(points, |point| point.address, |point| point.length, breakpoint_line));
+    };
+    let kind = if args.has("hw") { BreakKind::Hardware } else { BreakKind::Auto };
+    let point = cx.session()?.add_breakpoint(cx.core.get(), at, length(args)?, kind)?;
+    let address = point.address;
+    Ok(Value::shown(Value::Int(address.into()), format!("breakpoint set at {address:#010x}")))
+}
+
+fn wp(cx: &Cx, args: &Args) -> Result<Value> {
+    let Some(at) = opt_address(args, "addr")? else {
+        let session = cx.session()?;
+        let points = session.watchpoints(cx.core.get());
+        return Ok(listed(points, |point| point.address, |point| point.length, watchpoint_line));
+    };
+    let access = match (args.has("r"), args.has("w")) {
+        (true, _) => Access::Read,
+        (_, true) => Access::Write,
+        _ => Access::Any,
+    };
+    let point = cx.session()?.add_watchpoint(cx.core.get(), at, length(args)?, access)?;
+    let address = point.address;
+    Ok(Value::shown(Value::Int(address.into()), format!("watchpoint set at {address:#010x}")))
+}
+
+fn length(args: &Args) -> Result<u32> {
+    let len = args.num("len")?;
+    u32::try_from(len).map_err(|_| Error::command(format!("a length of {len:#x} is beyond the 32-bit address space")))
+}
+
+fn listed<T>(points: &[T], address: fn(&T) -> u32, length: fn(&T) -> u32, line: fn(&T) -> String) -> Value {
+    let entry = |point| Value::map([("address", Value::Int(address(point).into())), ("length", Value::Int(length(point).into()))]);
+    Value::shown(Value::List(points.iter().map(entry).collect()), points.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+fn breakpoint_line(point: &Breakpoint) -> String {
+    let Breakpoint { address, length, comparator, original } = point;
+    match comparator {
+        Some(number) => format!("Breakpoint(IVA): {address:#010x}, {length:#x}, {number}"),
+        None => format!("Breakpoint(IVA): {address:#010x}, {length:#x}, 0x{original:04x}"),
+    }
+}
+
+fn watchpoint_line(point: &Watchpoint) -> String {
+    let access = match point.access {
+        Access::Read => 0,
+        Access::Write => 1,
+        Access::Any => 2,
+    };
+    format!("address: {:#010x}, len: {:#010x}, r/w/a: {access}, value: 0x00000000, mask: 0xffffffff", point.address, point.length)
+}
+
+fn rbp(cx: &Cx, args: &Args) -> Result<Value> {
+    let at = opt_address(args, "addr")?;
+    cx.session()?.remove_breakpoint(cx.core.get(), at)?;
+    Ok(Value::None)
+}
+
+fn rwp(cx: &Cx, args: &Args) -> Result<Value> {
+    let at = opt_address(args, "addr")?;
+    cx.session()?.remove_watchpoint(cx.core.get(), at)?;
+    Ok(Value::None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PC: Register = Register { number: 15, name: "pc", bits: 32 };
+    const XPSR: Register = Register { number: 16, name: "xPSR", bits: 32 };
+    const CONTROL: Register = Register { number: 23, name: "control", bits: 3 };
+    const D0: Register = Register { number: 42, name: "d0", bits: 64 };
+
+    #[test]
+    fn registers_print_in_their_own_width() {
+        assert_eq!(register_line(PC, Some(0x0800_0100)), "pc (/32): 0x08000100");
+        assert_eq!(register_line(CONTROL, Some(2)), "control (/3): 0x2");
+        assert_eq!(register_line(D0, Some(1)), "d0 (/64): 0x0000000000000001");
+        assert_eq!(register_line(PC, None), "pc (/32)");
+    }
+
+    #[test]
+    fn a_register_is_found_by_name_alias_and_number() {
+        let registers = [PC, XPSR, CONTROL, D0];
+        for (word, register) in [("pc", PC), ("R15", PC), ("15", PC), ("xpsr", XPSR), ("PSR", XPSR), ("42", D0)] {
+            assert_eq!(find(&registers, word).unwrap(), register, "{word}");
+        }
+        let error = find(&registers, "r99").unwrap_err();
+        assert_eq!(error.message, "this core has no register `r99`");
+    }
+
+    #[test]
+    fn a_value_wider_than_the_register_is_refused() {
+        assert_eq!(fits(CONTROL, 7).unwrap(), 7);
+        assert_eq!(fits(D0, u64::MAX).unwrap(), u64::MAX);
+        assert_eq!(fits(CONTROL, 8).unwrap_err().message, "0x8 does not fit in control (3 bits)");
+    }
+
+    #[test]
+    fn the_mode_names_the_exception() {
+        assert_eq!(mode_words(exception(0x0100_0000)), "Thread ");
+        assert_eq!(mode_words(exception(0x2100_0003)), "Handler HardFault");
+        assert_eq!(mode_words(exception(0x0100_0010)), "Handler External Interrupt(0)");
+    }
+
+    #[test]
+    fn the_table_of_targets_marks_the_current_core() {
+        let rows = [("stm32h7.cpu0".to_string(), "halted", false), ("stm32h7.cpu1".to_string(), "unavailable", true)];
+        let table = target_table(&rows, "stm32h7");
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines[2], " 0  stm32h7.cpu0       cortex_m   little stm32h7            halted");
+        assert_eq!(lines[3], " 1* stm32h7.cpu1       cortex_m   little stm32h7            unavailable");
+    }
+
+    #[test]
+    fn a_core_is_named_or_numbered() {
+        let names = ["stm32h7.cpu0".to_string(), "stm32h7.cpu1".to_string()];
+        assert_eq!(core_index(&names, "stm32h7.cpu1").unwrap(), 1);
+        assert_eq!(core_index(&names, "0").unwrap(), 0);
+        let error = core_index(&names, "2").unwrap_err();
+        assert_eq!(error.hint.unwrap(), "the cores are stm32h7.cpu0, stm32h7.cpu1");
+    }
+
+    #[test]
+    fn points_are_listed_in_openocds_form() {
+        let hard = Breakpoint { address: 0x0800_0104, length: 2, comparator: Some(0), original: 0 };
+        let soft = Breakpoint { address: 0x2000_0104, length: 2, comparator: None, original: 0xbf00 };
+        assert_eq!(breakpoint_line(&hard), "Breakpoint(IVA): 0x08000104, 0x2, 0");
+        assert_eq!(breakpoint_line(&soft), "Breakpoint(IVA): 0x20000104, 0x2, 0xbf00");
+        let watch = Watchpoint { address: 0x2000_0000, length: 4, access: Access::Write, comparator: 1 };
+        let text = "address: 0x20000000, len: 0x00000004, r/w/a: 1, value: 0x00000000, mask: 0xffffffff";
+        assert_eq!(watchpoint_line(&watch), text);
+    }
+}
