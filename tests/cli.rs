@@ -1,0 +1,183 @@
+//! Transcripts: tests/cli/NAME.cmd is what a user types, tests/cli/NAME.out what rocd answers.
+//!
+//! A .cmd file holds lines of these kinds, the rest is commentary:
+//!
+//!     > app.ld            a file is made …
+//!     | MEMORY { }        … of the lines that follow
+//!     $ rocd -c "…"       rocd is run
+//!     < mdw 0x20000000    … with these lines as its stdin
+//!
+//! A .out file repeats each `$` line, then shows stdout, stderr (each line marked `! `) and the exit code.
+//! `ROCD_BLESS=1 cargo test --test cli` writes the .out files anew: read the difference before it is committed.
+//! `ROCD_TEST_INTERFACE=stlink` runs the same lines on another interface than the embedded board.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const BOARD: &str = "interfaces/sim.toml";
+
+#[test]
+fn transcripts_hold() {
+    let mut scripts = files("cmd");
+    scripts.sort();
+    assert!(!scripts.is_empty());
+    let wrong: Vec<String> = scripts.iter().filter_map(|script| check(script).err()).collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_answer_has_its_question() {
+    for answer in files("out") {
+        assert!(answer.with_extension("cmd").exists(), "{} has no .cmd beside it", answer.display());
+    }
+}
+
+fn files(extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(repo("tests/cli")).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.extension() == Some(OsStr::new(extension))).collect()
+}
+
+fn repo(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn check(script: &Path) -> Result<(), String> {
+    let actual = play(&fs::read_to_string(script).unwrap());
+    let answer = script.with_extension("out");
+    if std::env::var_os("ROCD_BLESS").is_some() {
+        fs::write(&answer, actual).unwrap();
+        return Ok(());
+    }
+    let expected = fs::read_to_string(&answer).unwrap_or_default();
+    match difference(&expected, &actual) {
+        Some(difference) => Err(format!("{}: {difference}", answer.display())),
+        None => Ok(()),
+    }
+}
+
+fn difference(expected: &str, actual: &str) -> Option<String> {
+    let (mut old, mut new) = (expected.lines(), actual.lines());
+    for number in 1.. {
+        match (old.next(), new.next()) {
+            (None, None) => return None,
+            (old, new) if old == new => {}
+            (old, new) => {
+                let show = |line: Option<&str>| line.unwrap_or("(end)").to_string();
+                return Some(format!("line {number}\n  expected {}\n  but was  {}\n{actual}", show(old), show(new)));
+            }
+        }
+    }
+    None
+}
+
+/// Run a .cmd file in a folder of its own, with copies of the project's files where the README has them.
+fn play(script: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["interfaces", "targets", "scripts", "tests/firmware"] {
+        copy(&repo(name), &folder.path().join(name));
+    }
+    let lines: Vec<&str> = script.lines().collect();
+    let mut transcript = String::new();
+    let mut at = 0;
+    while at < lines.len() {
+        let line = lines[at];
+        at += 1;
+        if let Some(name) = line.strip_prefix("> ") {
+            fs::write(folder.path().join(name), block(&lines, &mut at, "|")).unwrap();
+        } else if let Some(command) = line.strip_prefix("$ rocd") {
+            let output = rocd(folder.path(), command, &block(&lines, &mut at, "<"));
+            transcript += &answer(line, &output, folder.path());
+        }
+    }
+    transcript
+}
+
+/// The lines from `at` on that start with `mark`, without it.
+fn block(lines: &[&str], at: &mut usize, mark: &str) -> String {
+    let mut text = String::new();
+    while let Some(line) = lines.get(*at).and_then(|line| line.strip_prefix(mark)) {
+        text += line.strip_prefix(' ').unwrap_or(line);
+        text.push('\n');
+        *at += 1;
+    }
+    text
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn rocd(folder: &Path, command: &str, stdin: &str) -> Output {
+    let interface = std::env::var("ROCD_TEST_INTERFACE").unwrap_or(BOARD.to_string());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rocd"))
+        .args(words(&command.replace(BOARD, &interface)))
+        .current_dir(folder)
+        .env("HOME", folder)
+        .env("XDG_CONFIG_HOME", folder.join("config"))
+        .env_remove("ROCD_PATH")
+        .env_remove("RUST_BACKTRACE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // rocd may leave before it has read everything: that is no fault of the transcript
+    let _ = child.stdin.take().expect("stdin is piped").write_all(stdin.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// Words as a shell splits them: blanks separate, `"…"` and `'…'` keep together, no escapes.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (vec![], None::<String>, None);
+    for c in line.chars() {
+        match (c, quote) {
+            (c, Some(end)) if c == end => quote = None,
+            ('"' | '\'', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (' ', None) => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+fn answer(line: &str, output: &Output, folder: &Path) -> String {
+    let mut text = format!("{line}\n");
+    for out in steady(&output.stdout, folder).lines() {
+        text += &format!("{out}\n");
+    }
+    for err in steady(&output.stderr, folder).lines() {
+        text += format!("! {err}").trim_end();
+        text.push('\n');
+    }
+    let code = output.status.code().map_or("none, ended by a signal".to_string(), |code| code.to_string());
+    text + &format!("exit {code}\n\n")
+}
+
+/// Only what belongs to the machine is masked: the folder's name and the wall clock. The board's time is exact.
+fn steady(bytes: &[u8], folder: &Path) -> String {
+    const WALL: &str = "\"wall_seconds\":";
+    let text = String::from_utf8_lossy(bytes).replace(&*folder.to_string_lossy(), "FOLDER");
+    let mut parts = text.split(WALL);
+    let mut steady = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit() || ".e-+".contains(c));
+        steady += &format!("{WALL}0{rest}");
+    }
+    steady
+}

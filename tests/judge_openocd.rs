@@ -1,0 +1,224 @@
+//! The first judge: Debian's OpenOCD, unmodified, with its stock files, works on the embedded board through ST's
+//! server protocol; what it did is read back through the board's own door.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+struct Chip {
+    board: &'static str,
+    target: &'static str,
+    /// Bytes of sector 0.
+    sector: u32,
+    /// RAM beyond OpenOCD's work area (stm32h7x.cfg and stm32g0x.cfg put it at 0x20000000).
+    ram: u32,
+    /// The register that shows sector 0 protected, the bits that say so, and their value then.
+    protection: (u32, u32, u32),
+}
+
+const CHIPS: &[Chip] = &[
+    // FLASH_WPSN_CUR1R, WRPSn1 bit 0 = 0: protected (RM0433 4.9.18)
+    Chip { board: "stm32h743", target: "stm32h7x", sector: 128 << 10, ram: 0x2400_0000, protection: (0x5200_2038, 1, 0) },
+    // FLASH_WRP1AR, WRP1A_STRT and WRP1A_END = 0: page 0 alone (RM0444 3.7.11)
+    Chip { board: "stm32g071", target: "stm32g0x", sector: 2 << 10, ram: 0x2000_2000, protection: (0x4002_202c, 0x003f_003f, 0) },
+];
+
+struct Way {
+    interface: &'static str,
+    backend: &'static str,
+    transport: &'static str,
+}
+
+const HLA: Way = Way { interface: "stlink", backend: "hla_stlink_backend", transport: "hla_swd" };
+const DAP: Way = Way { interface: "stlink-dap", backend: "st-link backend", transport: "dapdirect_swd" };
+
+#[test]
+fn openocd_hla_on_h743() {
+    judge(&CHIPS[0], &HLA, "v2-1");
+}
+
+#[test]
+fn openocd_dapdirect_on_h743() {
+    judge(&CHIPS[0], &DAP, "v3");
+}
+
+#[test]
+fn openocd_hla_on_g071() {
+    judge(&CHIPS[1], &HLA, "v3");
+}
+
+#[test]
+fn openocd_dapdirect_on_g071() {
+    judge(&CHIPS[1], &DAP, "v2");
+}
+
+fn judge(chip: &Chip, way: &Way, probe: &str) {
+    if !there("openocd") {
+        assert!(std::env::var("ROCD_JUDGES").as_deref() != Ok("required"), "openocd is not installed");
+        eprintln!("skipped: openocd is not installed (Debian: apt-get install openocd)");
+        return;
+    }
+    let mut board = Board::serve(&format!("{},{probe}", chip.board));
+    let before = prepare(chip, &mut board);
+    let said = openocd(chip, way, board.port);
+    check_words(chip, &said);
+    check_board(chip, &mut board, &before);
+    board.shutdown();
+}
+
+fn there(tool: &str) -> bool {
+    Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Something to be erased in sector 0, and something beside it that must stay; a word in RAM to be read and one to be
+/// written over.
+fn prepare(chip: &Chip, board: &mut Board) -> Vec<u8> {
+    // a vector table: msp, reset, so that `reset halt` has somewhere to go before sector 0 is erased
+    board.run("sim poke 0x08000000 0x00 0x10 0x00 0x20 0x01 0x01 0x00 0x08");
+    board.run(&format!("sim poke {:#x} 0x5a 0xa5 0x5a 0xa5", 0x0800_0000 + chip.sector));
+    board.run(&format!("sim poke {:#x} 0x78 0x56 0x34 0x12 0 0 0 0", chip.ram));
+    board.dump(0x0800_0000 + chip.sector, chip.sector)
+}
+
+fn openocd(chip: &Chip, way: &Way, port: u16) -> String {
+    let work = format!(
+        "init; halt; reg; mdw {ram:#x} 2; mww {second:#x} 0xdeadbeef; mdw {second:#x}; flash probe 0; \
+         flash erase_sector 0 0 0; flash protect 0 0 0 on; reset halt; shutdown",
+        ram = chip.ram,
+        second = chip.ram + 4,
+    );
+    let mut openocd = Command::new("openocd");
+    openocd.args(["-c", "gdb_port disabled", "-c", "telnet_port disabled", "-c", "tcl_port disabled"]);
+    openocd.args(["-f", &format!("interface/{}.cfg", way.interface), "-c", &format!("{} tcp {port}", way.backend)]);
+    openocd.args(["-c", &format!("transport select {}", way.transport)]);
+    openocd.args(["-f", &format!("target/{}.cfg", chip.target), "-c", &work]);
+    let (said, ok) = finish(openocd.stdin(Stdio::null()), Duration::from_secs(120));
+    assert!(ok, "openocd failed:\n{said}");
+    said
+}
+
+/// Both streams and whether it succeeded; ended by force when the time is over.
+fn finish(command: &mut Command, limit: Duration) -> (String, bool) {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    // one file, two descriptors: both append
+    let file = std::fs::OpenOptions::new().append(true).open(log.path()).unwrap();
+    let mut child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+    let end = Instant::now() + limit;
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if Instant::now() > end => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                break None;
+            }
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let said = std::fs::read_to_string(log.path()).unwrap();
+    (said, status.is_some_and(|status| status.success()))
+}
+
+fn check_words(chip: &Chip, said: &str) {
+    let ram = chip.ram;
+    let expected = [
+        "halted due to debug-request".to_string(),
+        "(0) r0 (/32): 0x".to_string(),
+        "pc (/32): 0x".to_string(),
+        format!("{ram:#010x}: 12345678 00000000"),
+        format!("{:#010x}: deadbeef", ram + 4),
+        "erased sectors 0 through 0 on flash bank 0".to_string(),
+        "set protection for sectors 0 through 0 on flash bank 0".to_string(),
+    ];
+    for words in expected {
+        assert!(said.contains(&words), "openocd did not say `{words}`:\n{said}");
+    }
+    assert!(!said.contains("Error:"), "openocd met an error:\n{said}");
+}
+
+fn check_board(chip: &Chip, board: &mut Board, before: &[u8]) {
+    let first = board.dump(0x0800_0000, chip.sector);
+    assert!(first.iter().all(|byte| *byte == 0xff), "sector 0 of {} is not erased", chip.board);
+    assert_eq!(board.dump(0x0800_0000 + chip.sector, chip.sector), before, "sector 1 of {} changed", chip.board);
+    assert_eq!(board.word(chip.ram + 4), 0xdead_beef);
+    assert_eq!(board.word(chip.ram), 0x1234_5678);
+    let (register, mask, value) = chip.protection;
+    assert_eq!(board.word(register) & mask, value, "sector 0 of {} is not protected", chip.board);
+}
+
+/// `rocd sim serve` and its stdin and stdout.
+struct Board {
+    child: Child,
+    lines: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Board {
+    fn serve(board: &str) -> Board {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_rocd"))
+            .args(["sim", "serve", "--board", board, "--stlink-tcp", "127.0.0.1:0"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = child.stdin.take().expect("stdin is piped");
+        let mut answers = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut line = String::new();
+        answers.read_line(&mut line).unwrap();
+        let port = line.trim_end().strip_prefix("stlink-tcp 127.0.0.1:").and_then(|port| port.parse().ok());
+        let port = port.unwrap_or_else(|| panic!("`sim serve` said {line:?}"));
+        Board { child, lines, answers, port, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// The lines of the answer before its `ok`.
+    fn run(&mut self, line: &str) -> Vec<String> {
+        writeln!(self.lines, "{line}").unwrap();
+        let mut said = vec![];
+        loop {
+            let mut answer = String::new();
+            assert!(self.answers.read_line(&mut answer).unwrap() > 0, "the board left during `{line}`");
+            match answer.trim_end() {
+                "ok" => return said,
+                answer if answer.starts_with("error:") => panic!("`{line}`: {answer}"),
+                answer => said.push(answer.to_string()),
+            }
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("dump.bin")
+    }
+
+    fn dump(&mut self, address: u32, len: u32) -> Vec<u8> {
+        let file = self.file();
+        self.run(&format!("sim dump {} {address:#x} {len:#x}", quoted(&file)));
+        let bytes = std::fs::read(file).unwrap();
+        assert_eq!(bytes.len(), len as usize);
+        bytes
+    }
+
+    fn word(&mut self, address: u32) -> u32 {
+        let bytes = self.dump(address, 4);
+        u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+
+    fn shutdown(mut self) {
+        writeln!(self.lines, "shutdown").unwrap();
+        assert!(self.child.wait().unwrap().success(), "`sim serve` did not end with exit 0");
+    }
+}
+
+impl Drop for Board {
+    /// After a failed assertion nobody else would end it.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display())
+}
