@@ -3,10 +3,17 @@
 //! The DAP (dap.rs) reaches it through `read` and `write` of an AP; the board's own door through `peek` and `poke`.
 
 use super::chips::Row;
-use crate::probe::Width;
 
 /// Virtual time, nanoseconds since the board was powered.
 pub type Ns = u64;
+
+/// Width of one access, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    Byte = 1,
+    Half = 2,
+    Word = 4,
+}
 
 /// Why an access did not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +52,15 @@ impl Chip {
         todo!()
     }
 
-    /// One bus access by an AP, at the chip's present time. `secure`/cacheable bits come with `csw`.
-    pub fn read(&mut self, ap: u8, csw: u32, address: u32, width: Width) -> Result<u32, BusError> {
-        let _ = (ap, csw, address, width);
+    /// One bus access by an AP, at the chip's present time. `address` is a multiple of `size` (else Fault) and the
+    /// value is right-aligned: byte lanes and TAR are the DAP's. Cacheable bits come with `csw`.
+    pub fn read(&mut self, ap: u8, csw: u32, address: u32, size: Size) -> Result<u32, BusError> {
+        let _ = (ap, csw, address, size);
         todo!()
     }
 
-    pub fn write(&mut self, ap: u8, csw: u32, address: u32, width: Width, value: u32) -> Result<(), BusError> {
-        let _ = (ap, csw, address, width, value);
+    pub fn write(&mut self, ap: u8, csw: u32, address: u32, size: Size, value: u32) -> Result<(), BusError> {
+        let _ = (ap, csw, address, size, value);
         todo!()
     }
 
@@ -65,6 +73,11 @@ impl Chip {
     /// Off and on again: RAM is lost, option bytes are loaded, EMPTY is sampled.
     pub fn power_cycle(&mut self) {
         todo!()
+    }
+
+    /// The debug port answers: false once software cleared FLASH_ACR.DBG_SWEN (G0) or RDP is at level 2.
+    pub fn debug_port(&self) -> bool {
+        true
     }
 
     /// Volts on VREF.
