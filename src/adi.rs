@@ -1,5 +1,7 @@
 //! Bytes and words behind one access port: alignment and width are settled here, once.
 
+pub use crate::probe::dap::{ap, dp};
+
 use crate::error::Result;
 use crate::probe::{Ap, MemOp, Probe, Width};
 use std::time::Duration;
@@ -25,7 +27,7 @@ impl<'a> MemAp<'a> {
         self.probe.write_mem(self.ap, Width::Word, address, &value.to_le_bytes())
     }
 
-    /// One access of `width`; address aligned to it.
+    /// Accesses of `width`; address and length aligned to it.
     pub fn read_width(&mut self, width: Width, address: u32, buf: &mut [u8]) -> Result<()> {
         self.probe.read_mem(self.ap, width, address, buf)
     }
@@ -36,13 +38,33 @@ impl<'a> MemAp<'a> {
 
     /// Any address, any length: words in the middle, bytes at the ends.
     pub fn read(&mut self, address: u32, buf: &mut [u8]) -> Result<()> {
-        let _ = (address, buf);
-        todo!()
+        let mut at = address;
+        let (head, words) = split(address, buf.len());
+        let (head, rest) = buf.split_at_mut(head);
+        let (words, tail) = rest.split_at_mut(words);
+        for (width, part) in [(Width::Byte, head), (Width::Word, words), (Width::Byte, tail)] {
+            if !part.is_empty() {
+                self.probe.read_mem(self.ap, width, at, part)?;
+                at = at.wrapping_add(part.len() as u32);
+            }
+        }
+        Ok(())
     }
 
+    /// Any address, any length. Only the bytes named are written: the ends are byte accesses, never a word that was
+    /// read, changed and written back, which would undo what the core stored in between.
     pub fn write(&mut self, address: u32, data: &[u8]) -> Result<()> {
-        let _ = (address, data);
-        todo!()
+        let mut at = address;
+        let (head, words) = split(address, data.len());
+        let (head, rest) = data.split_at(head);
+        let (words, tail) = rest.split_at(words);
+        for (width, part) in [(Width::Byte, head), (Width::Word, words), (Width::Byte, tail)] {
+            if !part.is_empty() {
+                self.probe.write_mem(self.ap, width, at, part)?;
+                at = at.wrapping_add(part.len() as u32);
+            }
+        }
+        Ok(())
     }
 
     /// `register = (register & !mask) | value`; returns what it was.
@@ -62,5 +84,127 @@ impl<'a> MemAp<'a> {
 
     pub fn sleep(&mut self, d: Duration) {
         self.probe.sleep(d)
+    }
+}
+
+/// Bytes before the first aligned word, and bytes of whole words after them.
+fn split(address: u32, len: usize) -> (usize, usize) {
+    let head = (address.wrapping_neg() as usize % 4).min(len);
+    (head, (len - head) / 4 * 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::{Connect, Info, Port};
+
+    /// 64 KiB of memory at 0 that notes each access and refuses unaligned ones.
+    struct Memory {
+        bytes: Vec<u8>,
+        log: Vec<(Width, u32, usize)>,
+        info: Info,
+    }
+
+    impl Memory {
+        fn new() -> Memory {
+            Memory { bytes: (0..=255).cycle().take(256 * 256).collect(), log: vec![], info: Info::default() }
+        }
+
+        fn note(&mut self, width: Width, address: u32, len: usize) -> std::ops::Range<usize> {
+            assert!(address % width as u32 == 0 && len % width as usize == 0 && len > 0, "{width:?} {address:#x} {len}");
+            self.log.push((width, address, len));
+            address as usize..address as usize + len
+        }
+    }
+
+    impl Probe for Memory {
+        fn info(&self) -> &Info {
+            &self.info
+        }
+        fn connect(&mut self, _: &Connect) -> Result<u32> {
+            unimplemented!()
+        }
+        fn detach(&mut self) -> Result<()> {
+            unimplemented!()
+        }
+        fn set_khz(&mut self, _: u32) -> Result<u32> {
+            unimplemented!()
+        }
+        fn speeds(&mut self) -> Result<Vec<u32>> {
+            unimplemented!()
+        }
+        fn voltage(&mut self) -> Result<Option<f32>> {
+            unimplemented!()
+        }
+        fn drive_nrst(&mut self, _: bool) -> Result<()> {
+            unimplemented!()
+        }
+        fn read_reg(&mut self, _: Port, _: u16) -> Result<u32> {
+            unimplemented!()
+        }
+        fn write_reg(&mut self, _: Port, _: u16, _: u32) -> Result<()> {
+            unimplemented!()
+        }
+        fn read_mem(&mut self, _: Ap, width: Width, address: u32, buf: &mut [u8]) -> Result<()> {
+            let range = self.note(width, address, buf.len());
+            buf.copy_from_slice(&self.bytes[range]);
+            Ok(())
+        }
+        fn write_mem(&mut self, _: Ap, width: Width, address: u32, data: &[u8]) -> Result<()> {
+            let range = self.note(width, address, data.len());
+            self.bytes[range].copy_from_slice(data);
+            Ok(())
+        }
+        fn batch(&mut self, _: Ap, _: &mut [MemOp]) -> Result<()> {
+            unimplemented!()
+        }
+        fn trace(&mut self, _: Option<u32>) -> Result<()> {
+            unimplemented!()
+        }
+        fn read_trace(&mut self, _: &mut [u8]) -> Result<usize> {
+            unimplemented!()
+        }
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+        fn sleep(&mut self, _: Duration) {}
+    }
+
+    const AP: Ap = Ap { index: 0, csw: 0 };
+
+    #[test]
+    fn every_alignment_and_length_reads_and_writes_exactly_its_bytes() {
+        for address in 0x100..0x108u32 {
+            for len in 0..20usize {
+                let mut memory = Memory::new();
+                let before = memory.bytes.clone();
+                let mut buf = vec![0; len];
+                MemAp::new(&mut memory, AP).read(address, &mut buf).unwrap();
+                assert_eq!(buf, before[address as usize..][..len]);
+                assert!(memory.log.len() <= 3);
+
+                let data: Vec<u8> = (0..len).map(|n| 0x80 | n as u8).collect();
+                MemAp::new(&mut memory, AP).write(address, &data).unwrap();
+                let mut expected = before.clone();
+                expected[address as usize..][..len].copy_from_slice(&data);
+                assert_eq!(memory.bytes, expected, "{address:#x} {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_ends_are_bytes_and_the_middle_is_words() {
+        let mut memory = Memory::new();
+        MemAp::new(&mut memory, AP).write(0x103, &[0xaa; 10]).unwrap();
+        assert_eq!(memory.log, [(Width::Byte, 0x103, 1), (Width::Word, 0x104, 8), (Width::Byte, 0x10c, 1)]);
+    }
+
+    #[test]
+    fn update_changes_only_the_masked_bits_and_returns_the_old_word() {
+        let mut memory = Memory::new();
+        memory.bytes[0x10..0x14].copy_from_slice(&0xf0f0_1234u32.to_le_bytes());
+        let mut mem = MemAp::new(&mut memory, AP);
+        assert_eq!(mem.update(0x10, 0xff, 0x56).unwrap(), 0xf0f0_1234);
+        assert_eq!(mem.read32(0x10).unwrap(), 0xf0f0_1256);
     }
 }

@@ -1,6 +1,9 @@
 //! Debug probes. A probe *is* the DAP: it moves DP and AP registers and memory behind an AP.
 
+pub mod dap;
 pub mod stlink;
+
+pub use crate::usb::UsbId;
 
 use crate::error::Result;
 use crate::usb::Pipe;
@@ -92,6 +95,7 @@ pub trait Probe {
     /// Volts on the target's VREF; `None` where the probe cannot measure.
     fn voltage(&mut self) -> Result<Option<f32>>;
     fn drive_nrst(&mut self, low: bool) -> Result<()>;
+    /// `address`: bits 7:0 of the register; for the DP bits 7:4 are the bank (`dap::dp`).
     fn read_reg(&mut self, port: Port, address: u16) -> Result<u32>;
     fn write_reg(&mut self, port: Port, address: u16, value: u32) -> Result<()>;
     /// Address and length are multiples of `width`. Any length: the probe splits it into transfers of at most 40 ms.
@@ -128,16 +132,6 @@ pub struct Driver {
     /// USB vendor and product ids, with the endpoints for commands and data out, data in, trace in.
     pub usb: &'static [UsbId],
     pub open: fn(Box<dyn Pipe>, Info) -> Result<Box<dyn Probe>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct UsbId {
-    pub vid: u16,
-    pub pid: u16,
-    pub name: &'static str,
-    pub out: u8,
-    pub input: u8,
-    pub trace: u8,
 }
 
 pub const DRIVERS: &[Driver] = &[stlink::DRIVER];

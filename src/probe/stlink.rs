@@ -1,7 +1,610 @@
-//! ST-Link V2, V2-1 and V3.
+//! ST-Link V2, V2-1 and V3: the probe is the DAP, spoken to in blocks of 16 bytes.
+//!
+//! Commands answer with a status byte; memory transfers answer with bare data and leave their status to be asked for.
+//! The firmware drives SELECT, CSW and TAR itself and repeats WAIT for about 2 ms before it reports one. Versions differ
+//! in what they know: `tables::FEATURES` is the one place that says so. The protocol is not published; where its facts
+//! come from stands in tables.rs.
 
-use super::{Driver, UsbId};
+mod memory;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod version;
 
-const USB: &[UsbId] = &[UsbId { vid: 0x0483, pid: 0x3748, name: "ST-Link V2", out: 0x02, input: 0x81, trace: 0x83 }];
+use super::dap::{ap, dp};
+use super::{Ap, Connect, Deadline, Driver, Info, MemOp, Port, Probe, Protocol, Width};
+use crate::error::{Cause, Context, Error, Kind, Result};
+use crate::usb::{Data, Pipe};
+use std::fmt::Display;
+use std::time::Duration;
+use tables::*;
+use version::Version;
 
-pub const DRIVER: Driver = Driver { name: "stlink", usb: USB, open: |_, _| todo!() };
+pub const DRIVER: Driver = Driver { name: "stlink", usb: USB, open };
+
+fn open(pipe: Box<dyn Pipe>, info: Info) -> Result<Box<dyn Probe>> {
+    Ok(Box::new(StLink::new(pipe, info)?))
+}
+
+/// WAIT is repeated for this long in all: Black Magic's limit, between OpenOCD's 255 ms and the 2 s of a slow erase.
+const WAIT_LIMIT: Duration = Duration::from_secs(1);
+const WAIT_FIRST_PAUSE: Duration = Duration::from_micros(100);
+const WAIT_LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// A probe needs this long after a USB reset.
+const RESET_PAUSE: Duration = Duration::from_secs(1);
+/// Below this the target counts as not powered (OpenOCD's limit).
+const LOWEST_VOLTAGE: f32 = 1.5;
+/// Buffer in the probe for SWO, as all tools ask for.
+const TRACE_BUFFER: u16 = 4096;
+
+/// DP ABORT: ORUNERRCLR, WDERRCLR, STKERRCLR, STKCMPCLR (ADIv5.2 B2.2).
+const CLEAR_STICKY: u32 = 0x1e;
+/// DP CTRL/STAT: STICKYERR, cleared by writing 1 over JTAG; ORUNDETECT, which the firmware cannot work with.
+const STICKYERR: u32 = 1 << 5;
+const ORUNDETECT: u32 = 1 << 0;
+
+/// What the probe is doing, as GET_CURRENT_MODE says.
+const DFU: u8 = 0;
+const DEBUG: u8 = 2;
+const SWIM: u8 = 3;
+const BOOTLOADER: u8 = 4;
+const MODES: &[&str] = &["DFU", "mass storage", "debug", "SWIM", "boot loader"];
+
+/// A command block: the operation's bytes, then its little-endian fields, then zeros.
+struct Block {
+    op: Op,
+    bytes: [u8; 16],
+    len: usize,
+}
+
+impl Block {
+    fn new(op: Op) -> Block {
+        Block { op, bytes: [0; 16], len: 0 }.put(op.code)
+    }
+
+    fn put(mut self, field: &[u8]) -> Block {
+        self.bytes[self.len..][..field.len()].copy_from_slice(field);
+        self.len += field.len();
+        self
+    }
+
+    fn u8(self, value: u8) -> Block {
+        self.put(&[value])
+    }
+
+    fn u16(self, value: u16) -> Block {
+        self.put(&value.to_le_bytes())
+    }
+
+    fn u32(self, value: u32) -> Block {
+        self.put(&value.to_le_bytes())
+    }
+}
+
+pub struct StLink {
+    pipe: Box<dyn Pipe>,
+    info: Info,
+    version: Version,
+    limits: &'static Limits,
+    protocol: Protocol,
+    khz: u32,
+    /// Something was done to probe or target that `detach` has to undo.
+    engaged: bool,
+    tracing: bool,
+    /// Opened by INIT_AP, oldest first.
+    open_aps: Vec<u8>,
+}
+
+/// Opening.
+impl StLink {
+    /// Asks for the version and nothing else. A probe that does not answer is reset once.
+    pub fn new(mut pipe: Box<dyn Pipe>, info: Info) -> Result<StLink> {
+        let version = match ask_version(pipe.as_mut()) {
+            Err(error) if error.cause == Cause::Unplugged || error.kind == Kind::Bug => return Err(error),
+            Err(_) => {
+                pipe.reset()?;
+                pipe.sleep(RESET_PAUSE);
+                ask_version(pipe.as_mut()).during("asking again after a USB reset")?
+            }
+            Ok(version) => version,
+        };
+        if version.hardware < 2 {
+            return Err(
+                Error::probe(format!("ST-Link firmware {version}: ST-LINK/V1 is not supported")).hint("use an ST-Link V2, V2-1 or V3")
+            );
+        }
+        let limits = if version.hardware < 3 { &V2_LIMITS } else { &V3_LIMITS };
+        let name = USB.iter().find(|id| id.pid == info.pid).map_or(info.name, |id| id.name.to_string());
+        let info = Info { name, firmware: version.to_string(), ..info };
+        let (protocol, khz) = (Protocol::Swd, V2_FIXED_KHZ);
+        Ok(StLink { pipe, info, version, limits, protocol, khz, engaged: false, tracing: false, open_aps: Vec::new() })
+    }
+
+    fn has(&self, feature: Feature) -> bool {
+        feature.of(&self.version)
+    }
+
+    fn need(&self, feature: Feature) -> Result<()> {
+        if self.has(feature) {
+            return Ok(());
+        }
+        let (hardware, since) = (self.version.hardware, feature.since(self.version.hardware));
+        let text = format!("{} needs ST-Link firmware V{hardware}J{since} or later; this probe has {}", feature.purpose(), self.version);
+        Err(Error::probe(text).hint("update the probe's firmware with ST's STM32CubeProgrammer or STSW-LINK007"))
+    }
+}
+
+fn ask_version(pipe: &mut dyn Pipe) -> Result<Version> {
+    let mut short = [0; 6];
+    receive(pipe, &Block::new(GET_VERSION), &mut short)?;
+    let version = Version::decode(&short);
+    if !version.is_extended() {
+        return Ok(version);
+    }
+    let mut long = [0; 12];
+    receive(pipe, &Block::new(GET_VERSION_EX), &mut long)?;
+    Ok(Version::decode_extended(&long))
+}
+
+/// A command that answers exactly `reply.len()` bytes.
+fn receive(pipe: &mut dyn Pipe, block: &Block, reply: &mut [u8]) -> Result<()> {
+    let n = pipe.transfer(&block.bytes, Data::In(reply)).during(block.op.name)?;
+    if n < reply.len() { Err(short_reply(&block.op.name, n, reply.len())) } else { Ok(()) }
+}
+
+fn short_reply(what: &dyn Display, n: usize, expected: usize) -> Error {
+    Error::probe(format!("{what}: the probe answered {n} bytes, expected {expected}")).hint("unplug the probe and plug it in again")
+}
+
+/// `Ok` if the status byte says so. `address` is where it happened, if that is known.
+fn judge(code: u8, what: &dyn Display, address: Option<u32>) -> Result<()> {
+    let (name, meaning) = status(code);
+    let at = address.map_or(String::new(), |address| format!(" at {address:#010x}"));
+    let error = || Error::target(format!("{what}: {name} ({code:#04x}){at}"));
+    match meaning {
+        Meaning::Done => Ok(()),
+        Meaning::Wait => Err(error().cause(Cause::Wait { address })),
+        Meaning::Fault => Err(error().cause(Cause::Fault { address })),
+        Meaning::Link => Err(error().cause(Cause::Link)),
+        Meaning::Refused => Err(error()),
+    }
+}
+
+/// What a user can do about a failed access.
+fn advise(error: Error) -> Error {
+    match error.cause {
+        Cause::Wait { .. } => {
+            error.hint("the bus is held: a busy flash bank, a clock that is off, or a core asleep; `connect under_reset` gets in")
+        }
+        Cause::Link => error.hint("check cable and ground, or go slower with `adapter speed`"),
+        _ => error,
+    }
+}
+
+/// Commands with a status byte, and patience with WAIT.
+impl StLink {
+    fn receive(&mut self, block: &Block, reply: &mut [u8]) -> Result<()> {
+        receive(self.pipe.as_mut(), block, reply)
+    }
+
+    /// One command whose reply begins with a status; `about` follows the command's name in an error.
+    fn ask(&mut self, block: &Block, about: &dyn Display, reply: &mut [u8]) -> Result<()> {
+        self.receive(block, reply)?;
+        judge(reply[0], &format_args!("{}{about}", block.op.name), None)
+    }
+
+    /// One command that answers its status and nothing else.
+    fn command(&mut self, block: &Block, about: &dyn Display) -> Result<()> {
+        self.patiently(true, |link| link.ask(block, about, &mut [0; 2]))
+    }
+
+    /// The one place that repeats WAIT, and only if the caller says that repeating is harmless. A fault is never
+    /// repeated but for one case: V3 firmware answers AP FAULT once after a WAIT (Black Magic PR 1072).
+    fn patiently(&mut self, harmless: bool, mut once: impl FnMut(&mut StLink) -> Result<()>) -> Result<()> {
+        let deadline = Deadline::after(self, WAIT_LIMIT);
+        let mut pause = WAIT_FIRST_PAUSE;
+        let mut waited = false;
+        loop {
+            let Err(error) = once(self) else { return Ok(()) };
+            let again = match error.cause {
+                Cause::Wait { .. } => !deadline.passed(self),
+                Cause::Fault { .. } => waited && self.version.hardware >= 3,
+                _ => false,
+            };
+            waited = matches!(error.cause, Cause::Wait { .. });
+            if error.is_fault() {
+                self.clear_sticky();
+            }
+            if !(harmless && again) {
+                return Err(error);
+            }
+            self.pipe.sleep(pause);
+            pause = (pause * 2).min(WAIT_LONGEST_PAUSE);
+        }
+    }
+
+    /// Otherwise every later access would fail too. Should the clearing fail, the next access will tell; the error
+    /// that is on its way is the one to report.
+    fn clear_sticky(&mut self) {
+        if !self.engaged || !self.has(Feature::DapRegisters) {
+            return;
+        }
+        let _ = match self.protocol {
+            Protocol::Swd => self.dap_write(Port::Dp, dp::ABORT, CLEAR_STICKY),
+            Protocol::Jtag => {
+                self.dap_read(Port::Dp, dp::CTRL_STAT).and_then(|now| self.dap_write(Port::Dp, dp::CTRL_STAT, now | STICKYERR))
+            }
+        };
+    }
+}
+
+/// Modes, clock, entering and leaving.
+impl StLink {
+    fn mode(&mut self) -> Result<u8> {
+        let mut reply = [0; 2];
+        self.receive(&Block::new(GET_CURRENT_MODE), &mut reply)?;
+        Ok(reply[0])
+    }
+
+    /// Leave whatever the probe is in. The mode is read first: a V3 locks up when told to leave a debug mode that it is
+    /// not in (stlink PR 1467).
+    fn leave_mode(&mut self) -> Result<()> {
+        let op = match self.mode()? {
+            DFU => DFU_EXIT,
+            DEBUG => DEBUG_EXIT,
+            SWIM => SWIM_EXIT,
+            _ => return Ok(()),
+        };
+        self.pipe.transfer(&Block::new(op).bytes, Data::None).during(op.name)?;
+        Ok(())
+    }
+
+    fn expect_mode(&mut self, expected: u8) -> Result<()> {
+        let mode = self.mode()?;
+        if mode == expected {
+            return Ok(());
+        }
+        let name = MODES.get(usize::from(mode)).unwrap_or(&"unknown");
+        Err(Error::probe(format!("the probe is in {name} mode ({mode}), expected {}", MODES[usize::from(expected)]))
+            .hint("unplug the probe and plug it in again"))
+    }
+
+    fn enter(&mut self) -> Result<()> {
+        let op = if self.protocol == Protocol::Swd { ENTER_SWD } else { ENTER_JTAG };
+        self.command(&Block::new(op), &"").map_err(|error| self.no_target(error))
+    }
+
+    fn no_target(&mut self, error: Error) -> Error {
+        if error.kind != Kind::Target {
+            return error;
+        }
+        match self.voltage() {
+            Ok(Some(volts)) if volts < LOWEST_VOLTAGE => {
+                error.hint(format!("the target has no power: {volts:.2} V on the probe's VREF pin"))
+            }
+            _ => error.hint("check ground, SWDIO and SWCLK; if the firmware sleeps or turns SWD off: `connect under_reset`"),
+        }
+    }
+
+    fn connect_steps(&mut self, how: &Connect) -> Result<u32> {
+        if self.version.jtag == 0 {
+            return Err(Error::probe(format!("ST-Link firmware {} has no SWD or JTAG part", self.version))
+                .hint("this probe is for STM8 only; ST's STSW-LINK007 may change its firmware"));
+        }
+        self.protocol = how.protocol;
+        self.leave_mode()?;
+        if self.mode()? == BOOTLOADER {
+            return Err(Error::probe("the probe runs its boot loader").hint("finish or repeat the update of its firmware"));
+        }
+        let khz = self.set_khz(how.khz)?;
+        if how.under_reset {
+            // Some firmware refuses this outside debug mode; it is repeated below, where it must succeed.
+            let _ = self.drive_nrst(true);
+        }
+        self.enter()?;
+        if how.under_reset {
+            self.drive_nrst(true)?;
+        }
+        self.expect_mode(DEBUG)?;
+        self.open_ap(0)?;
+        Ok(khz)
+    }
+
+    /// kHz and divisor of each clock; empty for a firmware that cannot set it.
+    fn divisors(&self) -> &'static [(u32, u16)] {
+        match self.protocol {
+            Protocol::Swd if self.has(Feature::SwdFreq) => SWD_DIVISORS,
+            Protocol::Jtag if self.has(Feature::JtagFreq) => JTAG_DIVISORS,
+            _ => &[],
+        }
+    }
+
+    fn freq_feature(&self) -> Feature {
+        if self.protocol == Protocol::Swd { Feature::SwdFreq } else { Feature::JtagFreq }
+    }
+
+    fn is_jtag(&self) -> u8 {
+        u8::from(self.protocol == Protocol::Jtag)
+    }
+
+    /// GET_COM_FREQ: status, count at 8, then up to ten clocks in kHz from 12.
+    fn v3_speeds(&mut self) -> Result<Vec<u32>> {
+        let mut reply = [0; 52];
+        let block = Block::new(GET_COM_FREQ).u8(self.is_jtag());
+        self.patiently(true, |link| link.ask(&block, &"", &mut reply))?;
+        let count = usize::from(reply[8]).min(10);
+        let speeds: Vec<u32> = reply[12..].chunks_exact(4).take(count).map(word).filter(|khz| *khz > 0).collect();
+        if speeds.is_empty() {
+            return Err(Error::probe("GET_COM_FREQ: the probe names no clock").hint("unplug the probe and plug it in again"));
+        }
+        Ok(speeds)
+    }
+
+    fn send_khz(&mut self, khz: u32) -> Result<()> {
+        let about = format!(" {khz} kHz");
+        if self.version.hardware >= 3 {
+            let block = Block::new(SET_COM_FREQ).u8(self.is_jtag()).u8(0).u32(khz);
+            return self.patiently(true, |link| link.ask(&block, &about, &mut [0; 8]));
+        }
+        let Some(row) = self.divisors().iter().find(|row| row.0 == khz) else { return Ok(()) };
+        let op = if self.protocol == Protocol::Swd { SWD_SET_FREQ } else { JTAG_SET_FREQ };
+        self.command(&Block::new(op).u16(row.1), &about)
+    }
+}
+
+/// The greatest clock that is no faster than asked, else the slowest there is.
+fn clock_below(speeds: &[u32], khz: u32) -> u32 {
+    let below = speeds.iter().filter(|speed| **speed <= khz).max();
+    *below.or(speeds.iter().min()).expect("every probe has at least one clock")
+}
+
+fn word(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+}
+
+/// DP and AP registers.
+impl StLink {
+    /// An AP has to be opened once before its first use (V2J28 and later). V3 keeps eight open.
+    fn open_ap(&mut self, index: u8) -> Result<()> {
+        if self.open_aps.contains(&index) {
+            return Ok(());
+        }
+        if !self.has(Feature::InitAp) {
+            return if index == 0 { Ok(()) } else { self.need(Feature::InitAp) };
+        }
+        if self.open_aps.len() >= self.limits.open_aps {
+            let oldest = self.open_aps.remove(0);
+            self.close_ap(oldest)?;
+        }
+        self.command(&Block::new(INIT_AP).u8(index), &format_args!(" AP {index}"))?;
+        self.open_aps.push(index);
+        Ok(())
+    }
+
+    fn close_ap(&mut self, index: u8) -> Result<()> {
+        if !self.has(Feature::CloseAp) {
+            return Ok(());
+        }
+        self.command(&Block::new(CLOSE_AP).u8(index), &format_args!(" AP {index}"))
+    }
+
+    fn dap_read(&mut self, port: Port, address: u16) -> Result<u32> {
+        let mut reply = [0; 8];
+        self.ask(&register_block(READ_DAP_REG, port, address), &register_name(port, address), &mut reply)?;
+        Ok(word(&reply[4..]))
+    }
+
+    fn dap_write(&mut self, port: Port, address: u16, value: u32) -> Result<()> {
+        let block = register_block(WRITE_DAP_REG, port, address).u32(value);
+        self.ask(&block, &format_args!("{} = {value:#010x}", register_name(port, address)), &mut [0; 2])
+    }
+
+    fn dap_read_patiently(&mut self, port: Port, address: u16) -> Result<u32> {
+        let mut value = 0;
+        let read = |link: &mut StLink| link.dap_read(port, address).map(|read| value = read);
+        self.patiently(is_repeatable(port, address), read)?;
+        Ok(value)
+    }
+
+    /// Before DAP registers could be reached (V2J24), DPIDR came with READ_IDCODES.
+    fn read_idcode(&mut self) -> Result<u32> {
+        let mut reply = [0; 12];
+        self.patiently(true, |link| link.ask(&Block::new(READ_IDCODES), &"", &mut reply))?;
+        Ok(word(&reply[4..]))
+    }
+
+    fn ready_register(&mut self, port: Port, address: u16) -> Result<()> {
+        if address > 0xff || address % 4 != 0 {
+            return Err(Error::command(format!("there is no register{}", register_name(port, address)))
+                .hint("register addresses are 0x00 to 0xfc in steps of 4"));
+        }
+        self.need(Feature::DapRegisters)?;
+        match port {
+            Port::Dp if address > 0x0f => self.need(Feature::BankedDp),
+            Port::Dp => Ok(()),
+            Port::Ap(index) => self.open_ap(index),
+        }
+    }
+
+    fn read_register(&mut self, port: Port, address: u16) -> Result<u32> {
+        if port == Port::Dp && address == dp::DPIDR && !self.has(Feature::DapRegisters) {
+            return self.read_idcode();
+        }
+        self.ready_register(port, address)?;
+        let value = self.dap_read_patiently(port, address)?;
+        if port == Port::Dp && self.protocol == Protocol::Jtag && !self.has(Feature::JtagDpRead) {
+            return self.dap_read_patiently(Port::Dp, dp::RDBUFF);
+        }
+        Ok(value)
+    }
+
+    fn write_register(&mut self, port: Port, address: u16, value: u32) -> Result<()> {
+        self.ready_register(port, address)?;
+        match (port, address) {
+            (Port::Dp, dp::SELECT) => {
+                return Err(Error::command("DP SELECT belongs to the ST-Link's firmware")
+                    .hint("the bank is part of the register's address: 0x24 is register 4 of bank 2"));
+            }
+            (Port::Dp, dp::CTRL_STAT) if value & ORUNDETECT != 0 => {
+                return Err(Error::command(format!("CTRL/STAT = {value:#010x}: an ST-Link cannot work with ORUNDETECT (bit 0) set")));
+            }
+            _ => self.patiently(is_repeatable(port, address), |link| link.dap_write(port, address, value))?,
+        }
+        if port == Port::Dp {
+            return Ok(());
+        }
+        // An AP write is posted: whether it succeeded shows at the next access (ADIv5.2 B4.2), which is this one.
+        let flushed = self.dap_read_patiently(Port::Dp, dp::RDBUFF);
+        flushed.map(drop).during(format_args!("{}{}", WRITE_DAP_REG.name, register_name(port, address)))
+    }
+}
+
+/// DRW and the banked data registers move TAR or the target; everything else may be read and written again.
+fn is_repeatable(port: Port, address: u16) -> bool {
+    port == Port::Dp || !(address == ap::DRW || (ap::BD0..=ap::BD3).contains(&address))
+}
+
+/// The DP is port 0xffff; an AP is its number.
+fn register_block(op: Op, port: Port, address: u16) -> Block {
+    let port = match port {
+        Port::Dp => 0xffff,
+        Port::Ap(index) => u16::from(index),
+    };
+    Block::new(op).u16(port).u16(address)
+}
+
+fn register_name(port: Port, address: u16) -> String {
+    match port {
+        Port::Dp => format!(" DP {address:#04x}"),
+        Port::Ap(index) => format!(" AP {index} {address:#04x}"),
+    }
+}
+
+impl Probe for StLink {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    fn connect(&mut self, how: &Connect) -> Result<u32> {
+        self.engaged = true;
+        self.open_aps.clear();
+        self.connect_steps(how).inspect_err(|_| {
+            // The reason for the failure is what the user needs, not what else failed on the way out.
+            let _ = self.detach();
+        })
+    }
+
+    fn detach(&mut self) -> Result<()> {
+        if !self.engaged {
+            return Ok(());
+        }
+        let mut steps = vec![];
+        if self.tracing {
+            steps.push(self.trace(None));
+        }
+        for index in std::mem::take(&mut self.open_aps) {
+            steps.push(self.close_ap(index));
+        }
+        steps.push(self.drive_nrst(false));
+        steps.push(self.leave_mode());
+        self.engaged = false;
+        steps.into_iter().collect::<Result<()>>().during("leaving the debug port")
+    }
+
+    fn set_khz(&mut self, khz: u32) -> Result<u32> {
+        let chosen = clock_below(&self.speeds()?, khz);
+        // Slower than the only clock of an old firmware cannot be had; a newer one has it.
+        if chosen > khz && self.version.hardware < 3 {
+            self.need(self.freq_feature())?;
+        }
+        self.send_khz(chosen)?;
+        self.khz = chosen;
+        Ok(chosen)
+    }
+
+    fn speeds(&mut self) -> Result<Vec<u32>> {
+        if self.version.hardware >= 3 {
+            return self.v3_speeds();
+        }
+        match self.divisors() {
+            [] => Ok(vec![V2_FIXED_KHZ]),
+            rows => Ok(rows.iter().map(|row| row.0).collect()),
+        }
+    }
+
+    fn voltage(&mut self) -> Result<Option<f32>> {
+        if !self.has(Feature::Voltage) {
+            return Ok(None);
+        }
+        // It cannot measure in DFU mode, in which a V2 starts.
+        if self.mode()? == DFU {
+            self.leave_mode()?;
+        }
+        let mut reply = [0; 8];
+        self.receive(&Block::new(GET_TARGET_VOLTAGE), &mut reply)?;
+        // The reference (1.2 V) and half of the target's voltage, as the same converter sees them.
+        let (reference, half) = (word(&reply[..4]) as f32, word(&reply[4..]) as f32);
+        Ok(Some(if reference == 0.0 { 0.0 } else { 2.0 * half * 1.2 / reference }))
+    }
+
+    fn drive_nrst(&mut self, low: bool) -> Result<()> {
+        self.engaged = true;
+        let about = if low { " low" } else { " high" };
+        self.command(&Block::new(DRIVE_NRST).u8(u8::from(!low)), &about)
+    }
+
+    fn read_reg(&mut self, port: Port, address: u16) -> Result<u32> {
+        self.read_register(port, address).map_err(advise)
+    }
+
+    fn write_reg(&mut self, port: Port, address: u16, value: u32) -> Result<()> {
+        self.write_register(port, address, value).map_err(advise)
+    }
+
+    fn read_mem(&mut self, ap: Ap, width: Width, address: u32, buf: &mut [u8]) -> Result<()> {
+        self.read_memory(ap, width, address, buf).map_err(advise)
+    }
+
+    fn write_mem(&mut self, ap: Ap, width: Width, address: u32, data: &[u8]) -> Result<()> {
+        self.write_memory(ap, width, address, data).map_err(advise)
+    }
+
+    fn batch(&mut self, ap: Ap, ops: &mut [MemOp]) -> Result<()> {
+        self.run_batch(ap, ops).map_err(advise)
+    }
+
+    fn trace(&mut self, hz: Option<u32>) -> Result<()> {
+        self.need(Feature::Trace)?;
+        let Some(hz) = hz else {
+            self.tracing = false;
+            return self.command(&Block::new(STOP_TRACE_RX), &"");
+        };
+        let most = self.limits.trace_hz;
+        if hz == 0 || hz > most {
+            return Err(
+                Error::command(format!("SWO at {hz} Hz: {} takes at most {most} Hz", self.info.name)).hint("choose a lower SWO rate")
+            );
+        }
+        self.command(&Block::new(START_TRACE_RX).u16(TRACE_BUFFER).u32(hz), &format_args!(" {hz} Hz"))?;
+        self.tracing = true;
+        self.engaged = true;
+        Ok(())
+    }
+
+    fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize> {
+        let mut reply = [0; 2];
+        self.receive(&Block::new(GET_TRACE_NB), &mut reply)?;
+        let waiting = usize::from(u16::from_le_bytes(reply));
+        // A USB read that ends inside a packet loses the rest of it.
+        let whole = if waiting <= buf.len() { waiting } else { buf.len() - buf.len() % self.limits.trace_packet };
+        if whole == 0 { Ok(0) } else { self.pipe.read_trace(&mut buf[..whole]) }
+    }
+
+    fn now(&self) -> Duration {
+        self.pipe.now()
+    }
+
+    fn sleep(&mut self, d: Duration) {
+        self.pipe.sleep(d)
+    }
+}

@@ -1,0 +1,237 @@
+//! What an ST-Link understands and answers, as tables.
+//!
+//! ST does not publish the protocol. Commands, status bytes and version gates are those that OpenOCD, pyOCD, probe-rs
+//! and Black Magic agree on; values marked "assumed" are not confirmed by two of them.
+
+use super::super::UsbId;
+use super::version::Version;
+
+const fn id(pid: u16, name: &'static str, endpoints: (u8, u8, u8)) -> UsbId {
+    UsbId { vid: 0x0483, pid, name, out: endpoints.0, input: endpoints.1, trace: endpoints.2 }
+}
+
+const V2: (u8, u8, u8) = (0x02, 0x81, 0x83);
+const LATER: (u8, u8, u8) = (0x01, 0x81, 0x82);
+
+pub const USB: &[UsbId] = &[
+    id(0x3748, "ST-Link V2", V2),
+    id(0x374b, "ST-Link V2-1", LATER),
+    id(0x3752, "ST-Link V2-1 (no mass storage)", LATER),
+    id(0x374d, "ST-Link V3 (boot loader)", LATER),
+    id(0x374e, "ST-Link V3E", LATER),
+    id(0x374f, "ST-Link V3SET", LATER),
+    id(0x3753, "ST-Link V3 (two serial ports)", LATER),
+    id(0x3754, "ST-Link V3E (no mass storage)", LATER),
+    id(0x3755, "ST-Link V3P (boot loader)", LATER),
+    id(0x3757, "ST-Link V3PWR", LATER),
+];
+
+/// A command: its name as ST's tools and OpenOCD spell it, and the bytes it begins with.
+#[derive(Clone, Copy, Debug)]
+pub struct Op {
+    pub name: &'static str,
+    pub code: &'static [u8],
+}
+
+const fn op(name: &'static str, code: &'static [u8]) -> Op {
+    Op { name, code }
+}
+
+pub const GET_VERSION: Op = op("GET_VERSION", &[0xf1]);
+pub const GET_VERSION_EX: Op = op("GET_VERSION_EX", &[0xfb]);
+pub const GET_CURRENT_MODE: Op = op("GET_CURRENT_MODE", &[0xf5]);
+pub const GET_TARGET_VOLTAGE: Op = op("GET_TARGET_VOLTAGE", &[0xf7]);
+pub const DFU_EXIT: Op = op("DFU_EXIT", &[0xf3, 0x07]);
+pub const SWIM_EXIT: Op = op("SWIM_EXIT", &[0xf4, 0x01]);
+pub const DEBUG_EXIT: Op = op("DEBUG_EXIT", &[0xf2, 0x21]);
+pub const ENTER_SWD: Op = op("ENTER_SWD_NO_RESET", &[0xf2, 0x30, 0xa3]);
+pub const ENTER_JTAG: Op = op("ENTER_JTAG_NO_RESET", &[0xf2, 0x30, 0xa4]);
+pub const READ_IDCODES: Op = op("READ_IDCODES", &[0xf2, 0x31]);
+pub const GETLASTRWSTATUS: Op = op("GETLASTRWSTATUS", &[0xf2, 0x3b]);
+pub const GETLASTRWSTATUS2: Op = op("GETLASTRWSTATUS2", &[0xf2, 0x3e]);
+pub const DRIVE_NRST: Op = op("DRIVE_NRST", &[0xf2, 0x3c]);
+pub const START_TRACE_RX: Op = op("START_TRACE_RX", &[0xf2, 0x40]);
+pub const STOP_TRACE_RX: Op = op("STOP_TRACE_RX", &[0xf2, 0x41]);
+pub const GET_TRACE_NB: Op = op("GET_TRACE_NB", &[0xf2, 0x42]);
+pub const SWD_SET_FREQ: Op = op("SWD_SET_FREQ", &[0xf2, 0x43]);
+pub const JTAG_SET_FREQ: Op = op("JTAG_SET_FREQ", &[0xf2, 0x44]);
+pub const READ_DAP_REG: Op = op("READ_DAP_REG", &[0xf2, 0x45]);
+pub const WRITE_DAP_REG: Op = op("WRITE_DAP_REG", &[0xf2, 0x46]);
+pub const INIT_AP: Op = op("INIT_AP", &[0xf2, 0x4b]);
+pub const CLOSE_AP: Op = op("CLOSE_AP", &[0xf2, 0x4c]);
+pub const RW_MISC_OUT: Op = op("RW_MISC_OUT", &[0xf2, 0x51]);
+pub const RW_MISC_IN: Op = op("RW_MISC_IN", &[0xf2, 0x52]);
+pub const SET_COM_FREQ: Op = op("SET_COM_FREQ", &[0xf2, 0x61]);
+pub const GET_COM_FREQ: Op = op("GET_COM_FREQ", &[0xf2, 0x62]);
+
+pub const READMEM_8BIT: Op = op("READMEM_8BIT", &[0xf2, 0x0c]);
+pub const READMEM_16BIT: Op = op("READMEM_16BIT", &[0xf2, 0x47]);
+pub const READMEM_32BIT: Op = op("READMEM_32BIT", &[0xf2, 0x07]);
+pub const WRITEMEM_8BIT: Op = op("WRITEMEM_8BIT", &[0xf2, 0x0d]);
+pub const WRITEMEM_16BIT: Op = op("WRITEMEM_16BIT", &[0xf2, 0x48]);
+pub const WRITEMEM_32BIT: Op = op("WRITEMEM_32BIT", &[0xf2, 0x08]);
+
+/// Item kinds of RW_MISC: a write is two items, a read and a change of AP are one each.
+pub const MISC_ADDRESS: u8 = 1;
+pub const MISC_WRITE: u8 = 2;
+pub const MISC_READ: u8 = 3;
+pub const MISC_AP: u8 = 5;
+
+/// What a status byte says about the access it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    Done,
+    /// The target was busy; nothing says whether the last word of a block got through.
+    Wait,
+    /// The bus refused the access, now or (sticky) before.
+    Fault,
+    /// No or broken answer on the wire.
+    Link,
+    Refused,
+}
+
+pub const STATUS: &[(u8, &str, Meaning)] = &[
+    (0x80, "OK", Meaning::Done),
+    (0x81, "FAULT", Meaning::Fault),
+    (0x09, "JTAG GET IDCODE ERROR", Meaning::Link),
+    (0x0c, "JTAG WRITE ERROR", Meaning::Link),
+    // OpenOCD and Black Magic take a write-verify error for success: the probe compares what cannot be read back.
+    (0x0d, "JTAG WRITE VERIFY ERROR", Meaning::Done),
+    (0x10, "SWD AP WAIT", Meaning::Wait),
+    (0x11, "SWD AP FAULT", Meaning::Fault),
+    (0x12, "SWD AP ERROR", Meaning::Link),
+    (0x13, "SWD AP PARITY ERROR", Meaning::Link),
+    (0x14, "SWD DP WAIT", Meaning::Wait),
+    (0x15, "SWD DP FAULT", Meaning::Fault),
+    (0x16, "SWD DP ERROR", Meaning::Link),
+    (0x17, "SWD DP PARITY ERROR", Meaning::Link),
+    (0x18, "SWD AP WDATA ERROR", Meaning::Link),
+    (0x19, "SWD AP STICKY ERROR", Meaning::Fault),
+    (0x1a, "SWD AP STICKY OVERRUN", Meaning::Link),
+    (0x1d, "BAD AP", Meaning::Refused),
+];
+
+/// Name and meaning of a status byte.
+pub fn status(code: u8) -> (&'static str, Meaning) {
+    STATUS.iter().find(|row| row.0 == code).map_or(("unknown status", Meaning::Refused), |row| (row.1, row.2))
+}
+
+/// What a firmware version can or cannot do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    Voltage,
+    Trace,
+    LastRwStatus2,
+    SwdFreq,
+    JtagFreq,
+    DapRegisters,
+    /// JTAG reads of DP registers give the value only through RDBUFF before this version.
+    JtagDpRead,
+    Mem16,
+    InitAp,
+    CloseAp,
+    BankedDp,
+    Csw,
+    RwMisc,
+    Packet512,
+}
+
+/// No firmware of this probe has the feature.
+const NEVER: u8 = u8::MAX;
+
+/// feature, what it is for (completes "… needs firmware"), from V2J, from V3J. V4 (V3P, V3PWR) counts like V3 (pyOCD).
+pub const FEATURES: &[(Feature, &str, u8, u8)] = &[
+    (Feature::Voltage, "measuring the target voltage", 13, 0),
+    (Feature::Trace, "SWO trace", 13, 0),
+    (Feature::LastRwStatus2, "the address of a failed access", 15, 0),
+    (Feature::SwdFreq, "setting the SWD clock", 22, 0),
+    (Feature::JtagFreq, "setting the JTAG clock", 24, 0),
+    (Feature::DapRegisters, "reaching DP and AP registers", 24, 0),
+    (Feature::Mem16, "16-bit memory access", 26, 0),
+    (Feature::InitAp, "opening an access port", 28, 0),
+    // V2J28 answers CLOSE_AP with an error that means nothing.
+    (Feature::CloseAp, "closing an access port", 29, 0),
+    (Feature::JtagDpRead, "reading DP registers over JTAG at once", 32, 0),
+    (Feature::BankedDp, "reaching banked DP registers", 32, 2),
+    (Feature::Csw, "memory behind an access port other than AP 0", 32, 2),
+    (Feature::RwMisc, "batches of memory accesses", 32, 2),
+    (Feature::Packet512, "byte transfers of 512 bytes", NEVER, 6),
+];
+
+impl Feature {
+    fn row(self) -> &'static (Feature, &'static str, u8, u8) {
+        FEATURES.iter().find(|row| row.0 == self).expect("every feature has a row")
+    }
+
+    pub fn purpose(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The first JTAG/SWD firmware number that has it.
+    pub fn since(self, hardware: u8) -> u8 {
+        if hardware < 3 { self.row().2 } else { self.row().3 }
+    }
+
+    pub fn of(self, version: &Version) -> bool {
+        version.jtag >= self.since(version.hardware)
+    }
+}
+
+/// SWD clocks of V2 and V2-1: kHz and the divisor that SWD_SET_FREQ takes, fastest first.
+pub const SWD_DIVISORS: &[(u32, u16)] =
+    &[(4000, 0), (1800, 1), (1200, 2), (950, 3), (480, 7), (240, 15), (125, 31), (100, 40), (50, 79), (25, 158), (15, 265), (5, 798)];
+
+/// JTAG clocks of V2 and V2-1, for JTAG_SET_FREQ.
+pub const JTAG_DIVISORS: &[(u32, u16)] = &[(9000, 4), (4500, 8), (2250, 16), (1125, 32), (562, 64), (281, 128), (140, 256)];
+
+/// The clock of a V2 whose firmware cannot set it (before J22): the value later firmware starts with, assumed.
+pub const V2_FIXED_KHZ: u32 = 1800;
+
+/// What one generation of probes can move, and how fast.
+pub struct Limits {
+    /// Items of one RW_MISC.
+    pub misc_items: usize,
+    /// Bytes of one write of words; what DESIGN.md allows, not what the probe takes (65,532).
+    pub write: usize,
+    /// Highest SWO bit rate.
+    pub trace_hz: u32,
+    /// USB packet of the trace endpoint.
+    pub trace_packet: usize,
+    /// Access ports that may be open at a time.
+    pub open_aps: usize,
+    pub write_pace: Pace,
+    pub read_pace: Pace,
+}
+
+/// The time of one memory access: SWD clocks, and the firmware's own time in ns. Fitted to published measurements of
+/// an H743 (9names, "CMSIS-DAP debug probe performance", 2022), good to 5 %.
+pub struct Pace {
+    pub clocks: u64,
+    pub own_ns: u64,
+}
+
+pub const V2_LIMITS: Limits = Limits {
+    misc_items: 64,
+    write: 6144,
+    trace_hz: 2_000_000,
+    trace_packet: 64,
+    open_aps: usize::MAX,
+    write_pace: Pace { clocks: 54, own_ns: 11_200 },
+    read_pace: Pace { clocks: 47, own_ns: 10_300 },
+};
+
+pub const V3_LIMITS: Limits = Limits {
+    misc_items: 1227,
+    write: 40 * 1024,
+    trace_hz: 24_000_000,
+    trace_packet: 512,
+    open_aps: 8,
+    write_pace: Pace { clocks: 46, own_ns: 1_700 },
+    read_pace: Pace { clocks: 47, own_ns: 3_100 },
+};
+
+/// Bytes of one READMEM_16BIT, READMEM_32BIT or WRITEMEM_16BIT.
+pub const BLOCK: usize = 6144;
+/// Bytes of one 8-bit transfer: a full-speed USB packet, or (feature `Packet512`) a high-speed one.
+pub const BYTES: usize = 64;
+pub const BYTES_512: usize = 512;
