@@ -29,42 +29,45 @@ impl Trace {
         Trace { pipe, log }
     }
 
-    fn tell(&mut self, what: String) {
+    /// `what`, then the bytes moved, then what went wrong.
+    fn tell_end<T>(&mut self, what: String, bytes: &[u8], result: Result<T>) -> Result<T> {
         let now = self.pipe.now();
-        (self.log)(format!("{}.{:06} {what}", now.as_secs(), now.subsec_micros()));
+        let data = if bytes.is_empty() { String::new() } else { format!(" {}", hex(bytes)) };
+        let error = result.as_ref().err().map_or(String::new(), |error| format!(" {} {}", mark(error.cause), error.message));
+        (self.log)(format!("{}.{:06} {what}{data}{error}", now.as_secs(), now.subsec_micros()));
+        result
     }
 }
 
 impl Pipe for Trace {
     fn transfer(&mut self, cmd: &[u8], data: Data) -> Result<usize> {
         let block = hex(cmd);
-        let (direction, sent, result, received) = match data {
-            Data::None => ("none", "", self.pipe.transfer(cmd, Data::None), String::new()),
-            Data::Out(bytes) => ("out", " ", self.pipe.transfer(cmd, Data::Out(bytes)), hex(bytes)),
+        match data {
+            Data::None => {
+                let result = self.pipe.transfer(cmd, Data::None);
+                self.tell_end(format!("{block} none"), &[], result)
+            }
+            Data::Out(bytes) => {
+                let result = self.pipe.transfer(cmd, Data::Out(bytes));
+                self.tell_end(format!("{block} out"), bytes, result)
+            }
             Data::In(buf) => {
                 let result = self.pipe.transfer(cmd, Data::In(buf));
-                let text = result.as_ref().map_or(String::new(), |n| hex(&buf[..*n]));
-                ("in", " ", result, text)
+                let got = *result.as_ref().unwrap_or(&0);
+                self.tell_end(format!("{block} in"), &buf[..got], result)
             }
-        };
-        let tail = error_mark(&result);
-        self.tell(format!("{block} {direction}{sent}{received}{tail}"));
-        result
+        }
     }
 
     fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize> {
         let result = self.pipe.read_trace(buf);
-        let received = result.as_ref().map_or(String::new(), |n| hex(&buf[..*n]));
-        let tail = error_mark(&result);
-        self.tell(format!("trace in {received}{tail}"));
-        result
+        let got = *result.as_ref().unwrap_or(&0);
+        self.tell_end("trace in".to_string(), &buf[..got], result)
     }
 
     fn reset(&mut self) -> Result<()> {
         let result = self.pipe.reset();
-        let tail = error_mark(&result);
-        self.tell(format!("reset{tail}"));
-        result
+        self.tell_end("reset".to_string(), &[], result)
     }
 
     fn now(&self) -> Duration {
@@ -74,10 +77,6 @@ impl Pipe for Trace {
     fn sleep(&mut self, d: Duration) {
         self.pipe.sleep(d)
     }
-}
-
-fn error_mark<T>(result: &Result<T>) -> String {
-    result.as_ref().err().map_or(String::new(), |error| format!(" {} {}", mark(error.cause), error.message))
 }
 
 /// `!!` for a probe that is gone, so that a replay fails the same way.
