@@ -1,1 +1,480 @@
-//! The Cortex-M core through a MEM-AP: halt, resume, step, reset, registers, breakpoints, watchpoints.
+//! The Cortex-M core through a MEM-AP: halt, resume, step, registers, breakpoints, watchpoints, caches.
+//!
+//! ARMv7-M is ARM DDI0403E, ARMv6-M is ARM DDI0419E; both put the debug registers at the same addresses. Nothing here
+//! knows of reset lines, chips or flash: that is session.rs. What was found when the core was first looked at is kept
+//! and put back by `put_back`.
+
+mod cache;
+#[cfg(test)]
+pub mod fake;
+mod points;
+mod registers;
+
+pub use points::{Access, Breakpoint, Watchpoint};
+pub use registers::Register;
+
+use crate::adi::MemAp;
+use crate::error::{Cause, Error, Result};
+use crate::event::Ears;
+use crate::probe::{Deadline, MemOp, Width};
+use points::Units;
+use std::time::Duration;
+
+/// DDI0403 B3.2.3
+const CPUID: u32 = 0xE000_ED00;
+/// DDI0403 B3.2.6; reads of the key give 0xFA05.
+const AIRCR: u32 = 0xE000_ED0C;
+const AIRCR_KEY: u32 = 0x05FA_0000;
+const SYSRESETREQ: u32 = 1 << 2;
+/// DDI0403 B3.2.5
+const VTOR: u32 = 0xE000_ED08;
+/// DDI0403 B4.7.2; 0 where there is no FPU.
+const MVFR0: u32 = 0xE000_EF40;
+
+/// DDI0403 C1.6.1
+const DFSR: u32 = 0xE000_ED30;
+const DFSR_ALL: u32 = 0x1F;
+const DFSR_BKPT: u32 = 1 << 1;
+
+/// DDI0403 C1.6.2
+const DHCSR: u32 = 0xE000_EDF0;
+const DBGKEY: u32 = 0xA05F_0000;
+pub const C_DEBUGEN: u32 = 1 << 0;
+const C_HALT: u32 = 1 << 1;
+const C_STEP: u32 = 1 << 2;
+const C_MASKINTS: u32 = 1 << 3;
+const S_REGRDY: u32 = 1 << 16;
+const S_HALT: u32 = 1 << 17;
+const S_SLEEP: u32 = 1 << 18;
+const S_LOCKUP: u32 = 1 << 19;
+/// Clears when read.
+const S_RETIRE_ST: u32 = 1 << 24;
+/// Clears when read.
+const S_RESET_ST: u32 = 1 << 25;
+
+/// DDI0403 C1.6.5; ARMv6-M has VC_CORERESET, VC_HARDERR and TRCENA (there DWTENA) only (DDI0419 C1.6.5).
+const DEMCR: u32 = 0xE000_EDFC;
+const VC_CORERESET: u32 = 1 << 0;
+const TRCENA: u32 = 1 << 24;
+
+/// BKPT #imm8, DDI0403 A7.7.17
+const BKPT: u16 = 0xBE00;
+const BKPT_MASK: u16 = 0xFF00;
+
+/// Between two looks at DHCSR.
+const POLL: Duration = Duration::from_millis(1);
+/// One instruction with interrupts masked; WFI is the only one that may take longer.
+const STEP_WAIT: Duration = Duration::from_millis(500);
+
+/// What a core is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Running,
+    Halted(Reason),
+    Sleeping,
+    Lockup,
+    /// Held in reset.
+    Reset,
+    /// Its AP does not answer.
+    Unavailable,
+}
+
+/// Why a core halted (DFSR).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Request,
+    Breakpoint,
+    Watchpoint,
+    VectorCatch,
+    Step,
+    External,
+    Unknown,
+}
+
+impl Reason {
+    /// DFSR bits by what they say most: several may be set after one halt.
+    const TABLE: &[(u32, Reason)] = &[
+        (1 << 3, Reason::VectorCatch),
+        (1 << 2, Reason::Watchpoint),
+        (DFSR_BKPT, Reason::Breakpoint),
+        (1 << 4, Reason::External),
+        (1 << 0, Reason::Request),
+    ];
+
+    fn from_dfsr(dfsr: u32) -> Reason {
+        Self::TABLE.iter().find(|row| dfsr & row.0 != 0).map_or(Reason::Unknown, |row| row.1)
+    }
+}
+
+/// A processor by CPUID.PARTNO (bits 15:4).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Part {
+    pub number: u32,
+    pub name: &'static str,
+    pub v6m: bool,
+    /// The FPU is an option of the part; MVFR0 says whether it is there.
+    fpu: bool,
+    caches: bool,
+}
+
+const fn part(number: u32, name: &'static str, v6m: bool, fpu: bool, caches: bool) -> Part {
+    Part { number, name, v6m, fpu, caches }
+}
+
+const PARTS: &[Part] = &[
+    part(0xC20, "Cortex-M0", true, false, false),
+    part(0xC60, "Cortex-M0+", true, false, false),
+    part(0xC23, "Cortex-M3", false, false, false),
+    part(0xC24, "Cortex-M4", false, true, false),
+    part(0xC27, "Cortex-M7", false, true, true),
+];
+
+fn part_of(cpuid: u32) -> Option<&'static Part> {
+    PARTS.iter().find(|part| part.number == (cpuid >> 4) & 0xFFF)
+}
+
+/// "Cortex-M7", or the number where the name is not known.
+fn part_name(number: u32) -> String {
+    part_of(number << 4).map_or(format!("PARTNO {number:#05x}"), |part| part.name.to_string())
+}
+
+/// One core, and what it looked like when it was found.
+#[derive(Debug)]
+pub struct Core {
+    pub name: String,
+    pub part: &'static Part,
+    pub cpuid: u32,
+    pub fpu: bool,
+    pub breakpoints: Vec<Breakpoint>,
+    pub watchpoints: Vec<Watchpoint>,
+    /// Halted for rocd's own purposes, so it is resumed when rocd leaves.
+    pub own_halt: bool,
+    /// S_RESET_ST and S_RETIRE_ST since somebody last asked: they clear when read, so every read adds to these.
+    pub reset_seen: bool,
+    pub retired: bool,
+    found_dhcsr: u32,
+    found_demcr: u32,
+    /// FPB and DWT before rocd used them.
+    units: Option<Units>,
+    stepped: bool,
+}
+
+impl Core {
+    /// Look at a core without changing it. `number` is the PARTNO the target file promises.
+    pub fn examine(name: &str, number: u32, mem: &mut MemAp) -> Result<Core> {
+        let cpuid = mem.read32(CPUID)?;
+        if cpuid == 0 {
+            // The H745's second core until it is clocked (OpenOCD: "PARTNO 0x0 is unrecognized").
+            let error = Error::target(format!("core {name} is not clocked (CPUID = 0)"));
+            return Err(error.cause(Cause::Fault { address: Some(CPUID) }));
+        }
+        let part = part_of(cpuid).filter(|part| part.number == number).ok_or_else(|| {
+            let (is, wanted) = (part_name((cpuid >> 4) & 0xFFF), part_name(number));
+            Error::target(format!("core {name} is a {is} (CPUID = {cpuid:#010x}), the target file says {wanted}"))
+        })?;
+        let fpu = part.fpu && mem.read32(MVFR0)? != 0;
+        let mut core = Core {
+            name: name.to_string(),
+            part,
+            cpuid,
+            fpu,
+            breakpoints: Vec::new(),
+            watchpoints: Vec::new(),
+            own_halt: false,
+            reset_seen: false,
+            retired: false,
+            found_dhcsr: 0,
+            found_demcr: mem.read32(DEMCR)?,
+            units: None,
+            stepped: false,
+        };
+        core.found_dhcsr = core.dhcsr(mem)?;
+        Ok(core)
+    }
+
+    pub fn found_halted(&self) -> bool {
+        self.found_dhcsr & S_HALT != 0
+    }
+
+    /// The core was armed while it could not be looked at (under reset): these are what was found then.
+    pub fn found_before(&mut self, found: &Armed) {
+        self.found_dhcsr = found.dhcsr;
+        self.found_demcr = found.demcr;
+    }
+
+    fn dhcsr(&mut self, mem: &mut MemAp) -> Result<u32> {
+        let dhcsr = mem.read32(DHCSR)?;
+        self.note(dhcsr);
+        Ok(dhcsr)
+    }
+
+    fn note(&mut self, dhcsr: u32) {
+        self.reset_seen |= dhcsr & S_RESET_ST != 0;
+        self.retired |= dhcsr & S_RETIRE_ST != 0;
+    }
+
+    pub fn state(&mut self, mem: &mut MemAp) -> Result<State> {
+        let mut dhcsr = self.dhcsr(mem)?;
+        if dhcsr & S_RESET_ST != 0 {
+            // It clears when read, so a second 1 is a reset that lasts (DDI0403 C1.6.2).
+            dhcsr = self.dhcsr(mem)?;
+            if dhcsr & S_RESET_ST != 0 && dhcsr & (S_RETIRE_ST | S_HALT) == 0 {
+                return Ok(State::Reset);
+            }
+        }
+        Ok(match dhcsr {
+            _ if dhcsr & S_HALT != 0 => State::Halted(self.reason(mem)?),
+            _ if dhcsr & S_LOCKUP != 0 => State::Lockup,
+            _ if dhcsr & S_SLEEP != 0 => State::Sleeping,
+            _ => State::Running,
+        })
+    }
+
+    fn reason(&mut self, mem: &mut MemAp) -> Result<Reason> {
+        Ok(match Reason::from_dfsr(mem.read32(DFSR)?) {
+            // A step sets DFSR.HALTED as a request does.
+            Reason::Request if self.stepped => Reason::Step,
+            reason => reason,
+        })
+    }
+
+    /// `Err` unless the core is halted: what needs a halted core says so before it touches anything.
+    fn need_halted(&mut self, mem: &mut MemAp) -> Result<()> {
+        match self.dhcsr(mem)? & S_HALT {
+            0 => Err(Error::target(format!("core {} is running", self.name)).hint("`halt` first")),
+            _ => Ok(()),
+        }
+    }
+
+    fn control(mem: &mut MemAp, bits: u32) -> Result<()> {
+        mem.write32(DHCSR, DBGKEY | bits)
+    }
+
+    /// Ask the core to halt; a core in lock-up leaves it for debug state. `wait` of 0 does not wait.
+    pub fn halt(&mut self, mem: &mut MemAp, ears: &Ears, wait: Duration) -> Result<()> {
+        if self.dhcsr(mem)? & S_HALT != 0 {
+            return Ok(());
+        }
+        self.forget_reasons(mem)?;
+        Self::control(mem, C_DEBUGEN | C_HALT)?;
+        if wait.is_zero() { Ok(()) } else { self.until_halted(mem, ears, wait) }
+    }
+
+    /// Wait for a halt that is on its way (a breakpoint, another front-end's request).
+    pub fn wait_halt(&mut self, mem: &mut MemAp, ears: &Ears, wait: Duration) -> Result<()> {
+        // With C_DEBUGEN clear the core cannot halt at all: a BKPT is a HardFault then (DDI0403 C1.5.1).
+        if self.dhcsr(mem)? & C_DEBUGEN == 0 {
+            Self::control(mem, C_DEBUGEN)?;
+        }
+        self.until_halted(mem, ears, wait)
+    }
+
+    fn until_halted(&mut self, mem: &mut MemAp, ears: &Ears, wait: Duration) -> Result<()> {
+        let deadline = Deadline::after(mem.probe, wait);
+        loop {
+            let dhcsr = self.dhcsr(mem)?;
+            if dhcsr & S_HALT != 0 {
+                return Ok(());
+            }
+            if deadline.passed(mem.probe) {
+                return Err(not_halted(dhcsr));
+            }
+            (ears.breathe)()?;
+            mem.sleep(POLL);
+        }
+    }
+
+    /// DFSR bits stay until they are cleared, so they are before each run: the next halt shows only its own.
+    fn forget_reasons(&mut self, mem: &mut MemAp) -> Result<()> {
+        self.stepped = false;
+        mem.write32(DFSR, DFSR_ALL)
+    }
+
+    /// Run on from pc, or from `at`: over an own breakpoint there, and past a BKPT that is the program's.
+    pub fn resume(&mut self, mem: &mut MemAp, ears: &Ears, at: Option<u32>) -> Result<()> {
+        self.start_at(mem, at)?;
+        if self.skip_bkpt(mem)?.is_none() && self.stands_on_breakpoint(mem)? {
+            self.step_off(mem, ears)?;
+        }
+        self.run(mem)
+    }
+
+    fn run(&mut self, mem: &mut MemAp) -> Result<()> {
+        self.forget_reasons(mem)?;
+        self.own_halt = false;
+        // C_MASKINTS must not change in the write that clears C_HALT (DDI0403 C1.6.2).
+        Self::control(mem, C_DEBUGEN | C_HALT)?;
+        Self::control(mem, C_DEBUGEN)
+    }
+
+    /// One instruction, interrupts masked. The pc after it.
+    pub fn step(&mut self, mem: &mut MemAp, ears: &Ears, at: Option<u32>) -> Result<u32> {
+        self.start_at(mem, at)?;
+        if let Some(pc) = self.skip_bkpt(mem)? {
+            self.stepped = true;
+            return Ok(pc);
+        }
+        match self.stands_on_breakpoint(mem)? {
+            true => self.step_off(mem, ears)?,
+            false => self.step_one(mem, ears)?,
+        }
+        self.pc(mem)
+    }
+
+    fn start_at(&mut self, mem: &mut MemAp, at: Option<u32>) -> Result<()> {
+        self.need_halted(mem)?;
+        match at {
+            Some(pc) => self.write_core(mem, registers::PC, pc & !1),
+            None => Ok(()),
+        }
+    }
+
+    fn step_one(&mut self, mem: &mut MemAp, ears: &Ears) -> Result<()> {
+        self.forget_reasons(mem)?;
+        // Interrupts are masked in a write of their own, before C_HALT is cleared (Cortex-M erratum 377497).
+        Self::control(mem, C_DEBUGEN | C_HALT | C_MASKINTS)?;
+        Self::control(mem, C_DEBUGEN | C_STEP | C_MASKINTS)?;
+        let stepped = self.until_halted(mem, ears, STEP_WAIT);
+        Self::control(mem, C_DEBUGEN | C_HALT)?;
+        self.stepped = true;
+        stepped.map_err(|error| error.during("stepping one instruction"))
+    }
+
+    /// A breakpoint stands at pc: one of ours, or one that was armed before rocd came (DFSR says so).
+    fn stands_on_breakpoint(&mut self, mem: &mut MemAp) -> Result<bool> {
+        let pc = self.pc(mem)?;
+        Ok(self.breakpoints.iter().any(|point| point.address == pc) || mem.read32(DFSR)? & DFSR_BKPT != 0)
+    }
+
+    /// Step with every breakpoint at pc lifted, and set them again also when the step went wrong.
+    fn step_off(&mut self, mem: &mut MemAp, ears: &Ears) -> Result<()> {
+        let pc = self.pc(mem)?;
+        let lifted = self.lift(mem, pc)?;
+        let steps = [self.step_one(mem, ears), self.lower(mem, lifted)];
+        steps.into_iter().collect()
+    }
+
+    /// A BKPT at pc that is not ours would halt again: go past it. The new pc, if there was one.
+    fn skip_bkpt(&mut self, mem: &mut MemAp) -> Result<Option<u32>> {
+        let pc = self.pc(mem)?;
+        if self.breakpoints.iter().any(|point| point.address == pc) {
+            return Ok(None);
+        }
+        let mut half = [0; 2];
+        match mem.read_width(Width::Half, pc, &mut half) {
+            Ok(()) if u16::from_le_bytes(half) & BKPT_MASK == BKPT => {
+                self.write_core(mem, registers::PC, pc.wrapping_add(2))?;
+                Ok(Some(pc.wrapping_add(2)))
+            }
+            Ok(()) => Ok(None),
+            // A pc where nothing can be read is the program's trouble, and it shows as soon as the core runs.
+            Err(error) if error.is_fault() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub fn pc(&mut self, mem: &mut MemAp) -> Result<u32> {
+        Ok(self.read_core(mem, &[registers::PC])?[0])
+    }
+
+    /// Before a reset: halt at the reset vector (`true`) or not. A sleeping core is woken so that it sees the reset.
+    pub fn arm_reset(&mut self, mem: &mut MemAp, halt: bool) -> Result<()> {
+        let dhcsr = self.dhcsr(mem)?;
+        self.reset_seen = false;
+        self.forget_reasons(mem)?;
+        if halt {
+            Self::control(mem, C_DEBUGEN | if dhcsr & (S_SLEEP | S_HALT) != 0 { C_HALT } else { 0 })?;
+        }
+        mem.update(DEMCR, VC_CORERESET, if halt { VC_CORERESET } else { 0 })?;
+        match mem.read32(DEMCR)? {
+            demcr if (demcr & VC_CORERESET != 0) == halt => Ok(()),
+            demcr => Err(Error::target(format!("DEMCR.VC_CORERESET does not keep what is written (DEMCR = {demcr:#010x})"))),
+        }
+    }
+
+    /// Ask the whole chip to reset. The write itself may be lost in the reset, so its error means nothing.
+    pub fn request_system_reset(&mut self, mem: &mut MemAp) {
+        let _ = mem.write32(AIRCR, AIRCR_KEY | SYSRESETREQ);
+    }
+
+    /// Has the core been reset since `arm_reset`? An AP that is itself being reset does not answer: not yet.
+    pub fn was_reset(&mut self, mem: &mut MemAp) -> Result<bool> {
+        match self.dhcsr(mem) {
+            Ok(_) => Ok(self.reset_seen),
+            Err(error) if matches!(error.cause, Cause::Unplugged | Cause::Interrupted(_)) => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// After a reset that should halt: wait for it, then take the vector catch away.
+    pub fn halted_by_reset(&mut self, mem: &mut MemAp, ears: &Ears, wait: Duration) -> Result<()> {
+        let halted = self.until_halted(mem, ears, wait).map_err(|error| Error {
+            message: error.message.replace("timed out while waiting for target halted", "not halted after reset"),
+            ..error
+        });
+        let caught = mem.update(DEMCR, VC_CORERESET, self.found_demcr & VC_CORERESET);
+        halted.and(caught.map(|_| ()))
+    }
+
+    /// After a reset that should run: C_HALT survives a reset, so it is cleared now and the core starts from its vectors.
+    pub fn run_after_reset(&mut self, mem: &mut MemAp) -> Result<()> {
+        self.own_halt = false;
+        let points = !self.breakpoints.is_empty() || !self.watchpoints.is_empty();
+        // As without a debugger, unless somebody waits for a point: C_DEBUGEN turns a HardFault at a BKPT into a halt.
+        Self::control(mem, if points { C_DEBUGEN } else { self.found_dhcsr & C_DEBUGEN })
+    }
+
+    /// The first two words of the vector table in use: where it is, stack pointer, reset vector.
+    pub fn vectors(&mut self, mem: &mut MemAp) -> Result<(u32, u32, u32)> {
+        let vtor = mem.read32(VTOR)?;
+        Ok((vtor, mem.read32(vtor)?, mem.read32(vtor.wrapping_add(4))?))
+    }
+
+    /// Breakpoints off, FPB, DWT, DEMCR and DHCSR as they were found; a core that is halted stays so if `stay_halted`.
+    /// Every step is tried; the first error is the result.
+    pub fn put_back(&mut self, mem: &mut MemAp, stay_halted: bool) -> Result<()> {
+        let points = self.put_points_back(mem);
+        let demcr = mem.write32(DEMCR, self.found_demcr);
+        let dhcsr = if stay_halted { Ok(()) } else { Self::control(mem, self.found_dhcsr & (C_DEBUGEN | C_MASKINTS)) };
+        points.and(demcr).and(dhcsr)
+    }
+}
+
+/// What a core held when it was armed under reset, before anything else could be learnt of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Armed {
+    dhcsr: u32,
+    demcr: u32,
+}
+
+/// While NRST is low, or right after it rose: make the core halt at its reset vector. `hurry`: it may be running already.
+pub fn arm(mem: &mut MemAp, hurry: bool) -> Result<Armed> {
+    let mut found = [MemOp::read(DHCSR), MemOp::read(DEMCR)];
+    mem.batch(&mut found)?;
+    let [dhcsr, demcr] = found.map(|op| op.value());
+    let halt = if hurry { C_HALT } else { 0 };
+    mem.batch(&mut [MemOp::write(DHCSR, DBGKEY | C_DEBUGEN | halt), MemOp::write(DEMCR, demcr | VC_CORERESET)])?;
+    match mem.read32(DEMCR)? & VC_CORERESET {
+        0 => Err(Error::target("DEMCR.VC_CORERESET cannot be set while the chip is in reset")),
+        _ => Ok(Armed { dhcsr, demcr }),
+    }
+}
+
+/// Undo `arm`, for an attach that goes no further.
+pub fn disarm(mem: &mut MemAp, armed: &Armed) -> Result<()> {
+    let demcr = mem.write32(DEMCR, armed.demcr);
+    let halt = armed.dhcsr & (C_DEBUGEN | C_HALT);
+    demcr.and(mem.write32(DHCSR, DBGKEY | if halt & C_DEBUGEN != 0 { halt } else { 0 }))
+}
+
+fn not_halted(dhcsr: u32) -> Error {
+    let error = Error::target(format!("timed out while waiting for target halted (DHCSR = {dhcsr:#010x})")).cause(Cause::Timeout);
+    match dhcsr & (S_SLEEP | S_RESET_ST) {
+        0 => error,
+        bits if bits & S_RESET_ST != 0 => error.hint("the core is held in reset: look at NRST"),
+        _ => error.hint("the core sleeps: connect under reset (`connect under_reset`)"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,39 +1,28 @@
 //! One attached chip: a probe, its cores and its banks, and the verbs a command may use.
+//!
+//! Attach neither halts nor resets. What it changes (power requests, the target file's attach writes, the cores' debug
+//! registers) is remembered, and `detach` puts it back on every path.
+
+mod attach;
+mod detach;
+mod flashing;
+mod identify;
+mod reset;
+#[cfg(test)]
+mod tests;
+
+pub use crate::cortex_m::{Access, Breakpoint, Reason, Register, State, Watchpoint};
 
 use crate::adi::MemAp;
+use crate::cortex_m::Core;
 use crate::desc::{Die, Target};
-use crate::error::Result;
+use crate::error::{Cause, Error, Result};
 use crate::event::Ears;
 use crate::flash::Bank;
-use crate::image::Image;
-use crate::probe::Probe;
+use crate::probe::{Ap, Probe};
+use attach::Found;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// What a core is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    Running,
-    Halted(Reason),
-    Sleeping,
-    Lockup,
-    /// Held in reset.
-    Reset,
-    /// Its AP does not answer.
-    Unavailable,
-}
-
-/// Why a core halted (DFSR).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    Request,
-    Breakpoint,
-    Watchpoint,
-    VectorCatch,
-    Step,
-    External,
-    Unknown,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetMode {
@@ -48,39 +37,6 @@ pub enum BreakKind {
     /// Hardware in flash, software in RAM.
     Auto,
     Hardware,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Breakpoint {
-    pub address: u32,
-    pub length: u32,
-    /// The FPB comparator, or `None` for a BKPT in RAM.
-    pub comparator: Option<u32>,
-    /// The instruction a software breakpoint replaced.
-    pub original: u16,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    Read,
-    Write,
-    Any,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Watchpoint {
-    pub address: u32,
-    pub length: u32,
-    pub access: Access,
-    pub comparator: u32,
-}
-
-/// One register as `reg` lists it. `number` is OpenOCD's and gdb's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Register {
-    pub number: u32,
-    pub name: &'static str,
-    pub bits: u32,
 }
 
 /// How the user wants to come in, and what he allowed.
@@ -111,133 +67,161 @@ pub struct Session {
     pub volts: Option<f32>,
     pub banks: Vec<Bank>,
     pub ears: Ears,
+    /// In the target file's order; `None`: its AP does not answer.
+    cores: Vec<Option<Core>>,
+    found: Found,
+    /// Since the last reset.
+    flash_changed: bool,
+    /// The last verb that spoke of running or halting asked for halted.
+    wanted_halted: bool,
 }
 
 impl Session {
-    /// Connect, identify, apply the attach writes. Neither halts nor resets (under reset: halted at the reset vector).
-    pub fn attach(probe: Box<dyn Probe>, target: Rc<Target>, options: &AttachOptions, ears: Ears) -> Result<Session> {
-        let _ = (probe, target, options, ears);
-        todo!()
-    }
-
-    /// Put back everything attach found, leave the chip as DESIGN says, leave the debug port. Always tries every step.
-    pub fn detach(&mut self) -> Result<Left> {
-        todo!()
-    }
-
     /// Memory as core `core` sees it.
     pub fn mem(&mut self, core: usize) -> MemAp<'_> {
-        let _ = core;
-        todo!()
+        MemAp::new(&mut *self.probe, core_ap(&self.target, core))
     }
 
     pub fn core_names(&self) -> Vec<String> {
-        todo!()
+        self.target.cores.iter().map(|row| row.name.clone()).collect()
+    }
+
+    /// A core that answers, with the way to it and the ears to hear with.
+    fn parts(&mut self, core: usize) -> Result<(&mut Core, MemAp<'_>, &Ears)> {
+        let row = self.target.cores.get(core).ok_or_else(|| Error::command(format!("there is no core {core}")))?;
+        let found = self.cores[core].as_mut().ok_or_else(|| {
+            Error::target(format!("core {} is not available: AP{} does not answer", row.name, row.ap))
+                .hint("its domain may be off or asleep; connect under reset (`connect under_reset`)")
+        })?;
+        Ok((found, MemAp::new(&mut *self.probe, Ap { index: row.ap, csw: row.csw }), &self.ears))
+    }
+
+    /// The numbers of the cores that answer.
+    fn available(&self) -> Vec<usize> {
+        (0..self.cores.len()).filter(|core| self.cores[*core].is_some()).collect()
     }
 
     pub fn state(&mut self, core: usize) -> Result<State> {
-        let _ = core;
-        todo!()
+        if self.cores.get(core).is_some_and(Option::is_none) {
+            // It may have been clocked since.
+            self.cores[core] = attach::examine(&mut *self.probe, &self.target.cores[core])?;
+            if self.cores[core].is_none() {
+                return Ok(State::Unavailable);
+            }
+        }
+        let (core, mut mem, _) = self.parts(core)?;
+        core.state(&mut mem).map_err(asleep)
     }
 
     pub fn halt(&mut self, core: usize, wait: Duration) -> Result<()> {
-        let _ = (core, wait);
-        todo!()
+        let (core, mut mem, ears) = self.parts(core)?;
+        core.halt(&mut mem, ears, wait).map_err(asleep)?;
+        core.own_halt = false;
+        self.wanted_halted = true;
+        Ok(())
     }
 
     pub fn wait_halt(&mut self, core: usize, wait: Duration) -> Result<()> {
-        let _ = (core, wait);
-        todo!()
+        let (core, mut mem, ears) = self.parts(core)?;
+        core.wait_halt(&mut mem, ears, wait)
     }
 
     pub fn resume(&mut self, core: usize, at: Option<u32>) -> Result<()> {
-        let _ = (core, at);
-        todo!()
+        let (core, mut mem, ears) = self.parts(core)?;
+        core.resume(&mut mem, ears, at)?;
+        self.wanted_halted = false;
+        Ok(())
     }
 
     /// The pc after the step.
     pub fn step(&mut self, core: usize, at: Option<u32>) -> Result<u32> {
-        let _ = (core, at);
-        todo!()
+        let (core, mut mem, ears) = self.parts(core)?;
+        core.step(&mut mem, ears, at)
     }
 
-    /// `Run`: kind not_running if the core is locked up or not running 10 ms later.
-    pub fn reset(&mut self, mode: ResetMode) -> Result<()> {
-        let _ = mode;
-        todo!()
+    /// Has this core been reset since this was asked last? By us, by its watchdog, by its pin.
+    pub fn take_reset_seen(&mut self, core: usize) -> Result<bool> {
+        Ok(std::mem::take(&mut self.parts(core)?.0.reset_seen))
     }
 
     /// Every register this core has, in OpenOCD's order.
     pub fn registers(&mut self, core: usize) -> Result<Vec<Register>> {
-        let _ = core;
-        todo!()
+        Ok(self.parts(core)?.0.registers())
     }
 
     pub fn read_reg(&mut self, core: usize, register: Register) -> Result<u64> {
-        let _ = (core, register);
-        todo!()
+        Ok(self.read_regs(core, &[register])?[0])
+    }
+
+    /// Several at once, which is much faster than one by one.
+    pub fn read_regs(&mut self, core: usize, registers: &[Register]) -> Result<Vec<u64>> {
+        let (core, mut mem, _) = self.parts(core)?;
+        core.read_registers(&mut mem, registers)
     }
 
     pub fn write_reg(&mut self, core: usize, register: Register, value: u64) -> Result<()> {
-        let _ = (core, register, value);
-        todo!()
+        let (core, mut mem, _) = self.parts(core)?;
+        core.write_register(&mut mem, register, value)
     }
 
     pub fn breakpoints(&self, core: usize) -> &[Breakpoint] {
-        let _ = core;
-        todo!()
+        self.cores.get(core).and_then(Option::as_ref).map_or(&[], |core| &core.breakpoints)
     }
 
+    /// One that is already there is the answer to asking for it again, as gdb does.
     pub fn add_breakpoint(&mut self, core: usize, address: u32, length: u32, kind: BreakKind) -> Result<Breakpoint> {
-        let _ = (core, address, length, kind);
-        todo!()
+        let in_ram = self.in_ram(core, address);
+        let (core, mut mem, _) = self.parts(core)?;
+        if let Some(point) = core.breakpoints.iter().find(|point| point.address == address & !1) {
+            return Ok(*point);
+        }
+        match kind == BreakKind::Auto && in_ram {
+            true => core.add_software_breakpoint(&mut mem, address, length),
+            false => core.add_hardware_breakpoint(&mut mem, address, length),
+        }
+    }
+
+    /// In memory where a BKPT can be written: the die's RAM, or the core's work area.
+    fn in_ram(&self, core: usize, address: u32) -> bool {
+        let work_area = self.target.cores.get(core).map(|row| &row.work_area);
+        self.die.ram.iter().chain(work_area).any(|region| address.wrapping_sub(region.address) < region.size)
     }
 
     pub fn remove_breakpoint(&mut self, core: usize, address: Option<u32>) -> Result<()> {
-        let _ = (core, address);
-        todo!()
+        let (core, mut mem, _) = self.parts(core)?;
+        core.remove_breakpoints(&mut mem, address)
     }
 
     pub fn watchpoints(&self, core: usize) -> &[Watchpoint] {
-        let _ = core;
-        todo!()
+        self.cores.get(core).and_then(Option::as_ref).map_or(&[], |core| &core.watchpoints)
     }
 
     pub fn add_watchpoint(&mut self, core: usize, address: u32, length: u32, access: Access) -> Result<Watchpoint> {
-        let _ = (core, address, length, access);
-        todo!()
+        let (core, mut mem, _) = self.parts(core)?;
+        core.add_watchpoint(&mut mem, address, length, access)
     }
 
     pub fn remove_watchpoint(&mut self, core: usize, address: Option<u32>) -> Result<()> {
-        let _ = (core, address);
-        todo!()
+        let (core, mut mem, _) = self.parts(core)?;
+        core.remove_watchpoints(&mut mem, address)
     }
+}
 
-    /// Read the sectors an image touches and plan. Changes nothing.
-    pub fn plan(&mut self, image: &Image, policy: crate::flash::Policy) -> Result<crate::flash::Plan> {
-        let _ = (image, policy);
-        todo!()
-    }
+/// The AP that core `core` is reached through.
+fn core_ap(target: &Target, core: usize) -> Ap {
+    let row = &target.cores[core];
+    Ap { index: row.ap, csw: row.csw }
+}
 
-    /// Reset-halt (unless `noreset`: only halt), carry out the plan, note that flash changed.
-    pub fn execute(&mut self, plan: &crate::flash::Plan, noreset: bool) -> Result<crate::flash::Done> {
-        let _ = (plan, noreset);
-        todo!()
+/// An AP that keeps saying WAIT belongs to a core that sleeps (facts of many boards: STOP, STANDBY, a gated clock).
+fn asleep(error: Error) -> Error {
+    match error.cause {
+        Cause::Wait { .. } => error.hint("the core may be asleep: connect under reset (`connect under_reset`)"),
+        _ => error,
     }
+}
 
-    pub fn erase(&mut self, bank: usize, what: crate::flash::Erase, noreset: bool) -> Result<()> {
-        let _ = (bank, what, noreset);
-        todo!()
-    }
-
-    pub fn protection(&mut self, bank: usize) -> Result<Vec<bool>> {
-        let _ = bank;
-        todo!()
-    }
-
-    /// Compare memory with an image; kind mismatch names the first bad address, expected and actual.
-    pub fn verify(&mut self, image: &Image) -> Result<u64> {
-        let _ = image;
-        todo!()
-    }
+/// What must end any attempt, however tolerant.
+fn fatal(error: &Error) -> bool {
+    matches!(error.cause, Cause::Unplugged | Cause::Interrupted(_) | Cause::Exit(_))
 }

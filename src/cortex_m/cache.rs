@@ -1,0 +1,91 @@
+//! The Cortex-M7's caches, worked by the debugger through the PPB (DDI0403 B2.2.7, B4.8).
+
+use super::Core;
+use crate::adi::MemAp;
+use crate::error::Result;
+use crate::event::Ears;
+use crate::probe::MemOp;
+
+/// DDI0403 B3.2.8
+const CCR: u32 = 0xE000_ED14;
+const CCR_DC: u32 = 1 << 16;
+const CCR_IC: u32 = 1 << 17;
+const CCSIDR: u32 = 0xE000_ED80;
+const CSSELR: u32 = 0xE000_ED84;
+const ICIALLU: u32 = 0xE000_EF50;
+const ICIMVAU: u32 = 0xE000_EF58;
+const DCCIMVAC: u32 = 0xE000_EF70;
+const DCCISW: u32 = 0xE000_EF74;
+
+/// Operations per batch, so that Ctrl-C is heard in between.
+const BATCH: usize = 128;
+
+impl Core {
+    /// Code was written: let the data reach memory and the next fetch see it.
+    pub(super) fn code_changed(&mut self, mem: &mut MemAp, address: u32) -> Result<()> {
+        if !self.part.caches || mem.read32(CCR)? & (CCR_DC | CCR_IC) == 0 {
+            return Ok(());
+        }
+        mem.batch(&mut [MemOp::write(DCCIMVAC, address), MemOp::write(ICIMVAU, address)])
+    }
+
+    /// Clean and switch off both caches of a halted core. What CCR was, for `caches_back`; `None`: they were off.
+    pub fn caches_off(&mut self, mem: &mut MemAp, ears: &Ears) -> Result<Option<u32>> {
+        if !self.part.caches {
+            return Ok(None);
+        }
+        let ccr = mem.read32(CCR)?;
+        if ccr & (CCR_DC | CCR_IC) == 0 {
+            return Ok(None);
+        }
+        self.need_halted(mem)?;
+        mem.write32(CCR, ccr & !(CCR_DC | CCR_IC))?;
+        if ccr & CCR_DC != 0 {
+            clean_and_invalidate(mem, ears)?;
+        }
+        Ok(Some(ccr))
+    }
+
+    /// Both caches are empty of anything older than what was just written, then on as they were.
+    pub fn caches_back(&mut self, mem: &mut MemAp, ccr: u32) -> Result<()> {
+        mem.write32(ICIALLU, 0)?;
+        mem.write32(CCR, ccr)
+    }
+}
+
+/// By set and way, all of the first-level data cache (16 KiB on the H7: 512 lines).
+fn clean_and_invalidate(mem: &mut MemAp, ears: &Ears) -> Result<()> {
+    let selected = mem.read32(CSSELR)?;
+    mem.write32(CSSELR, 0)?;
+    let lines = lines(mem.read32(CCSIDR)?);
+    for chunk in lines.chunks(BATCH) {
+        let mut ops: Vec<MemOp> = chunk.iter().map(|line| MemOp::write(DCCISW, *line)).collect();
+        mem.batch(&mut ops)?;
+        (ears.breathe)()?;
+    }
+    mem.write32(CSSELR, selected)
+}
+
+/// Every set and way as DCCISW takes them (DDI0403 B2.2.7): way at the top, set above the line offset.
+fn lines(ccsidr: u32) -> Vec<u32> {
+    let sets = (ccsidr >> 13 & 0x7FFF) + 1;
+    let ways = (ccsidr >> 3 & 0x3FF) + 1;
+    let line_bits = (ccsidr & 7) + 4;
+    // ceil(log2(ways)) bits hold the way.
+    let way_shift = (ways - 1).leading_zeros() % 32;
+    (0..ways).flat_map(|way| (0..sets).map(move |set| way << way_shift | set << line_bits)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_h7s_data_cache_has_512_lines_with_the_way_in_the_top_bits() {
+        // D-CCSIDR of a real H7 (stlink#820): 4 ways, 128 sets, 32-byte lines.
+        let lines = lines(0xF00F_E019);
+        assert_eq!(lines.len(), 512);
+        assert_eq!((lines[0], lines[1], lines[127]), (0, 0x20, 0xFE0));
+        assert_eq!((lines[128], lines[511]), (0x4000_0000, 0xC000_0FE0));
+    }
+}

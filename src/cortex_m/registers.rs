@@ -1,0 +1,237 @@
+//! Core registers by DCRSR and DCRDR (DDI0403 C1.6.3, C1.6.4), named and numbered as OpenOCD and gdb do.
+
+use super::{Core, DHCSR, S_HALT, S_REGRDY};
+use crate::adi::MemAp;
+use crate::error::{Cause, Error, Result};
+use crate::probe::{Deadline, MemOp};
+use std::time::Duration;
+
+const DCRSR: u32 = 0xE000_EDF4;
+const DCRDR: u32 = 0xE000_EDF8;
+const WRITE: u32 = 1 << 16;
+/// A transfer takes a few core clocks; this is for a core at 32 kHz behind a slow probe.
+const TRANSFER_WAIT: Duration = Duration::from_millis(100);
+
+pub(super) const PC: u32 = 15;
+/// CONTROL 31:24, FAULTMASK 23:16, BASEPRI 15:8, PRIMASK 7:0.
+const SPECIAL: u32 = 0x14;
+const FPSCR: u32 = 0x21;
+/// S0, then S1 …
+const S0: u32 = 0x40;
+
+/// One register as `reg` lists it. `number` is OpenOCD's and gdb's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Register {
+    pub number: u32,
+    pub name: &'static str,
+    pub bits: u32,
+}
+
+/// Who has it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Has {
+    All,
+    V7m,
+    Fpu,
+}
+
+/// Where it is behind DCRSR.
+#[derive(Clone, Copy)]
+enum Place {
+    Word(u32),
+    /// A byte of SPECIAL, by its lowest bit.
+    Byte(u32),
+    /// S(2n) and S(2n+1).
+    Double(u32),
+}
+
+struct Row(u32, &'static str, u32, Place, Has);
+
+/// number, name, bits, place, who has it
+#[rustfmt::skip]
+const TABLE: &[Row] = &[
+    Row(0, "r0", 32, Place::Word(0), Has::All),
+    Row(1, "r1", 32, Place::Word(1), Has::All),
+    Row(2, "r2", 32, Place::Word(2), Has::All),
+    Row(3, "r3", 32, Place::Word(3), Has::All),
+    Row(4, "r4", 32, Place::Word(4), Has::All),
+    Row(5, "r5", 32, Place::Word(5), Has::All),
+    Row(6, "r6", 32, Place::Word(6), Has::All),
+    Row(7, "r7", 32, Place::Word(7), Has::All),
+    Row(8, "r8", 32, Place::Word(8), Has::All),
+    Row(9, "r9", 32, Place::Word(9), Has::All),
+    Row(10, "r10", 32, Place::Word(10), Has::All),
+    Row(11, "r11", 32, Place::Word(11), Has::All),
+    Row(12, "r12", 32, Place::Word(12), Has::All),
+    Row(13, "sp", 32, Place::Word(13), Has::All),
+    Row(14, "lr", 32, Place::Word(14), Has::All),
+    Row(15, "pc", 32, Place::Word(PC), Has::All),
+    Row(16, "xPSR", 32, Place::Word(16), Has::All),
+    Row(17, "msp", 32, Place::Word(17), Has::All),
+    Row(18, "psp", 32, Place::Word(18), Has::All),
+    Row(20, "primask", 1, Place::Byte(0), Has::All),
+    Row(21, "basepri", 8, Place::Byte(8), Has::V7m),
+    Row(22, "faultmask", 1, Place::Byte(16), Has::V7m),
+    Row(23, "control", 3, Place::Byte(24), Has::All),
+    Row(42, "d0", 64, Place::Double(0), Has::Fpu),
+    Row(43, "d1", 64, Place::Double(1), Has::Fpu),
+    Row(44, "d2", 64, Place::Double(2), Has::Fpu),
+    Row(45, "d3", 64, Place::Double(3), Has::Fpu),
+    Row(46, "d4", 64, Place::Double(4), Has::Fpu),
+    Row(47, "d5", 64, Place::Double(5), Has::Fpu),
+    Row(48, "d6", 64, Place::Double(6), Has::Fpu),
+    Row(49, "d7", 64, Place::Double(7), Has::Fpu),
+    Row(50, "d8", 64, Place::Double(8), Has::Fpu),
+    Row(51, "d9", 64, Place::Double(9), Has::Fpu),
+    Row(52, "d10", 64, Place::Double(10), Has::Fpu),
+    Row(53, "d11", 64, Place::Double(11), Has::Fpu),
+    Row(54, "d12", 64, Place::Double(12), Has::Fpu),
+    Row(55, "d13", 64, Place::Double(13), Has::Fpu),
+    Row(56, "d14", 64, Place::Double(14), Has::Fpu),
+    Row(57, "d15", 64, Place::Double(15), Has::Fpu),
+    Row(58, "fpscr", 32, Place::Word(FPSCR), Has::Fpu),
+];
+
+impl Place {
+    fn selectors(self) -> Vec<u32> {
+        match self {
+            Place::Word(selector) => vec![selector],
+            Place::Byte(_) => vec![SPECIAL],
+            Place::Double(n) => vec![S0 + 2 * n, S0 + 2 * n + 1],
+        }
+    }
+
+    /// The register's value out of what its selectors gave.
+    fn value(self, words: &[u32], bits: u32) -> u64 {
+        match self {
+            Place::Word(_) => u64::from(words[0]),
+            Place::Byte(low) => u64::from(words[0] >> low & mask(bits)),
+            Place::Double(_) => u64::from(words[0]) | u64::from(words[1]) << 32,
+        }
+    }
+}
+
+fn mask(bits: u32) -> u32 {
+    (1 << bits) - 1
+}
+
+fn row_of(register: Register) -> Result<&'static Row> {
+    TABLE
+        .iter()
+        .find(|row| row.0 == register.number)
+        .ok_or_else(|| Error::command(format!("no register has the number {}", register.number)))
+}
+
+impl Core {
+    fn has(&self, row: &Row) -> bool {
+        match row.4 {
+            Has::All => true,
+            Has::V7m => !self.part.v6m,
+            Has::Fpu => self.fpu,
+        }
+    }
+
+    /// Every register this core has, in OpenOCD's order.
+    pub fn registers(&self) -> Vec<Register> {
+        let rows = TABLE.iter().filter(|row| self.has(row));
+        rows.map(|row| Register { number: row.0, name: row.1, bits: row.2 }).collect()
+    }
+
+    /// Several registers in as few transfers as the probe can.
+    pub fn read_registers(&mut self, mem: &mut MemAp, registers: &[Register]) -> Result<Vec<u64>> {
+        let rows: Vec<&Row> = registers.iter().map(|register| row_of(*register)).collect::<Result<_>>()?;
+        if let Some(row) = rows.iter().find(|row| !self.has(row)) {
+            return Err(self.lacks(row));
+        }
+        let selectors: Vec<u32> = rows.iter().flat_map(|row| row.3.selectors()).collect();
+        let words = self.read_core(mem, &selectors)?;
+        let mut words = words.as_slice();
+        let take = |row: &&Row| {
+            let (own, rest) = words.split_at(row.3.selectors().len());
+            words = rest;
+            row.3.value(own, row.2)
+        };
+        Ok(rows.iter().map(take).collect())
+    }
+
+    pub fn write_register(&mut self, mem: &mut MemAp, register: Register, value: u64) -> Result<()> {
+        let row = row_of(register)?;
+        if !self.has(row) {
+            return Err(self.lacks(row));
+        }
+        if row.2 < 64 && value >> row.2 != 0 {
+            return Err(Error::command(format!("{value:#x} does not fit {}, which has {} bits", row.1, row.2)));
+        }
+        let low = value as u32;
+        match row.3 {
+            Place::Word(selector) => self.write_core(mem, selector, low),
+            Place::Byte(bit) => {
+                let others = self.read_core(mem, &[SPECIAL])?[0] & !(0xFF << bit);
+                self.write_core(mem, SPECIAL, others | low << bit)
+            }
+            Place::Double(n) => {
+                self.write_core(mem, S0 + 2 * n, low)?;
+                self.write_core(mem, S0 + 2 * n + 1, (value >> 32) as u32)
+            }
+        }
+    }
+
+    fn lacks(&self, row: &Row) -> Error {
+        let without = if row.4 == Has::Fpu { " without FPU" } else { "" };
+        Error::command(format!("core {} has no register {}: it is a {}{without}", self.name, row.1, self.part.name))
+    }
+
+    /// Raw DCRSR selectors to values. DCRDR goes back to what it held: a program may speak to a debugger through it.
+    pub(super) fn read_core(&mut self, mem: &mut MemAp, selectors: &[u32]) -> Result<Vec<u32>> {
+        self.need_halted(mem)?;
+        let mut ops = vec![MemOp::read(DCRDR)];
+        for selector in selectors {
+            ops.extend([MemOp::write(DCRSR, *selector), MemOp::read(DHCSR), MemOp::read(DCRDR)]);
+        }
+        mem.batch(&mut ops)?;
+        let values = ops[1..].chunks(3).zip(selectors).map(|(ops, selector)| {
+            let dhcsr = ops[1].value();
+            self.note(dhcsr);
+            match dhcsr & (S_HALT | S_REGRDY) == S_HALT | S_REGRDY {
+                true => Ok(ops[2].value()),
+                // The batch was faster than the core.
+                false => self.read_slowly(mem, *selector),
+            }
+        });
+        let values = values.collect();
+        mem.write32(DCRDR, ops[0].value())?;
+        values
+    }
+
+    fn read_slowly(&mut self, mem: &mut MemAp, selector: u32) -> Result<u32> {
+        mem.write32(DCRSR, selector)?;
+        self.until_transferred(mem, selector)?;
+        mem.read32(DCRDR)
+    }
+
+    pub(super) fn write_core(&mut self, mem: &mut MemAp, selector: u32, value: u32) -> Result<()> {
+        self.need_halted(mem)?;
+        let mut ops = [MemOp::read(DCRDR), MemOp::write(DCRDR, value), MemOp::write(DCRSR, WRITE | selector), MemOp::read(DHCSR)];
+        mem.batch(&mut ops)?;
+        self.note(ops[3].value());
+        if ops[3].value() & S_REGRDY == 0 {
+            self.until_transferred(mem, selector)?;
+        }
+        mem.write32(DCRDR, ops[0].value())
+    }
+
+    fn until_transferred(&mut self, mem: &mut MemAp, selector: u32) -> Result<()> {
+        let deadline = Deadline::after(mem.probe, TRANSFER_WAIT);
+        loop {
+            let dhcsr = self.dhcsr(mem)?;
+            if dhcsr & S_REGRDY != 0 {
+                return Ok(());
+            }
+            if dhcsr & S_HALT == 0 || deadline.passed(mem.probe) {
+                let what = format!("core register {selector:#x} was not transferred (DHCSR = {dhcsr:#010x})");
+                return Err(Error::target(what).cause(Cause::Timeout));
+            }
+            mem.sleep(super::POLL);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Coming in: connect, power up, identify, the target file's attach writes; under reset the cores are caught first.
+
+use super::identify;
+use super::{AttachOptions, Session, asleep, core_ap, fatal};
+use crate::adi::MemAp;
+use crate::cortex_m::{self, Armed, Core};
+use crate::desc::{CoreRow, Target, Write};
+use crate::error::{Cause, Context, Error, Result};
+use crate::event::Ears;
+use crate::probe::{Ap, Connect, Deadline, Port, Probe, Protocol};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// ADIv5.2 B2.2: DPIDR when read, ABORT when written.
+const DP_DPIDR: u16 = 0x0;
+const DP_ABORT: u16 = 0x0;
+const DP_CTRL_STAT: u16 = 0x4;
+/// ORUNERRCLR, WDERRCLR, STKERRCLR, STKCMPCLR
+const CLEAR_STICKY: u32 = 0x1E;
+/// CSYSPWRUPREQ and CDBGPWRUPREQ. CORUNDETECT (bit 0) stays 0: ST-Link firmware does not bear it.
+const POWER_REQUESTS: u32 = 1 << 30 | 1 << 28;
+/// CSYSPWRUPACK and CDBGPWRUPACK
+const POWER_ACKS: u32 = 1 << 31 | 1 << 29;
+const POWER_WAIT: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(1);
+
+/// ST's tools speak of a missing target below this, and no STM32 runs below 1.6 V.
+const LOW_VOLTS: f32 = 1.5;
+
+/// What attach changed outside the cores, and what was there before.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// DP CTRL/STAT; `None` where attach did not come so far.
+    ctrl_stat: Option<u32>,
+    /// The target file's writes that changed something, in the order they were made.
+    writes: Vec<Saved>,
+    /// Cores that were caught under reset, by number.
+    armed: Vec<(usize, Armed)>,
+    under_reset: bool,
+}
+
+#[derive(Debug)]
+struct Saved {
+    name: String,
+    ap: Ap,
+    address: u32,
+    mask: u32,
+    original: u32,
+}
+
+impl Session {
+    /// Connect, identify, apply the attach writes. Neither halts nor resets (under reset: halted at the reset vector).
+    pub fn attach(mut probe: Box<dyn Probe>, target: Rc<Target>, options: &AttachOptions, ears: Ears) -> Result<Session> {
+        let mut found = Found { under_reset: options.under_reset, ..Found::default() };
+        let came = come_in(&mut *probe, &target, options, &ears, &mut found);
+        let came = came.and_then(|khz| examine_chip(&mut *probe, &target, &ears, &mut found, khz));
+        let (khz, chip) = match came {
+            Ok(came) => came,
+            Err(error) => {
+                leave_early(&mut *probe, &target, &mut found);
+                return Err(error);
+            }
+        };
+        let Chip { die, dev_id, rev_id, volts, banks, cores } = chip;
+        let mut session = Session {
+            probe,
+            target,
+            die,
+            dev_id,
+            rev_id,
+            khz,
+            volts,
+            banks,
+            ears,
+            cores,
+            found,
+            flash_changed: false,
+            wanted_halted: false,
+        };
+        if let Err(error) = session.catch_at_vector() {
+            // The reason to give up is the one to report.
+            let _ = session.detach();
+            return Err(error);
+        }
+        Ok(session)
+    }
+
+    /// After a connect under reset every core stands at its reset vector.
+    fn catch_at_vector(&mut self) -> Result<()> {
+        if !self.found.under_reset {
+            return Ok(());
+        }
+        let armed: Vec<usize> = self.found.armed.iter().map(|(core, _)| *core).collect();
+        match self.available().iter().all(|core| armed.contains(core)) && self.caught(&armed).is_ok() {
+            true => Ok(()),
+            // It could not be caught in the first reset, so it is in a second one.
+            false => self.reset_chip(true).during("halting at the reset vector"),
+        }?;
+        for core in self.cores.iter_mut().flatten() {
+            core.own_halt = true;
+        }
+        Ok(())
+    }
+
+    fn caught(&mut self, cores: &[usize]) -> Result<()> {
+        for core in cores {
+            let (core, mut mem, ears) = self.parts(*core)?;
+            core.halted_by_reset(&mut mem, ears, Duration::from_millis(100))?;
+        }
+        Ok(())
+    }
+
+    /// A reset takes these away on some families: write them again. What was found at attach stays what was found.
+    pub(super) fn apply_again(&mut self) -> Result<()> {
+        power_up(&mut *self.probe, &self.ears)?;
+        for write in self.target.attach.iter().filter(|write| applies(write, self.dev_id)) {
+            change(&mut *self.probe, &self.target, write, &self.ears)?;
+        }
+        Ok(())
+    }
+}
+
+/// Up to a powered debug port of the right family. The clock taken, kHz.
+fn come_in(probe: &mut dyn Probe, target: &Target, options: &AttachOptions, ears: &Ears, found: &mut Found) -> Result<u32> {
+    let khz = options.khz.unwrap_or(target.khz);
+    let how = Connect { protocol: Protocol::Swd, khz, under_reset: options.under_reset };
+    let khz = probe.connect(&how).map_err(|error| explain_silence(probe, error, options))?;
+    if options.under_reset {
+        probe.drive_nrst(true)?;
+        probe.sleep(Duration::from_millis(target.reset.hold_ms));
+    }
+    let dpidr = probe.read_reg(Port::Dp, DP_DPIDR).during("reading DPIDR");
+    let dpidr = dpidr.map_err(|error| explain_silence(probe, error, options))?;
+    found.ctrl_stat = Some(power_up(probe, ears)?);
+    identify::check_dpidr(probe, target, dpidr)?;
+    if options.under_reset {
+        release_reset(probe, target, found)?;
+    }
+    (ears.breathe)()?;
+    Ok(khz)
+}
+
+/// Nothing answers: say the likeliest reason there is evidence for.
+fn explain_silence(probe: &mut dyn Probe, error: Error, options: &AttachOptions) -> Error {
+    match probe.voltage() {
+        _ if fatal(&error) => error,
+        Ok(Some(volts)) if volts < LOW_VOLTS => {
+            let message = format!("{} (target voltage {volts:.2} V)", error.message);
+            Error { message, ..error }.hint(format!("there are {volts:.2} V on the target: power the board and connect VREF"))
+        }
+        _ if options.under_reset => error.hint("nothing answers with NRST held: check SWDIO, SWCLK and GND, or a lower `adapter speed`"),
+        _ => error.hint("check SWDIO, SWCLK and GND; if the program turns SWD off or sleeps, `connect under_reset`"),
+    }
+}
+
+/// Clear sticky errors, ask for power, wait for it. CTRL/STAT as it was.
+fn power_up(probe: &mut dyn Probe, ears: &Ears) -> Result<u32> {
+    let found = probe.read_reg(Port::Dp, DP_CTRL_STAT).during("reading DP CTRL/STAT")?;
+    probe.write_reg(Port::Dp, DP_ABORT, CLEAR_STICKY)?;
+    if found & POWER_REQUESTS == POWER_REQUESTS && found & POWER_ACKS == POWER_ACKS {
+        return Ok(found);
+    }
+    probe.write_reg(Port::Dp, DP_CTRL_STAT, POWER_REQUESTS)?;
+    let deadline = Deadline::after(probe, POWER_WAIT);
+    loop {
+        let now = probe.read_reg(Port::Dp, DP_CTRL_STAT)?;
+        if now & POWER_ACKS == POWER_ACKS {
+            return Ok(found);
+        }
+        if deadline.passed(probe) {
+            let what = format!("the debug port does not power up (DP CTRL/STAT = {now:#010x})");
+            return Err(Error::target(what).cause(Cause::Timeout).hint("switch the board off and on, or connect under reset"));
+        }
+        (ears.breathe)()?;
+        probe.sleep(POLL);
+    }
+}
+
+/// Catch every core that can be, release NRST, and catch the others as they come up.
+fn release_reset(probe: &mut dyn Probe, target: &Target, found: &mut Found) -> Result<()> {
+    arm_cores(probe, target, found, false)?;
+    probe.drive_nrst(false)?;
+    let deadline = Deadline::after(probe, Duration::from_millis(target.reset.settle_ms));
+    while !deadline.passed(probe) {
+        arm_cores(probe, target, found, true)?;
+        probe.sleep(POLL);
+    }
+    Ok(())
+}
+
+fn arm_cores(probe: &mut dyn Probe, target: &Target, found: &mut Found, hurry: bool) -> Result<()> {
+    for core in 0..target.cores.len() {
+        if found.armed.iter().any(|(armed, _)| *armed == core) || !identify::ap_answers(probe, target.cores[core].ap)? {
+            continue;
+        }
+        match cortex_m::arm(&mut MemAp::new(probe, core_ap(target, core)), hurry) {
+            Ok(armed) => found.armed.push((core, armed)),
+            Err(error) if fatal(&error) => return Err(error),
+            // The H7's AP0 does not answer while D1 is held in reset: there is a next time.
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// What `examine_chip` learns.
+struct Chip {
+    die: crate::desc::Die,
+    dev_id: u32,
+    rev_id: u32,
+    volts: Option<f32>,
+    banks: Vec<crate::flash::Bank>,
+    cores: Vec<Option<Core>>,
+}
+
+/// DEV_ID first: before the chip is known to be the target file's, nothing in it is written. The attach writes come
+/// before the cores, because a sleeping H7 core's AP answers only after them.
+fn examine_chip(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut Found, khz: u32) -> Result<(u32, Chip)> {
+    let volts = probe.voltage()?;
+    if let Some(volts) = volts.filter(|volts| *volts < LOW_VOLTS) {
+        ears.warn(format!("target voltage is {volts:.2} V: connect VREF, or power the board"));
+    }
+    let (dev_id, rev_id) = identify::read_idcode(probe, target)?;
+    for write in target.attach.iter().filter(|write| applies(write, dev_id)) {
+        found.writes.extend(change(probe, target, write, ears)?);
+    }
+    let mut cores = Vec::new();
+    for row in &target.cores {
+        cores.push(examine(probe, row)?);
+    }
+    for (core, armed) in &found.armed {
+        if let Some(core) = cores[*core].as_mut() {
+            core.found_before(armed);
+        }
+    }
+    let die = identify::find_die(probe, target, dev_id)?;
+    let kib = identify::flash_kib(probe, target, &die)?;
+    let banks = identify::banks(&die, kib, core_ap(target, 0), volts);
+    ears.debug(1, || format!("{} (DEV_ID {dev_id:#05x}, REV_ID {rev_id:#06x}), {kib} KiB flash, {khz} kHz", die.name));
+    Ok((khz, Chip { die, dev_id, rev_id, volts, banks, cores }))
+}
+
+/// `None`: its AP is not there or does not answer, which is a state and no error.
+pub(super) fn examine(probe: &mut dyn Probe, row: &CoreRow) -> Result<Option<Core>> {
+    if !identify::ap_answers(probe, row.ap)? {
+        return Ok(None);
+    }
+    match Core::examine(&row.name, row.part, &mut MemAp::new(probe, Ap { index: row.ap, csw: row.csw })) {
+        Ok(core) => Ok(Some(core)),
+        Err(error) if matches!(error.cause, Cause::Wait { .. } | Cause::Fault { .. } | Cause::Timeout) => Ok(None),
+        // The wire, or something that answered and is not this core.
+        Err(error) => Err(error),
+    }
+}
+
+fn applies(write: &Write, dev_id: u32) -> bool {
+    write.dev_ids.is_empty() || write.dev_ids.contains(&dev_id)
+}
+
+/// One attach write, read back. What to put back later, if it changed anything.
+fn change(probe: &mut dyn Probe, target: &Target, write: &Write, ears: &Ears) -> Result<Option<Saved>> {
+    let ap = identify::ap_of(target, write.ap);
+    let mem = &mut MemAp::new(probe, ap);
+    let doing = || format!("setting {} at {:#010x} (AP{})", write.name, write.address, write.ap);
+    let original = mem.read32(write.address).map_err(asleep).during(doing())?;
+    if original & write.mask == write.value {
+        return Ok(None);
+    }
+    mem.write32(write.address, original & !write.mask | write.value).map_err(asleep).during(doing())?;
+    let now = mem.read32(write.address).during(doing())?;
+    if now & write.mask != write.value {
+        let wanted = write.value;
+        ears.warn(format!("{} reads {now:#010x} after {wanted:#010x} was written with mask {:#010x}", write.name, write.mask));
+    }
+    Ok(Some(Saved { name: write.name.clone(), ap, address: write.address, mask: write.mask, original }))
+}
+
+impl Found {
+    /// Attach writes in reverse, then the power requests. Every step is tried; the first error is the result.
+    pub(super) fn put_back(&mut self, probe: &mut dyn Probe) -> Result<()> {
+        let mut results = Vec::new();
+        for saved in self.writes.drain(..).rev() {
+            let back = MemAp::new(probe, saved.ap).update(saved.address, saved.mask, saved.original & saved.mask);
+            results.push(back.map(|_| ()).during(format!("putting back {}", saved.name)));
+        }
+        if let Some(found) = self.ctrl_stat.take().filter(|found| found & POWER_REQUESTS != POWER_REQUESTS) {
+            results.push(probe.write_reg(Port::Dp, DP_CTRL_STAT, found & POWER_REQUESTS).during("putting back DP CTRL/STAT"));
+        }
+        results.into_iter().collect()
+    }
+}
+
+/// An attach that failed leaves what it found. The error that ended it is the one to report.
+fn leave_early(probe: &mut dyn Probe, target: &Target, found: &mut Found) {
+    let _ = probe.drive_nrst(false);
+    for (core, armed) in std::mem::take(&mut found.armed) {
+        let _ = cortex_m::disarm(&mut MemAp::new(probe, core_ap(target, core)), &armed);
+    }
+    let _ = found.put_back(probe);
+    let _ = probe.detach();
+}

@@ -1,0 +1,182 @@
+//! Flash and images: read what is there, plan, carry out, verify.
+
+use super::{Session, State, fatal};
+use crate::error::{Context, Error, Kind, Result};
+use crate::flash::{self, Bank, Done, Erase, FlashDriver, Plan, Policy};
+use crate::image::Image;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Between two looks at Ctrl-C: some 40 ms on a V2 at 4 MHz.
+const CHUNK: usize = 8192;
+const HALT_WAIT: Duration = Duration::from_secs(1);
+/// More unreadable flash words than this are no interrupted write but a protected or dying flash.
+const MAX_DAMAGED: usize = 8;
+
+impl Session {
+    /// Read the sectors an image touches and plan. Changes nothing.
+    pub fn plan(&mut self, image: &Image, policy: Policy) -> Result<Plan> {
+        let touched = flash::touched(image, &self.banks)?;
+        let sectors: Vec<(Bank, u32)> = touched.iter().map(|(bank, sector)| (self.banks[*bank].clone(), *sector)).collect();
+        let total = sectors.iter().map(|(bank, _)| u64::from(bank.sector)).sum();
+        let mut there = BTreeMap::new();
+        let mut damaged = Vec::new();
+        let mut done = 0;
+        for (bank, sector) in sectors {
+            let address = bank.sector_address(sector);
+            let mut bytes = vec![0; bank.sector as usize];
+            for (index, chunk) in bytes.chunks_mut(CHUNK).enumerate() {
+                self.ears.progress("read", done, total);
+                self.read_flash(&bank, address + (index * CHUNK) as u32, chunk, image, &mut damaged)?;
+                done += chunk.len() as u64;
+                (self.ears.breathe)()?;
+            }
+            there.insert(address, bytes);
+        }
+        self.ears.progress("read", done, total);
+        flash::plan(image, &self.banks, &there, policy)
+    }
+
+    /// A flash word that an interrupted write left damaged cannot be read (H7: DBECCERR faults the access), and only
+    /// erasing its sector mends it: it reads as something the image is not, so that the sector is replaced.
+    fn read_flash(&mut self, bank: &Bank, address: u32, chunk: &mut [u8], image: &Image, damaged: &mut Vec<u32>) -> Result<()> {
+        let error = match self.mem(0).read(address, chunk) {
+            Err(error) if error.is_fault() => error,
+            other => return other.during(format!("reading flash at {address:#010x}")),
+        };
+        for (index, word) in chunk.chunks_mut(bank.word as usize).enumerate() {
+            let at = address + index as u32 * bank.word;
+            match self.mem(0).read(at, word) {
+                Ok(()) => {}
+                Err(fault) if fault.is_fault() && damaged.len() < MAX_DAMAGED => {
+                    damaged.push(at);
+                    self.ears.warn(format!("the flash word at {at:#010x} is damaged and cannot be read: its sector must be erased"));
+                    word.iter_mut().zip(0..).for_each(|(byte, i)| *byte = unlike(image, at + i));
+                }
+                Err(fault) if fault.is_fault() => {
+                    let hint = "flash cannot be read: is it read protected (RDP), or its clock or supply wrong?";
+                    return Err(error.during(format!("reading flash at {address:#010x}")).hint(hint));
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reset-halt (unless `noreset`: only halt), carry out the plan, note that flash changed.
+    pub fn execute(&mut self, plan: &Plan, noreset: bool) -> Result<Done> {
+        let idle = plan.steps.iter().all(|step| step.action == flash::Action::Skip);
+        let work = |session: &mut Session, driver: &dyn FlashDriver| {
+            let (banks, ears) = (session.banks.clone(), session.ears.clone());
+            flash::execute(plan, &banks, driver, &mut session.mem(0), &ears)
+        };
+        match idle {
+            // Nothing to do is done without stopping the program.
+            true => work(self, driver(&self.target.driver)?),
+            false => self.change_flash(noreset, work),
+        }
+    }
+
+    pub fn erase(&mut self, bank: usize, what: Erase, noreset: bool) -> Result<()> {
+        let bank = self.bank(bank)?.clone();
+        self.change_flash(noreset, |session, driver| {
+            let ears = session.ears.clone();
+            let mut mem = session.mem(0);
+            let erased = driver.unlock(&mut mem, &bank).and_then(|()| driver.erase(&mut mem, &bank, what, &ears));
+            erased.and(driver.lock(&mut mem, &bank))
+        })
+    }
+
+    /// What every change of flash needs around it: a quiet core, caches out of the way, and the note for `detach`.
+    fn change_flash<T>(&mut self, noreset: bool, work: impl FnOnce(&mut Session, &dyn FlashDriver) -> Result<T>) -> Result<T> {
+        let driver = driver(&self.target.driver)?;
+        self.quieten(noreset).during("halting before flash is changed")?;
+        let (core, mut mem, ears) = self.parts(0)?;
+        let ccr = core.caches_off(&mut mem, ears)?;
+        self.flash_changed = true;
+        self.wanted_halted = false;
+        let worked = work(self, driver);
+        let back = match ccr {
+            Some(ccr) => self.parts(0).and_then(|(core, mut mem, _)| core.caches_back(&mut mem, ccr)),
+            None => Ok(()),
+        };
+        worked.and_then(|done| back.map(|()| done))
+    }
+
+    /// Every core halted, for rocd's own purposes unless it already was.
+    fn quieten(&mut self, noreset: bool) -> Result<()> {
+        let mut running = Vec::new();
+        for core in self.available() {
+            match self.state(core) {
+                Ok(State::Halted(_)) => {}
+                Err(error) if fatal(&error) => return Err(error),
+                // Asleep or unreachable: a reset may mend that, and a halt says what is wrong.
+                _ => running.push(core),
+            }
+        }
+        if !noreset {
+            self.reset_chip(true)?;
+        }
+        for core in self.available() {
+            let (core_now, mut mem, ears) = self.parts(core)?;
+            core_now.halt(&mut mem, ears, HALT_WAIT)?;
+            core_now.own_halt |= running.contains(&core);
+        }
+        Ok(())
+    }
+
+    fn bank(&self, bank: usize) -> Result<&Bank> {
+        let count = self.banks.len();
+        self.banks
+            .get(bank)
+            .ok_or_else(|| Error::command(format!("there is no flash bank {bank}: this chip has {count}")).hint("`flash banks` lists them"))
+    }
+
+    pub fn protection(&mut self, bank: usize) -> Result<Vec<bool>> {
+        let bank = self.bank(bank)?.clone();
+        driver(&self.target.driver)?.protection(&mut self.mem(0), &bank)
+    }
+
+    /// The flash controller's state in words.
+    pub fn describe(&mut self, bank: usize) -> Result<String> {
+        let bank = self.bank(bank)?.clone();
+        driver(&self.target.driver)?.describe(&mut self.mem(0), &bank)
+    }
+
+    /// Compare memory with an image; kind mismatch names the first bad address, expected and actual. The bytes compared.
+    pub fn verify(&mut self, image: &Image) -> Result<u64> {
+        let total = image.len();
+        let mut done = 0;
+        for segment in &image.segments {
+            for (index, wanted) in segment.data.chunks(CHUNK).enumerate() {
+                let address = segment.address.wrapping_add((index * CHUNK) as u32);
+                self.ears.progress("verify", done, total);
+                let mut is = vec![0; wanted.len()];
+                self.mem(0).read(address, &mut is).during(format!("verifying at {address:#010x}"))?;
+                if let Some(at) = is.iter().zip(wanted).position(|(is, wanted)| is != wanted) {
+                    return Err(mismatch(address + at as u32, is[at], wanted[at]));
+                }
+                done += wanted.len() as u64;
+                (self.ears.breathe)()?;
+            }
+        }
+        self.ears.progress("verify", done, total);
+        Ok(done)
+    }
+}
+
+fn mismatch(address: u32, is: u8, wanted: u8) -> Error {
+    Error::new(Kind::Mismatch, format!("{address:#010x} reads {is:#04x}, the image has {wanted:#04x} there"))
+}
+
+/// A byte that is neither blank nor what the image has at `address`.
+fn unlike(image: &Image, address: u32) -> u8 {
+    let byte = image.segments.iter().find_map(|segment| segment.data.get(address.checked_sub(segment.address)? as usize));
+    if byte == Some(&0) { 0x55 } else { 0 }
+}
+
+/// desc checks the name when it loads the file.
+fn driver(name: &str) -> Result<&'static dyn FlashDriver> {
+    let row = flash::DRIVERS.iter().find(|row| row.0 == name);
+    row.map(|row| row.1).ok_or_else(|| Error::new(Kind::Bug, format!("no flash driver is called {name}")))
+}

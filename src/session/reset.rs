@@ -1,0 +1,166 @@
+//! Resetting the chip: SYSRESETREQ, or NRST where that is not seen.
+
+use super::{ResetMode, Session, attach, fatal};
+use crate::cortex_m::State;
+use crate::error::{Context, Error, Kind, Result};
+use crate::probe::Deadline;
+use std::time::Duration;
+
+/// From SYSRESETREQ until S_RESET_ST must be seen: OpenOCD waits 50 ms; twice that for an H7 whose D1 comes up slowly.
+const RESET_WAIT: Duration = Duration::from_millis(100);
+const HALT_WAIT: Duration = Duration::from_secs(1);
+/// A program that is going to lock up does so in its first instructions.
+const RUN_WAIT: Duration = Duration::from_millis(10);
+const POLL: Duration = Duration::from_millis(1);
+
+impl Session {
+    /// `Run`: kind not_running if the core is locked up or not running 10 ms later.
+    pub fn reset(&mut self, mode: ResetMode) -> Result<()> {
+        let halt = mode != ResetMode::Run;
+        self.reset_chip(halt)?;
+        self.flash_changed = false;
+        self.wanted_halted = halt;
+        for core in self.cores.iter_mut().flatten() {
+            core.own_halt = false;
+        }
+        if halt { Ok(()) } else { self.check_running() }
+    }
+
+    /// Reset, and halt every core at its vector or let it run; what a reset takes away is set again.
+    pub(super) fn reset_chip(&mut self, halt: bool) -> Result<()> {
+        self.look_again()?;
+        if !self.arm_cores(halt)? {
+            // Asleep or off: the pin brings it back, and then the usual way is open.
+            self.pulse_nrst()?;
+            self.look_again()?;
+            self.arm_cores(halt)?;
+        }
+        if !self.system_reset()? {
+            self.ears.debug(1, || "SYSRESETREQ was not seen to work: resetting by NRST".to_string());
+            self.nrst_reset()?;
+        }
+        self.apply_again().during("after the reset")?;
+        for core in self.available() {
+            let (core, mut mem, ears) = self.parts(core)?;
+            match halt {
+                true => core.halted_by_reset(&mut mem, ears, HALT_WAIT)?,
+                false => core.run_after_reset(&mut mem)?,
+            }
+            core.rearm_points(&mut mem)?;
+        }
+        Ok(())
+    }
+
+    /// SYSRESETREQ by the first core; false if nothing came of it.
+    fn system_reset(&mut self) -> Result<bool> {
+        let Some(first) = self.available().first().copied() else { return Ok(false) };
+        let (core, mut mem, _) = self.parts(first)?;
+        core.request_system_reset(&mut mem);
+        self.reset_seen(first)
+    }
+
+    fn reset_seen(&mut self, core: usize) -> Result<bool> {
+        let deadline = Deadline::after(&*self.probe, RESET_WAIT);
+        loop {
+            let (core, mut mem, _) = self.parts(core)?;
+            if core.was_reset(&mut mem)? {
+                return Ok(true);
+            }
+            if deadline.passed(&*self.probe) {
+                return Ok(false);
+            }
+            (self.ears.breathe)()?;
+            self.probe.sleep(POLL);
+        }
+    }
+
+    fn nrst_reset(&mut self) -> Result<()> {
+        self.pulse_nrst()?;
+        match self.available().first().copied() {
+            Some(first) if self.reset_seen(first)? => Ok(()),
+            _ => Err(Error::target("the chip did not reset, neither by SYSRESETREQ nor by NRST")
+                .hint("wire the probe's NRST to the chip's, or switch the board off and on")),
+        }
+    }
+
+    /// The pin low for as long as the target file says.
+    fn pulse_nrst(&mut self) -> Result<()> {
+        self.probe.drive_nrst(true)?;
+        self.probe.sleep(Duration::from_millis(self.target.reset.hold_ms));
+        self.probe.drive_nrst(false)?;
+        self.probe.sleep(Duration::from_millis(self.target.reset.settle_ms));
+        (self.ears.breathe)()
+    }
+
+    /// Cores that did not answer before may by now.
+    fn look_again(&mut self) -> Result<()> {
+        for (core, row) in self.cores.iter_mut().zip(&self.target.cores) {
+            if core.is_none() {
+                *core = attach::examine(&mut *self.probe, row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every core told to halt at its vector or not; false if one could not be told, or there is none.
+    fn arm_cores(&mut self, halt: bool) -> Result<bool> {
+        let available = self.available();
+        let mut all = !available.is_empty();
+        for core in available {
+            let (core, mut mem, _) = self.parts(core)?;
+            match core.arm_reset(&mut mem, halt) {
+                Err(error) if fatal(&error) => return Err(error),
+                armed => all &= armed.is_ok(),
+            }
+        }
+        Ok(all)
+    }
+
+    /// 10 ms of the chip's time after a reset: is the first core alive?
+    fn check_running(&mut self) -> Result<()> {
+        self.probe.sleep(RUN_WAIT);
+        (self.ears.breathe)()?;
+        let Some(first) = self.available().first().copied() else { return Ok(()) };
+        let points = !self.breakpoints(first).is_empty() || !self.watchpoints(first).is_empty();
+        // The first look takes the reset's own S_RESET_ST away.
+        self.state(first)?;
+        match self.state(first)? {
+            State::Running | State::Sleeping => Ok(()),
+            State::Halted(_) if points => Ok(()),
+            State::Lockup => Err(self.not_running(first, "is locked up")),
+            State::Reset => Err(self.not_running(first, "is held in reset").hint("look at NRST: a button, a supervisor, a short")),
+            State::Halted(_) => Err(self.not_running(first, "stopped by itself")),
+            State::Unavailable => Err(self.not_running(first, "does not answer")),
+        }
+    }
+
+    /// With the start of the vector table, which explains most of these and can be read without stopping the core.
+    fn not_running(&mut self, core: usize, how: &str) -> Error {
+        let name = self.target.cores[core].name.clone();
+        let pc = self.stopped_pc(core).map_or(String::new(), |pc| format!(", pc = {pc:#010x}"));
+        let error = Error::new(Kind::NotRunning, format!("core {name} {how} 10 ms after the reset{pc}"));
+        match self.parts(core).and_then(|(core, mut mem, _)| core.vectors(&mut mem)) {
+            Ok((table, u32::MAX, u32::MAX)) => error.hint(format!("the vector table at {table:#010x} is blank: program the chip first")),
+            Ok((table, sp, pc)) => error.hint(format!(
+                "its vector table at {table:#010x} says sp = {sp:#010x}, reset = {pc:#010x}: is the image linked for this address?"
+            )),
+            Err(_) => error,
+        }
+    }
+
+    /// The pc of a core that is halted or locked up; it goes on being what it was.
+    fn stopped_pc(&mut self, core: usize) -> Option<u32> {
+        let (core, mut mem, ears) = self.parts(core).ok()?;
+        let state = core.state(&mut mem).ok()?;
+        match state {
+            State::Halted(_) => core.pc(&mut mem).ok(),
+            State::Lockup => {
+                core.halt(&mut mem, ears, Duration::from_millis(100)).ok()?;
+                let pc = core.pc(&mut mem).ok();
+                core.run_after_reset(&mut mem).ok()?;
+                pc
+            }
+            _ => None,
+        }
+    }
+}
