@@ -1,14 +1,20 @@
 //! Flash: what to do is a pure `plan`; `execute` carries it out through a driver, always unlock → … → lock.
 
+mod controller;
+mod execute;
+#[cfg(test)]
+mod fake;
+mod plan;
 pub mod stm32g0;
 pub mod stm32h7;
 
+pub use execute::{Done, erase, execute};
+pub use plan::{Action, Plan, Policy, Step, plan, touched};
+
 use crate::adi::MemAp;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Ears;
-use crate::image::Image;
 use crate::probe::Ap;
-use std::collections::BTreeMap;
 
 /// One bank of the attached chip.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,13 +63,42 @@ pub enum Erase {
     Bank,
 }
 
-/// A family's flash controller. All through `MemAp`; only `execute` (and the erase commands beside it) call a driver.
+impl Erase {
+    fn sectors(self, bank: &Bank) -> std::ops::Range<u32> {
+        match self {
+            Erase::Sector(index) => index..index + 1,
+            Erase::Bank => 0..bank.sectors(),
+        }
+    }
+
+    /// For the trail of an error.
+    fn text(self, bank: &Bank) -> String {
+        match self {
+            Erase::Sector(index) => format!("erasing sector {index} of {}, {:#010x}", bank.name, bank.sector_address(index)),
+            Erase::Bank => format!("erasing {}, {:#010x}..{:#010x}", bank.name, bank.address, bank.end()),
+        }
+    }
+}
+
+/// A family's flash controller. All through `MemAp`; only this module calls a driver to change anything.
 pub trait FlashDriver {
-    /// Refuse what cannot be programmed now (RDP, swapped banks, busy), clear old errors, unlock.
+    /// Refuse what can be neither read nor programmed now (readout protection, swapped banks). Changes nothing.
+    fn check(&self, mem: &mut MemAp, bank: &Bank) -> Result<()>;
+    /// What the user should know before this bank is erased or written: slower at low voltage …
+    fn remark(&self, bank: &Bank) -> Option<String>;
+    /// `check`, wait for an operation that still runs, clear old errors, unlock.
     fn unlock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()>;
     fn erase(&self, mem: &mut MemAp, bank: &Bank, what: Erase, ears: &Ears) -> Result<()>;
     /// `address` and `data` are whole flash words; words of 0xFF are left out. `done(bytes)` after each chunk.
-    fn program(&self, mem: &mut MemAp, bank: &Bank, address: u32, data: &[u8], done: &mut dyn FnMut(u64) -> Result<()>) -> Result<()>;
+    fn program(
+        &self,
+        mem: &mut MemAp,
+        bank: &Bank,
+        address: u32,
+        data: &[u8],
+        ears: &Ears,
+        done: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<()>;
     /// Lock again and leave the chip so that it boots what was programmed (G0: EMPTY). Also called after an error.
     fn lock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()>;
     /// One flag per sector of the bank: write protected.
@@ -75,71 +110,20 @@ pub trait FlashDriver {
 /// The word in a target file to its driver.
 pub const DRIVERS: &[(&str, &dyn FlashDriver)] = &[("stm32h7", &stm32h7::Stm32H7), ("stm32g0", &stm32g0::Stm32G0)];
 
-/// What happens to one sector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Holds already what it should.
-    Skip,
-    /// Blank where the image goes: programmed without an erase.
-    Program,
-    /// Erased, then programmed.
-    Replace,
+/// The driver a target file names.
+pub fn driver(name: &str) -> Result<&'static dyn FlashDriver> {
+    let known = || DRIVERS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let row = DRIVERS.iter().find(|(row, _)| *row == name);
+    row.map(|(_, driver)| *driver).ok_or_else(|| Error::usage(format!("no flash driver `{name}` (there are: {})", known())))
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    pub bank: usize,
-    pub sector: u32,
-    pub address: u32,
-    pub action: Action,
-    /// Whole flash words to program, by address; none for `Skip`.
-    pub runs: Vec<(u32, Vec<u8>)>,
-    /// Bytes of the sector outside the image that are put back after the erase.
-    pub kept: u32,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    pub steps: Vec<Step>,
-    /// Bytes of the image.
-    pub image_bytes: u64,
-}
-
-/// May sectors be erased?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
-    /// `program`, `write_image erase`
-    Erase,
-    /// `write_image`: a sector that is not blank and differs is an error that says `add erase`.
-    NoErase,
-}
-
-/// The sectors an image touches, as (bank index, sector index), or the refusal: outside flash, RAM only …
-pub fn touched(image: &Image, banks: &[Bank]) -> Result<Vec<(usize, u32)>> {
-    let _ = (image, banks);
-    todo!()
-}
-
-/// What must be done so that flash holds `image`, given what is there (`there`: sector address → its bytes, for every touched sector).
-pub fn plan(image: &Image, banks: &[Bank], there: &BTreeMap<u32, Vec<u8>>, policy: Policy) -> Result<Plan> {
-    let _ = (image, banks, there, policy);
-    todo!()
-}
-
-/// What `execute` did, in bytes and in the chip's time.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Done {
-    pub erased_sectors: u32,
-    pub erased_bytes: u64,
-    pub written_bytes: u64,
-    pub skipped_sectors: u32,
-    pub kept_bytes: u64,
-    pub erase_seconds: f64,
-    pub write_seconds: f64,
-}
-
-/// Carry out a plan: per bank unlock → erase and program → lock, lock also after an error. On error and Ctrl-C the trail lists what is erased and written.
-pub fn execute(plan: &Plan, banks: &[Bank], driver: &dyn FlashDriver, mem: &mut MemAp, ears: &Ears) -> Result<Done> {
-    let _ = (plan, banks, driver, mem, ears);
-    todo!()
+    #[test]
+    fn a_driver_that_is_not_there_is_an_error_that_lists_those_that_are() {
+        let error = driver("stm32f1").err().unwrap();
+        assert_eq!(error.message, "no flash driver `stm32f1` (there are: stm32h7, stm32g0)");
+    }
 }

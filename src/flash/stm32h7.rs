@@ -1,23 +1,407 @@
-//! STM32H7 embedded flash.
-use super::*;
+//! STM32H7 embedded flash: RM0433 rev 8 (H742/743/750/753), RM0468 rev 3 (H723/733/730), RM0455 rev 9 (H7A3/7B3), chapter 4;
+//! register positions from ST's CMSIS headers and HAL.
+//!
+//! One controller per bank; bank 2's registers lie 0x100 above bank 1's. A flash word (32 bytes, H7A3: 16) is written by
+//! word stores in ascending order and programmed once the last has come. It can be programmed once per erase.
+
+use super::controller::{Busy, Flag, KEYS, Writer, decode, flags_text, readout_level, refuse_readout_protection, unknown_layout};
+use super::{Bank, Erase, FlashDriver};
+use crate::adi::MemAp;
+use crate::error::{Error, Kind, Result};
+use crate::event::Ears;
+use std::time::Duration;
+
 pub struct Stm32H7;
+
+/// What tells the dies' controllers apart.
+struct Layout {
+    name: &'static str,
+    start: u32,
+    /// Where PSIZE is; H7A3 has none.
+    psize: Option<u32>,
+    /// Where the sector number is.
+    snb: u32,
+    /// Sectors behind one bit of WPSN.
+    protect: u32,
+    /// By PSIZE; H7A3's one row.
+    times: &'static [Times],
+}
+
+/// The data sheet's maxima.
+struct Times {
+    word_us: u64,
+    sector_ms: u64,
+    bank_ms: u64,
+}
+
+/// DS12110 tables 43 and 140 (rev Y and V alike), by PSIZE 8, 16, 32, 64 bits; the bank's are assumed.
+const TIMES_H74X: &[Times] = &[
+    Times { word_us: 580, sector_ms: 4000, bank_ms: 26_000 },
+    Times { word_us: 360, sector_ms: 3600, bank_ms: 16_000 },
+    Times { word_us: 260, sector_ms: 2200, bank_ms: 12_000 },
+    Times { word_us: 200, sector_ms: 2000, bank_ms: 10_000 },
+];
+
+/// Sector: Zephyr's device tree (max-erase-time); word and bank are assumed, with room.
+const TIMES_H7AX: &[Times] = &[Times { word_us: 100, sector_ms: 3, bank_ms: 100 }];
+
+const LAYOUTS: &[Layout] = &[
+    Layout { name: "h74x", start: 1 << 7, psize: Some(4), snb: 8, protect: 1, times: TIMES_H74X },
+    Layout { name: "h72x", start: 1 << 7, psize: Some(4), snb: 8, protect: 1, times: TIMES_H74X },
+    Layout { name: "h7ax", start: 1 << 5, psize: None, snb: 6, protect: 4, times: TIMES_H7AX },
+];
+
+// Per bank, from its own base (RM0433 4.9).
+const KEYR: u32 = 0x04;
+const CR: u32 = 0x0C;
+const SR: u32 = 0x10;
+const CCR: u32 = 0x14;
+const WPSN_CUR: u32 = 0x38;
+// For both banks, from bank 1's base.
+const OPTCR: u32 = 0x18;
+const OPTSR_CUR: u32 = 0x1C;
+
+const CR_LOCK: u32 = 1 << 0;
+const CR_PG: u32 = 1 << 1;
+const CR_SER: u32 = 1 << 2;
+const CR_BER: u32 = 1 << 3;
+const CR_OPERATION: u32 = CR_LOCK | CR_PG | CR_SER | CR_BER;
+
+const SR_BSY: u32 = 1 << 0;
+const SR_WBNE: u32 = 1 << 1;
+const SR_QW: u32 = 1 << 2;
+const SR_CRC_BUSY: u32 = 1 << 3;
+const SR_BUSY: u32 = SR_BSY | SR_QW | SR_CRC_BUSY;
+/// A single bit that ECC corrected on a read: to be told, no error.
+const SR_SNECCERR: u32 = 1 << 25;
+/// Every flag that CCR clears: EOP 16 to CRCRDERR 28.
+const CCR_ALL: u32 = 0x1FEF_0000;
+
+/// OPTCR.SWAP_BANK and OPTSR_CUR.SWAP_BANK_OPT; reads 0 on dies with one bank.
+const SWAP_BANK: u32 = 1 << 31;
+
+const AGAIN: &str = "`reset halt`, then run the command again";
+
+/// FLASH_SR, RM0433 4.7 and 4.9.5. WRPERR first: it is the cause of others.
+const ERRORS: &[Flag] = &[
+    Flag {
+        bit: 17,
+        name: "WRPERR",
+        text: "sector is write protected",
+        hint: "`flash info <bank>` shows which sectors are; the option bytes (WPSN, PCROP and secure areas) protect them",
+        kind: Kind::Protected,
+    },
+    Flag { bit: 18, name: "PGSERR", text: "the controller was not set up for this write or erase", hint: AGAIN, kind: Kind::Target },
+    Flag { bit: 19, name: "STRBERR", text: "a byte was written twice before its flash word was complete", hint: AGAIN, kind: Kind::Target },
+    Flag { bit: 21, name: "INCERR", text: "a flash word was begun before the one before it was complete", hint: AGAIN, kind: Kind::Target },
+    Flag {
+        bit: 22,
+        name: "OPERR",
+        text: "the write or erase failed in the flash itself",
+        hint: "check the supply voltage (PSIZE x64 needs 1.8 V); erase the sector and try again",
+        kind: Kind::Target,
+    },
+    Flag {
+        bit: 23,
+        name: "RDPERR",
+        text: "a protected area (PCROP, or readout protection) was read",
+        hint: "the option bytes PRAR and RDP protect it",
+        kind: Kind::Protected,
+    },
+    Flag {
+        bit: 24,
+        name: "RDSERR",
+        text: "a secure area was accessed by non-secure code or the debugger",
+        hint: "the option bytes SCAR and SECURITY protect it",
+        kind: Kind::Protected,
+    },
+    Flag {
+        bit: 26,
+        name: "DBECCERR",
+        text: "a flash word has two wrong bits: it was programmed twice or its programming was interrupted",
+        hint: "erase the sector and write it again",
+        kind: Kind::Target,
+    },
+    Flag {
+        bit: 28,
+        name: "CRCRDERR",
+        text: "the controller's CRC unit met a protected area",
+        hint: "the option bytes PRAR and SCAR protect it",
+        kind: Kind::Protected,
+    },
+];
+
+/// From this voltage on flash may be programmed 64 bits at a time (DS12110 table 43).
+const X64_VOLTS: f32 = 1.8;
+const X32: usize = 2;
+const X64: usize = 3;
+
+fn layout(bank: &Bank) -> Result<&'static Layout> {
+    let row = LAYOUTS.iter().find(|row| row.name == bank.layout);
+    row.ok_or_else(|| unknown_layout("stm32h7", &bank.layout, LAYOUTS.iter().map(|row| row.name)))
+}
+
+impl Layout {
+    /// PSIZE's code: x32 where the voltage is low or unknown, it is good from 1.62 V on.
+    fn parallelism(&self, bank: &Bank) -> usize {
+        match bank.volts {
+            _ if self.psize.is_none() => 0,
+            Some(volts) if volts >= X64_VOLTS => X64,
+            _ => X32,
+        }
+    }
+
+    fn psize(&self, bank: &Bank) -> u32 {
+        self.psize.map_or(0, |shift| (self.parallelism(bank) as u32) << shift)
+    }
+
+    fn times(&self, bank: &Bank) -> &'static Times {
+        &self.times[self.parallelism(bank)]
+    }
+}
+
+/// The controller of one bank, its registers by name.
+struct Controller<'a> {
+    bank: &'a Bank,
+    layout: &'static Layout,
+    status_name: String,
+}
+
+impl<'a> Controller<'a> {
+    fn new(bank: &'a Bank) -> Result<Controller<'a>> {
+        Ok(Controller { bank, layout: layout(bank)?, status_name: format!("FLASH_SR{}", bank.number + 1) })
+    }
+
+    fn at(&self, register: u32) -> u32 {
+        self.bank.registers + register
+    }
+
+    /// A register that serves both banks is in bank 1's set.
+    fn shared(&self, register: u32) -> u32 {
+        (self.bank.registers & !0x1FF) + register
+    }
+
+    /// Twice the data sheet's maximum: past that something else is wrong.
+    fn busy(&self, limit: Duration) -> Busy<'_> {
+        Busy { name: &self.status_name, address: self.at(SR), mask: SR_BUSY, limit: limit * 2 }
+    }
+
+    fn idle(&self, mem: &mut MemAp) -> Result<u32> {
+        let limit = Duration::from_millis(self.layout.times(self.bank).bank_ms);
+        self.busy(limit).wait(mem, |mem| mem.sleep(Duration::from_millis(1)))
+    }
+
+    fn clear(&self, mem: &mut MemAp) -> Result<()> {
+        mem.write32(self.at(CCR), CCR_ALL)
+    }
+
+    /// What SR says of the operation that just ended.
+    fn verdict(&self, status: u32, ears: &Ears) -> Result<()> {
+        if status & SR_SNECCERR != 0 {
+            ears.warn(format!("SNECCERR: ECC corrected a bit on a read of {} ({} = {status:#010x})", self.bank.name, self.status_name));
+        }
+        decode(ERRORS, status, &self.status_name).map_or(Ok(()), Err)
+    }
+
+    /// CR with the bits of an operation; a write that the controller ignored is an error.
+    fn set(&self, mem: &mut MemAp, bits: u32) -> Result<()> {
+        let value = bits | self.layout.psize(self.bank);
+        mem.write32(self.at(CR), value)?;
+        let there = mem.read32(self.at(CR))?;
+        if there & (value | CR_OPERATION) == value {
+            return Ok(());
+        }
+        Err(Error::target(format!("FLASH_CR{} reads {there:#010x} after {value:#010x} was written", self.bank.number + 1)).hint(AGAIN))
+    }
+
+    /// CR as a reset leaves it (PSIZE x64), locked.
+    fn resting(&self) -> u32 {
+        CR_LOCK | self.layout.psize.map_or(0, |shift| (X64 as u32) << shift)
+    }
+
+    fn unlock(&self, mem: &mut MemAp) -> Result<()> {
+        let status = self.idle(mem)?;
+        if status & SR_WBNE != 0 {
+            return Err(Error::target(format!("a part of a flash word waits for the rest ({} = {status:#010x})", self.status_name))
+                .hint("`reset halt` discards it; then run the command again"));
+        }
+        self.clear(mem)?;
+        // Writing KEYR while unlocked is an error, so look first (RM0433 4.5.1).
+        if mem.read32(self.at(CR))? & CR_LOCK != 0 {
+            for key in KEYS {
+                mem.write32(self.at(KEYR), key)?;
+            }
+        }
+        let control = mem.read32(self.at(CR))?;
+        if control & CR_LOCK != 0 {
+            return Err(Error::target(format!("flash stays locked (FLASH_CR{} = {control:#010x})", self.bank.number + 1))
+                .hint("a wrong key locks it until the next reset: `reset halt`, then run the command again"));
+        }
+        self.set(mem, 0)
+    }
+
+    /// RM0433 4.3.10 (sector), 4.3.11 (bank).
+    fn erase(&self, mem: &mut MemAp, what: Erase, ears: &Ears) -> Result<()> {
+        let times = self.layout.times(self.bank);
+        let (bits, limit) = match what {
+            Erase::Sector(index) => (CR_SER | index << self.layout.snb, times.sector_ms),
+            Erase::Bank => (CR_BER, times.bank_ms),
+        };
+        self.set(mem, bits)?;
+        mem.write32(self.at(CR), bits | self.layout.psize(self.bank) | self.layout.start)?;
+        let status = self.busy(Duration::from_millis(limit)).wait_long(mem, ears)?;
+        self.verdict(status, ears)?;
+        self.set(mem, 0)
+    }
+
+    /// RM0433 4.3.9. PG stays set over the words of a run.
+    fn program(&self, mem: &mut MemAp, address: u32, data: &[u8], ears: &Ears, done: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+        self.verdict(self.idle(mem)?, ears)?;
+        self.set(mem, CR_PG)?;
+        let limit = Duration::from_micros(self.layout.times(self.bank).word_us);
+        Writer { status: self.busy(limit), errors: ERRORS, partial: SR_WBNE }.write(mem, self.bank, address, data, done)?;
+        self.set(mem, 0)
+    }
+
+    fn lock(&self, mem: &mut MemAp) -> Result<()> {
+        if mem.read32(self.at(CR))? & CR_LOCK != 0 {
+            return Ok(());
+        }
+        self.idle(mem)?;
+        self.clear(mem)?;
+        mem.write32(self.at(CR), self.resting() & !CR_LOCK)?;
+        mem.write32(self.at(CR), self.resting())?;
+        let control = mem.read32(self.at(CR))?;
+        if control & CR_LOCK == 0 {
+            return Err(Error::target(format!("flash stays unlocked (FLASH_CR{} = {control:#010x})", self.bank.number + 1)));
+        }
+        Ok(())
+    }
+
+    /// OPTSR_CUR 15:8: 0xAA is level 0, 0xCC level 2, anything else level 1 (RM0433 4.5.3).
+    fn check(&self, mem: &mut MemAp) -> Result<()> {
+        let options = mem.read32(self.shared(OPTSR_CUR))?;
+        refuse_readout_protection((options >> 8) as u8, "FLASH_OPTSR_CUR", options)?;
+        let control = mem.read32(self.shared(OPTCR))?;
+        if (options | control) & SWAP_BANK == 0 {
+            return Ok(());
+        }
+        Err(Error::target(format!("the flash banks are swapped (FLASH_OPTCR = {control:#010x}, FLASH_OPTSR_CUR = {options:#010x})"))
+            .hint("clear SWAP_BANK_OPT in the option bytes and reset: rocd maps the banks only as the chip is delivered"))
+    }
+}
+
 impl FlashDriver for Stm32H7 {
-    fn unlock(&self, _: &mut MemAp, _: &Bank) -> Result<()> {
-        todo!()
+    fn check(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
+        Controller::new(bank)?.check(mem)
     }
-    fn erase(&self, _: &mut MemAp, _: &Bank, _: Erase, _: &Ears) -> Result<()> {
-        todo!()
+
+    fn remark(&self, bank: &Bank) -> Option<String> {
+        let layout = layout(bank).ok()?;
+        if layout.psize.is_none() || layout.parallelism(bank) == X64 {
+            return None;
+        }
+        let volts = bank.volts.map_or("not known".to_string(), |volts| format!("{volts:.2} V"));
+        Some(format!("target voltage is {volts}: {} is written 32 bits at a time, 64 need {X64_VOLTS} V", bank.name))
     }
-    fn program(&self, _: &mut MemAp, _: &Bank, _: u32, _: &[u8], _: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
-        todo!()
+
+    fn unlock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
+        let controller = Controller::new(bank)?;
+        controller.check(mem)?;
+        controller.unlock(mem)
     }
-    fn lock(&self, _: &mut MemAp, _: &Bank) -> Result<()> {
-        todo!()
+
+    fn erase(&self, mem: &mut MemAp, bank: &Bank, what: Erase, ears: &Ears) -> Result<()> {
+        Controller::new(bank)?.erase(mem, what, ears)
     }
-    fn protection(&self, _: &mut MemAp, _: &Bank) -> Result<Vec<bool>> {
-        todo!()
+
+    fn program(
+        &self,
+        mem: &mut MemAp,
+        bank: &Bank,
+        address: u32,
+        data: &[u8],
+        ears: &Ears,
+        done: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
+        Controller::new(bank)?.program(mem, address, data, ears, done)
     }
-    fn describe(&self, _: &mut MemAp, _: &Bank) -> Result<String> {
-        todo!()
+
+    fn lock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
+        Controller::new(bank)?.lock(mem)
+    }
+
+    fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>> {
+        let controller = Controller::new(bank)?;
+        let open = mem.read32(controller.at(WPSN_CUR))?;
+        Ok((0..bank.sectors()).map(|sector| open & (1 << (sector / controller.layout.protect)) == 0).collect())
+    }
+
+    fn describe(&self, mem: &mut MemAp, bank: &Bank) -> Result<String> {
+        let controller = Controller::new(bank)?;
+        let status = mem.read32(controller.at(SR))?;
+        let control = mem.read32(controller.at(CR))?;
+        let options = mem.read32(controller.shared(OPTSR_CUR))?;
+        let mut text = format!(
+            "{}, {}, readout protection level {} (FLASH_CR{number} = {control:#010x}, {} = {status:#010x}, FLASH_OPTSR_CUR = {options:#010x})",
+            if control & CR_LOCK != 0 { "locked" } else { "unlocked" },
+            if status & SR_BUSY != 0 { "busy" } else { "idle" },
+            readout_level((options >> 8) as u8),
+            controller.status_name,
+            number = bank.number + 1,
+        );
+        text += &flags_text(ERRORS, status);
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flash::fake::bank;
+
+    /// ST's HAL takes 0x17ee0000 for an error of any kind; SNECCERR among it is a corrected bit.
+    #[test]
+    fn every_error_bit_of_the_controller_decodes_by_its_name() {
+        let bits = ERRORS.iter().fold(0, |bits, flag| bits | 1 << flag.bit);
+        assert_eq!(bits | SR_SNECCERR, 0x17EE_0000);
+        for flag in ERRORS {
+            let error = decode(ERRORS, 1 << flag.bit, "FLASH_SR2").unwrap();
+            assert_eq!(error.message, format!("{}: {} (FLASH_SR2 = {:#010x})", flag.name, flag.text, 1u32 << flag.bit));
+            assert!(error.hint.is_some(), "{}", flag.name);
+        }
+        assert_eq!(decode(ERRORS, SR_SNECCERR | SR_BUSY | 1 << 16, "FLASH_SR1"), None);
+    }
+
+    #[test]
+    fn write_protection_is_the_cause_that_several_bits_are_told_by() {
+        let error = decode(ERRORS, 1 << 17 | 1 << 18, "FLASH_SR1").unwrap();
+        assert_eq!(error.message, "WRPERR, PGSERR: sector is write protected (FLASH_SR1 = 0x00060000)");
+        assert_eq!(error.kind, Kind::Protected);
+    }
+
+    fn at_volts(layout: &str, volts: Option<f32>) -> Bank {
+        Bank { layout: layout.into(), volts, ..bank(0, 0x0800_0000, 0x10_0000, 0x2_0000, 32) }
+    }
+
+    #[test]
+    fn parallelism_follows_the_voltage_and_a_low_one_is_said() {
+        let psize = |bank: &Bank| layout(bank).unwrap().psize(bank);
+        for (volts, code, said) in [(Some(3.3), 3, false), (Some(1.8), 3, false), (Some(1.79), 2, true), (None, 2, true)] {
+            let bank = at_volts("h72x", volts);
+            assert_eq!((psize(&bank), Stm32H7.remark(&bank).is_some()), (code << 4, said), "{volts:?}");
+        }
+        let bank = at_volts("h7ax", Some(1.7));
+        assert_eq!((psize(&bank), Stm32H7.remark(&bank)), (0, None));
+        assert_eq!(
+            Stm32H7.remark(&at_volts("h74x", Some(1.7))).unwrap(),
+            "target voltage is 1.70 V: bank1 is written 32 bits at a time, 64 need 1.8 V"
+        );
+    }
+
+    #[test]
+    fn an_unknown_layout_is_an_error_that_lists_the_known() {
+        let error = layout(&at_volts("h7rs", None)).err().unwrap();
+        assert_eq!(error.message, "stm32h7 has no register layout `h7rs` (there are: h74x, h72x, h7ax)");
     }
 }
