@@ -1,5 +1,524 @@
-//! Built-in commands: flash.
+//! Built-in commands: flash. OpenOCD's names, argument order and closing lines; what was not done is never called done.
 
-use super::Command;
+use super::{Args, Command, Cx, Value};
+use crate::adi::MemAp;
+use crate::error::{Context, Error, Kind, Result};
+use crate::flash::{self, Action, Bank, Done, Erase, Plan, Policy, Step};
+use crate::image::{Format, Image};
+use crate::session::Session;
+use std::path::Path;
+use std::time::Duration;
 
-pub const COMMANDS: &[Command] = &[];
+pub const COMMANDS: &[Command] = &[
+    Command::new("flash banks", "List the flash banks of the chip", "flash banks", banks),
+    Command::new(
+        "flash info <bank:num> [sectors]",
+        "Show the sectors of a bank, which are write protected, and the controller's state",
+        "flash info 0",
+        info,
+    ),
+    Command::new(
+        "flash erase_sector <bank:num> <first:num> (last|<end:num>) [noreset]",
+        "Erase sectors of a bank, by number, both ends included",
+        "flash erase_sector 0 0 last",
+        erase_sector,
+    ),
+    Command::new(
+        "flash erase_address [pad] [unlock] <addr> <length:num> [noreset]",
+        "Erase the sectors of an address range; `pad` widens it to whole sectors",
+        "flash erase_address pad 0x08000000 1K",
+        erase_address,
+    ),
+    Command::new("flash mass_erase [<bank:num>] [noreset]", "Erase a whole bank, or all of them", "flash mass_erase 0", mass_erase),
+    Command::new(
+        "flash write_image [erase] [unlock] <file> [<addr>] [bin|elf|ihex|s19] [noreset] [noloader]",
+        "Write an image into flash; `erase` erases the sectors that need it and keeps what the image does not cover",
+        "flash read_bank 0 part.bin 0 1K; flash write_image erase part.bin",
+        write_image,
+    ),
+    Command::new(
+        "flash read_bank <bank:num> <file> [<offset:num> [<length:num>]]",
+        "Save a bank, or a part of it, in a file, as raw bytes",
+        "flash read_bank 0 part.bin 0 1K",
+        read_bank,
+    ),
+    Command::new(
+        "flash verify_bank <bank:num> <file> [<offset:num>]",
+        "Compare a bank with the raw bytes of a file",
+        "flash read_bank 0 part.bin 0 1K; flash verify_bank 0 part.bin",
+        verify_bank,
+    ),
+    Command::new(
+        "verify_image <file> [<addr>] [bin|elf|ihex|s19]",
+        "Compare memory with an image; the first difference is named",
+        "flash read_bank 0 part.bin 0 1K; verify_image part.bin 0x08000000",
+        verify_image,
+    ),
+];
+
+/// What a V2 at 4 MHz moves in 40 ms: the time between two looks at the cancel flag.
+const CHUNK: usize = 6144;
+
+fn bank(session: &Session, number: u64) -> Result<Bank> {
+    let bank = session.banks.iter().find(|bank| bank.number as u64 == number).cloned();
+    bank.ok_or_else(|| {
+        let count = session.banks.len();
+        Error::usage(format!("no flash bank {number}: {} has {count}, numbered from 0", session.die.name)).hint("`flash banks` lists them")
+    })
+}
+
+fn number(value: impl Into<u64>) -> Value {
+    Value::Int(value.into() as i64)
+}
+
+fn text(value: impl Into<String>) -> Value {
+    Value::Text(value.into())
+}
+
+/// OpenOCD's closing words: the chip's time and speed.
+fn speed(bytes: u64, seconds: f64) -> String {
+    let speed = if seconds > 0.0 { bytes as f64 / 1024.0 / seconds } else { 0.0 };
+    format!("in {seconds:.6}s ({speed:.3} KiB/s)")
+}
+
+/// "1 sector", "2 sectors"
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// "128 KiB", "100 bytes"
+fn size(bytes: u64) -> String {
+    if bytes % 1024 == 0 { format!("{} KiB", bytes / 1024) } else { format!("{bytes} bytes") }
+}
+
+// ---- what there is ----
+
+fn banks(cx: &Cx, _: &Args) -> Result<Value> {
+    let session = cx.session()?;
+    let row = |bank: &Bank| {
+        Value::map([
+            ("number", number(bank.number as u64)),
+            ("name", text(&bank.name)),
+            ("driver", text(&session.target.driver)),
+            ("base", number(bank.address)),
+            ("size", number(bank.size)),
+            ("sector", number(bank.sector)),
+            ("word", number(bank.word)),
+        ])
+    };
+    let lines: Vec<String> = session.banks.iter().map(|bank| format!("{} ({})", headline(bank), session.target.driver)).collect();
+    Ok(Value::shown(Value::List(session.banks.iter().map(row).collect()), lines.join("\n")))
+}
+
+/// As OpenOCD's `flash banks` and `flash info` begin.
+fn headline(bank: &Bank) -> String {
+    format!("#{} : {} at {:#010x}, size {:#010x}, buswidth 0, chipwidth 0", bank.number, bank.name, bank.address, bank.size)
+}
+
+fn info(cx: &Cx, args: &Args) -> Result<Value> {
+    let mut session = cx.session()?;
+    let bank = bank(&session, args.num("bank")?)?;
+    let protection = session.protection(bank.number)?;
+    let state = session.describe(bank.number)?;
+    let chip = format!("{} - Rev: {}", session.die.name, revision(&session));
+    let mut lines = vec![headline(&bank)];
+    lines.extend((0..bank.sectors()).map(|sector| sector_line(&bank, sector, protection[sector as usize])));
+    lines.extend([chip.clone(), state.clone()]);
+    let value = Value::map([
+        ("bank", number(bank.number as u64)),
+        ("name", text(&bank.name)),
+        ("base", number(bank.address)),
+        ("size", number(bank.size)),
+        ("sector", number(bank.sector)),
+        ("protected", Value::List(protection.into_iter().map(Value::Bool).collect())),
+        ("chip", text(chip)),
+        ("state", text(state)),
+    ]);
+    Ok(Value::shown(value, lines.join("\n")))
+}
+
+fn sector_line(bank: &Bank, sector: u32, protected: bool) -> String {
+    let not = if protected { "" } else { "not " };
+    format!("\t#{sector:3}: {:#010x} ({:#x} {}kB) {not}protected", sector * bank.sector, bank.sector, bank.sector / 1024)
+}
+
+/// The letter ST prints, or the number where the target file has none.
+fn revision(session: &Session) -> String {
+    let code = format!("{:#06x}", session.rev_id);
+    session.die.revisions.get(&code).cloned().unwrap_or(code)
+}
+
+// ---- erasing ----
+
+fn erase_sector(cx: &Cx, args: &Args) -> Result<Value> {
+    let bank = bank(&*cx.session()?, args.num("bank")?)?;
+    let first = args.num("first")?;
+    let last = args.opt_num("end").unwrap_or(u64::from(bank.sectors() - 1));
+    if first > last || last >= u64::from(bank.sectors()) {
+        return Err(Error::usage(format!("no sectors {first} through {last}: {} has sectors 0 through {}", bank.name, bank.sectors() - 1)));
+    }
+    let seconds = match erase_all(cx, &[(bank.clone(), first as u32, last as u32)], args.has("noreset"))? {
+        Some(seconds) => seconds,
+        None => return Ok(would_erase(&[(bank, first as u32, last as u32)])),
+    };
+    let line = format!("erased sectors {first} through {last} on flash bank {} in {seconds:.6}s", bank.number);
+    Ok(Value::shown(erased_value(&[(bank, first as u32, last as u32)], seconds), line))
+}
+
+/// A bank and the first and last of its sectors.
+type Range = (Bank, u32, u32);
+
+fn range_bytes(ranges: &[Range]) -> u64 {
+    ranges.iter().map(|(bank, first, last)| u64::from(last - first + 1) * u64::from(bank.sector)).sum()
+}
+
+fn erased_value(ranges: &[Range], seconds: f64) -> Value {
+    let sectors: u64 = ranges.iter().map(|(_, first, last)| u64::from(last - first + 1)).sum();
+    Value::map([("sectors", number(sectors)), ("bytes", number(range_bytes(ranges))), ("seconds", Value::Float(seconds))])
+}
+
+fn range_text((bank, first, last): &Range) -> String {
+    let from = bank.sector_address(*first);
+    let to = bank.sector_address(*last) + (bank.sector - 1);
+    format!("sectors {first} through {last} of {}, {from:#010x}..{to:#010x}", bank.name)
+}
+
+fn would_erase(ranges: &[Range]) -> Value {
+    let list: Vec<String> = ranges.iter().map(range_text).collect();
+    let line = format!("dry run: would erase {} ({}); nothing was changed", list.join(" and "), size(range_bytes(ranges)));
+    Value::shown(erased_value(ranges, 0.0), line)
+}
+
+/// Erase sector by sector. The chip's seconds, or nothing in a dry run. The first erase resets and halts the chip.
+fn erase_all(cx: &Cx, ranges: &[Range], noreset: bool) -> Result<Option<f64>> {
+    let mut session = cx.session()?;
+    for (bank, ..) in ranges {
+        check(&mut session, bank)?;
+    }
+    refuse_protected(&mut session, ranges)?;
+    if cx.settings.borrow().dry_run {
+        return Ok(None);
+    }
+    let started = session.probe.now();
+    let (mut done, total) = (0, range_bytes(ranges));
+    cx.ears.progress("erase", 0, total);
+    for (bank, first, last) in ranges {
+        for sector in *first..=*last {
+            (cx.ears.breathe)().during(erased_so_far(done, total))?;
+            session.erase(bank.number, Erase::Sector(sector), noreset || done > 0).during(erased_so_far(done, total))?;
+            done += u64::from(bank.sector);
+            cx.ears.progress("erase", done, total);
+        }
+    }
+    Ok(Some((session.probe.now() - started).as_secs_f64()))
+}
+
+fn erased_so_far(done: u64, total: u64) -> String {
+    format!("erasing flash ({} of {} erased so far)", size(done), size(total))
+}
+
+/// What cannot be erased or written is said before anything is changed.
+fn check(session: &mut Session, bank: &Bank) -> Result<()> {
+    flash::driver(&session.target.driver)?.check(&mut MemAp::new(&mut *session.probe, bank.ap), bank)
+}
+
+fn refuse_protected(session: &mut Session, ranges: &[Range]) -> Result<()> {
+    for (bank, first, last) in ranges {
+        let protection = session.protection(bank.number)?;
+        if let Some(sector) = (*first..=*last).find(|sector| protection[*sector as usize]) {
+            return Err(Error::new(Kind::Protected, format!("sector {sector} of {} is write protected by option bytes", bank.name))
+                .hint("nothing was erased; `flash info` shows which sectors are protected"));
+        }
+    }
+    Ok(())
+}
+
+fn erase_address(cx: &Cx, args: &Args) -> Result<Value> {
+    let (from, length) = (args.num("addr")?, args.num("length")?);
+    let ranges = covering(&cx.session()?.banks, from, length, args.has("pad"))?;
+    let Some(seconds) = erase_all(cx, &ranges, args.has("noreset")).map_err(|error| unlock_refused(error, args))? else {
+        return Ok(would_erase(&ranges));
+    };
+    let bytes = range_bytes(&ranges);
+    let start = ranges[0].0.sector_address(ranges[0].1);
+    let line = format!("erased address {start:#010x} (length {bytes}) {}", speed(bytes, seconds));
+    Ok(Value::shown(erased_value(&ranges, seconds), line))
+}
+
+/// The sectors of an address range, which must be whole sectors unless it may be padded.
+fn covering(banks: &[Bank], from: u64, length: u64, pad: bool) -> Result<Vec<Range>> {
+    if length == 0 {
+        return Err(Error::usage("nothing to erase: the length is 0"));
+    }
+    let past = from.saturating_add(length);
+    let mut ranges: Vec<Range> = Vec::new();
+    let mut at = from;
+    while at < past {
+        let bank = banks.iter().find(|bank| u32::try_from(at).is_ok_and(|at| bank.contains(at)));
+        let bank =
+            bank.ok_or_else(|| Error::usage(format!("no flash at address {at:#010x}")).hint("`flash banks` shows where flash is"))?;
+        let first = (at as u32 - bank.address) / bank.sector;
+        let last = ((past - 1).min(u64::from(bank.end())) as u32 - bank.address) / bank.sector;
+        let bank_past = u64::from(bank.end()) + 1;
+        let unaligned = (at - u64::from(bank.address)) % u64::from(bank.sector) != 0
+            || (past < bank_past && (past - u64::from(bank.address)) % u64::from(bank.sector) != 0);
+        if unaligned && !pad {
+            return Err(Error::usage(format!(
+                "{from:#010x}, {length} bytes are not whole sectors of {} ({} each)",
+                bank.name,
+                size(bank.sector.into())
+            ))
+            .hint(format!("`flash erase_address pad {from:#010x} {length}` erases {}", range_text(&(bank.clone(), first, last)))));
+        }
+        ranges.push((bank.clone(), first, last));
+        at = bank_past;
+    }
+    Ok(ranges)
+}
+
+fn mass_erase(cx: &Cx, args: &Args) -> Result<Value> {
+    let wanted = match args.opt_num("bank") {
+        Some(number) => vec![bank(&*cx.session()?, number)?],
+        None => cx.session()?.banks.clone(),
+    };
+    let ranges: Vec<Range> = wanted.iter().map(|bank| (bank.clone(), 0, bank.sectors() - 1)).collect();
+    let mut session = cx.session()?;
+    for bank in &wanted {
+        check(&mut session, bank)?;
+    }
+    refuse_protected(&mut session, &ranges)?;
+    if cx.settings.borrow().dry_run {
+        return Ok(would_erase(&ranges));
+    }
+    let started = session.probe.now();
+    let (mut done, total) = (0, range_bytes(&ranges));
+    cx.ears.progress("erase", 0, total);
+    for bank in &wanted {
+        session.erase(bank.number, Erase::Bank, args.has("noreset") || done > 0).during(erased_so_far(done, total))?;
+        done += u64::from(bank.size);
+        cx.ears.progress("erase", done, total);
+    }
+    let seconds = (session.probe.now() - started).as_secs_f64();
+    let names: Vec<&str> = wanted.iter().map(|bank| bank.name.as_str()).collect();
+    Ok(Value::shown(erased_value(&ranges, seconds), format!("erased {} ({}) in {seconds:.6}s", names.join(", "), size(total))))
+}
+
+// ---- images ----
+
+/// The image, and what the output must say of where it goes.
+fn read_image(cx: &Cx, args: &Args) -> Result<(Image, Option<String>)> {
+    let path = args.text("file")?;
+    let said = ["bin", "elf", "ihex", "s19"].into_iter().find(|word| args.has(word)).and_then(Format::from_word);
+    let mut address = args.opt_num("addr").map(|address| address as u32);
+    let mut note = None;
+    if address.is_none() && Image::recognise(Path::new(path), said)? == Format::Bin {
+        let start = cx.session()?.banks.first().map_or(0, |bank| bank.address);
+        address = Some(start);
+        note = Some(format!("{path} is a raw binary: it goes to {start:#010x}, the start of flash"));
+    }
+    let image = Image::read(Path::new(path), address, said)?;
+    for warning in &image.warnings {
+        cx.ears.warn(warning.as_str());
+    }
+    Ok((image, note))
+}
+
+/// A raw binary whose own vectors say that it belongs elsewhere; only a warning if the user said `bin`.
+fn refuse_linked_elsewhere(cx: &Cx, image: &Image, said_bin: bool) -> Result<()> {
+    let session = cx.session()?;
+    let ram: Vec<(u32, u32)> = session.die.ram.iter().map(|region| (region.address, region.size)).collect();
+    let flash: Vec<(u32, u32)> = session.banks.iter().map(|bank| (bank.address, bank.size)).collect();
+    match image.linked_elsewhere(&ram, &flash) {
+        None => Ok(()),
+        Some(message) if said_bin => {
+            cx.ears.warn(message);
+            Ok(())
+        }
+        Some(message) => {
+            Err(Error::image(message)
+                .hint("give the address it was linked for behind the file's name, or the word `bin` to write it as it is"))
+        }
+    }
+}
+
+fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
+    let (image, note) = read_image(cx, args)?;
+    refuse_linked_elsewhere(cx, &image, args.has("bin"))?;
+    let result = plan_and_write(cx, args, &image);
+    let (plan, done, seconds) = result.map_err(|error| unlock_refused(error, args)).during(format_args!("writing {}", image.path))?;
+    let mut lines: Vec<String> = note.into_iter().collect();
+    match &done {
+        None => lines.push(format!("{plan}\ndry run: nothing was changed")),
+        Some(done) => lines.extend(report(&image, &plan, done)),
+    }
+    *cx.symbols.borrow_mut() = image.symbols;
+    let summary = lines.join("\n");
+    Ok(Value::shown(written_value(&image.path, &plan, done.as_ref(), seconds, &summary), summary))
+}
+
+/// Nothing done: a dry run.
+fn plan_and_write(cx: &Cx, args: &Args, image: &Image) -> Result<(Plan, Option<Done>, f64)> {
+    let mut session = cx.session()?;
+    for number in concerned(image, &session.banks)? {
+        let bank = bank(&session, number)?;
+        check(&mut session, &bank)?;
+    }
+    let started = session.probe.now();
+    let policy = if args.has("erase") { Policy::Erase } else { Policy::NoErase };
+    let plan = session.plan(image, policy)?;
+    if cx.settings.borrow().dry_run {
+        return Ok((plan, None, 0.0));
+    }
+    let done = session.execute(&plan, args.has("noreset"))?;
+    let seconds = (session.probe.now() - started).as_secs_f64();
+    Ok((plan, Some(done), seconds))
+}
+
+/// The numbers of the banks an image touches.
+fn concerned(image: &Image, banks: &[Bank]) -> Result<Vec<u64>> {
+    let mut numbers: Vec<u64> = flash::touched(image, banks)?.into_iter().map(|(index, _)| banks[index].number as u64).collect();
+    numbers.dedup();
+    Ok(numbers)
+}
+
+/// `unlock` asks for what is not there yet: said where it matters.
+fn unlock_refused(error: Error, args: &Args) -> Error {
+    if args.has("unlock") && error.kind == Kind::Protected {
+        return error.during("honouring `unlock`: option bytes cannot be changed by this version, so protected sectors stay protected");
+    }
+    error
+}
+
+/// What was done, a line for each kind of work.
+fn report(image: &Image, plan: &Plan, done: &Done) -> Vec<String> {
+    let skipped = count(done.skipped_sectors as usize, "sector");
+    if plan.is_done() {
+        return vec![format!("nothing to write: flash holds {} already ({} bytes in {skipped})", image.path, plan.image_bytes)];
+    }
+    let mut lines = Vec::new();
+    if done.erased_sectors > 0 {
+        let sectors = count(done.erased_sectors as usize, "sector");
+        lines.push(format!("erased {sectors} ({}) in {:.6}s", size(done.erased_bytes), done.erase_seconds));
+    }
+    if done.skipped_sectors > 0 {
+        lines.push(format!("skipped {skipped} that held the image already"));
+    }
+    if done.kept_bytes > 0 {
+        lines.push(format!("kept {} bytes outside the image", done.kept_bytes));
+    }
+    lines.push(format!("wrote {} bytes from file {} {}", done.written_bytes, image.path, speed(done.written_bytes, done.write_seconds)));
+    lines
+}
+
+fn written_value(path: &str, plan: &Plan, done: Option<&Done>, seconds: f64, summary: &str) -> Value {
+    let nothing = Done::default();
+    let dry_run = done.is_none();
+    let done = done.unwrap_or(&nothing);
+    Value::map([
+        ("file", text(path)),
+        ("dry_run", Value::Bool(dry_run)),
+        ("image_bytes", number(plan.image_bytes)),
+        ("erased_sectors", number(done.erased_sectors)),
+        ("erased_bytes", number(done.erased_bytes)),
+        ("written_bytes", number(done.written_bytes)),
+        ("skipped_sectors", number(done.skipped_sectors)),
+        ("kept_bytes", number(done.kept_bytes)),
+        ("erase_seconds", Value::Float(done.erase_seconds)),
+        ("write_seconds", Value::Float(done.write_seconds)),
+        ("seconds", Value::Float(seconds)),
+        ("plan", Value::List(plan.steps.iter().map(step_value).collect())),
+        ("summary", text(summary)),
+    ])
+}
+
+fn step_value(step: &Step) -> Value {
+    Value::map([
+        ("bank", number(step.bank as u64)),
+        ("sector", number(step.sector)),
+        ("address", number(step.address)),
+        ("size", number(step.size)),
+        ("action", text(step.action.name())),
+        ("erase", Value::Bool(step.action == Action::Replace)),
+        ("write_bytes", number(step.bytes())),
+        ("kept_bytes", number(step.kept)),
+    ])
+}
+
+fn verify_image(cx: &Cx, args: &Args) -> Result<Value> {
+    let (image, note) = read_image(cx, args)?;
+    let mut session = cx.session()?;
+    let started = session.probe.now();
+    let bytes = session.verify(&image).during(format_args!("verifying {}", image.path))?;
+    let seconds = (session.probe.now() - started).as_secs_f64();
+    if bytes == 0 {
+        return Err(Error::image(format!("{} has no bytes to verify", image.path)));
+    }
+    let line = format!("verified {bytes} bytes {}", speed(bytes, seconds));
+    let value =
+        Value::map([("file", text(&image.path)), ("bytes", number(bytes)), ("seconds", Value::Float(seconds)), ("summary", text(&line))]);
+    Ok(Value::shown(value, note.into_iter().chain([line]).collect::<Vec<_>>().join("\n")))
+}
+
+// ---- banks and files ----
+
+fn read_bank(cx: &Cx, args: &Args) -> Result<Value> {
+    let bank = bank(&*cx.session()?, args.num("bank")?)?;
+    let path = args.text("file")?;
+    let offset = args.opt_num("offset").unwrap_or(0);
+    let length = args.opt_num("length").unwrap_or(u64::from(bank.size).saturating_sub(offset));
+    let (bytes, seconds) = read(cx, &bank, offset, length)?;
+    std::fs::write(path, &bytes).map_err(|error| Error::command(format!("{path}: {error}")))?;
+    let line =
+        format!("wrote {length} bytes to file {path} from flash bank {} at offset {offset:#010x} {}", bank.number, speed(length, seconds));
+    Ok(Value::shown(file_value(path, length, seconds), line))
+}
+
+fn file_value(path: &str, bytes: u64, seconds: f64) -> Value {
+    Value::map([("file", text(path)), ("bytes", number(bytes)), ("seconds", Value::Float(seconds))])
+}
+
+/// Bytes of a bank and the chip's seconds it took to read them.
+fn read(cx: &Cx, bank: &Bank, offset: u64, length: u64) -> Result<(Vec<u8>, f64)> {
+    if length == 0 || offset.checked_add(length).is_none_or(|past| past > u64::from(bank.size)) {
+        return Err(Error::usage(format!("{length} bytes at offset {offset:#x} are not inside {} ({} bytes)", bank.name, bank.size)));
+    }
+    let mut session = cx.session()?;
+    check(&mut session, bank)?;
+    let started = session.probe.now();
+    let mut bytes = vec![0; length as usize];
+    cx.ears.progress("read", 0, length);
+    for (index, chunk) in bytes.chunks_mut(CHUNK).enumerate() {
+        (cx.ears.breathe)()?;
+        let at = bank.address + offset as u32 + (index * CHUNK) as u32;
+        MemAp::new(&mut *session.probe, bank.ap).read(at, chunk).during(format_args!("reading {} at {at:#010x}", bank.name))?;
+        cx.ears.progress("read", (index * CHUNK + chunk.len()) as u64, length);
+    }
+    let seconds: Duration = session.probe.now() - started;
+    Ok((bytes, seconds.as_secs_f64()))
+}
+
+fn verify_bank(cx: &Cx, args: &Args) -> Result<Value> {
+    let bank = bank(&*cx.session()?, args.num("bank")?)?;
+    let path = args.text("file")?;
+    let offset = args.opt_num("offset").unwrap_or(0);
+    let wanted = std::fs::read(Path::new(path)).map_err(|error| Error::command(format!("{path}: {error}")))?;
+    let (there, seconds) = read(cx, &bank, offset, wanted.len() as u64).during(format_args!("verifying {path}"))?;
+    let mut differ = wanted.iter().zip(&there).enumerate().filter(|(_, (wanted, there))| wanted != there);
+    if let Some((at, (wanted, there))) = differ.next() {
+        let address = u64::from(bank.address) + offset + at as u64;
+        let others = differ.count();
+        let message = format!(
+            "contents differ: {address:#010x} holds {there:#04x}, {path} has {wanted:#04x} ({} differ in all)",
+            count(others + 1, "byte")
+        );
+        return Err(Error::new(Kind::Mismatch, message)
+            .hint(format!("`flash write_image erase {path} {:#010x}` writes the file", u64::from(bank.address) + offset)));
+    }
+    let bytes = wanted.len() as u64;
+    let line = format!(
+        "contents match: verified {bytes} bytes of flash bank {} at offset {offset:#010x} with file {path} {}",
+        bank.number,
+        speed(bytes, seconds)
+    );
+    Ok(Value::shown(file_value(path, bytes, seconds), line))
+}
