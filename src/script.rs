@@ -1,1 +1,599 @@
 //! The embedded script language. The only file that names Rhai.
+//!
+//! Every command is a function (`flash banks` is `flash_banks()`); `command("usage", "help", |a| …)` defines a new one; errors are
+//! thrown as values with `kind`, `message`, `hint` and `trail`. Rhai's own `sleep`, `timestamp`, `print`, `debug`, `exit` and
+//! `import` are replaced, because they would speak to the wrong clock, the wrong screen, or the whole disk.
+//!
+//! Rhai looks native functions up by name and number of arguments, and its errors carry a position only if they come from a function
+//! registered so. So `Script::prepare` registers, before a text runs, every command and every name that the text calls; which command
+//! a name means, or none, is decided when it is called. An `Engine` cannot change while it runs, so a new name makes a new one.
+
+use crate::command::line::quote;
+use crate::command::{Action, Arg, Args, Cx, Entry, RESERVED, Value, line};
+use crate::error::{Cause, Error, Kind, Result};
+use crate::event::Event;
+use rhai::{AST, Array, Dynamic, Engine, EvalAltResult, FnPtr, Module, NativeCallContext, ParseErrorType, Position, Scope};
+use std::any::TypeId;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Component, Path, PathBuf};
+use std::rc::{Rc, Weak};
+
+/// How deep functions may call each other within one text. Rhai's own limit is 8 in debug builds.
+const CALL_LEVELS: usize = 48;
+/// How deep scripts may call commands that are scripts: Rhai's count begins anew with each.
+const SCRIPT_LEVELS: usize = 16;
+/// A function takes this many words at most (an array counts as its elements).
+const ARITIES: &[fn(&mut Engine, &str, &Weak<Cx>)] = &[
+    late::<0>,
+    late::<1>,
+    late::<2>,
+    late::<3>,
+    late::<4>,
+    late::<5>,
+    late::<6>,
+    late::<7>,
+    late::<8>,
+    late::<9>,
+    late::<10>,
+    late::<11>,
+    late::<12>,
+];
+/// Rhai operations between two looks at the cancel flag.
+const OPERATIONS_PER_BREATH: u64 = 4096;
+
+type Thrown<T> = std::result::Result<T, Box<EvalAltResult>>;
+
+/// The script engine with what scripts have defined so far.
+pub struct Script {
+    cx: Weak<Cx>,
+    engine: RefCell<Option<Rc<Engine>>>,
+    /// Names registered in `engine`.
+    names: RefCell<BTreeSet<String>>,
+    /// Variables of lines and files; away while one of them runs.
+    scope: RefCell<Scope<'static>>,
+    /// Every function defined so far.
+    functions: RefCell<AST>,
+    shared: Rc<Shared>,
+    depth: Cell<usize>,
+}
+
+/// What the engine's own functions reach.
+#[derive(Default)]
+struct Shared {
+    closures: RefCell<Vec<FnPtr>>,
+    /// The file in which a function was defined last.
+    files: RefCell<HashMap<String, String>>,
+}
+
+impl Script {
+    /// Costs nothing until a script or an expression runs.
+    pub fn new(cx: Weak<Cx>) -> Script {
+        Script {
+            cx,
+            engine: RefCell::default(),
+            names: RefCell::default(),
+            scope: RefCell::default(),
+            functions: RefCell::new(AST::empty()),
+            shared: Rc::default(),
+            depth: Cell::new(0),
+        }
+    }
+
+    /// The Rhai part of a line: its variables and functions are there on the next line.
+    pub fn line(&self, cx: &Cx, text: &str) -> Result<Value> {
+        self.run(cx, "", text).map(|value| to_value(&value)).map_err(|failure| self.unknown_command(cx, text, &failure).unwrap_or(failure.error))
+    }
+
+    /// The words that a `( … )` word of a command stands for.
+    pub fn expression(&self, cx: &Cx, text: &str) -> Result<Vec<String>> {
+        let value = self.run(cx, "", text).map_err(|failure| failure.error.during(format!("evaluating {text}")))?;
+        words(&[&value]).map_err(|error| error.during(format!("evaluating {text}")))
+    }
+
+    /// Run a .rhai file's text. `source` is its name, for messages and for `import`.
+    pub fn load(&self, cx: &Cx, source: &str, text: &str) -> Result<Value> {
+        self.run(cx, source, text).map(|value| to_value(&value)).map_err(|failure| match failure.location {
+            Some(place) => failure.error.during(format!("running {source} ({place})")),
+            None => failure.error.during(format!("running {source}")),
+        })
+    }
+
+    /// Call a function without arguments, if a script defined it.
+    pub fn hook(&self, cx: &Cx, function: &str) -> Result<()> {
+        let functions = self.functions.borrow().clone();
+        if !functions.iter_functions().any(|known| known.name == function && known.params.is_empty()) {
+            return Err(Error::command(format!("hook function `{function}` is not defined"))
+                .hint(format!("define it in a .rhai file given with -f: fn {function}() {{ … }}")));
+        }
+        let called = self.deeper(|| {
+            let options = rhai::CallFnOptions::new().eval_ast(false).rewind_scope(true);
+            let engine = self.prepare(cx, "");
+            engine.call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &functions, function, ()).map_err(|error| self.failure(*error, ""))
+        });
+        called.map(|_| ()).map_err(|failure| failure.error.during(format!("running hook {function}")))
+    }
+
+    /// Carry out a command that a script defined (`Action::Script`).
+    pub fn closure(&self, cx: &Cx, number: usize, args: &Args) -> Result<Value> {
+        let closure = self.shared.closures.borrow()[number].clone();
+        let functions = self.functions.borrow().clone();
+        let called = self.deeper(|| {
+            let engine = self.prepare(cx, "");
+            closure.call::<Dynamic>(&engine, &functions, (map_of(args),)).map_err(|error| self.failure(*error, ""))
+        });
+        called.map(|value| to_value(&value)).map_err(|failure| {
+            let name = args.spec().map_or("", |spec| &spec.name);
+            let call = args.words().iter().fold(name.to_string(), |call, word| format!("{call} {}", quote(word)));
+            match failure.location {
+                Some(place) => failure.error.during(format!("{call} ({place})")),
+                None => failure.error.during(call),
+            }
+        })
+    }
+
+    /// The text is Rhai that ends too early, so another line may follow.
+    pub fn unfinished(&self, cx: &Cx, text: &str) -> bool {
+        match self.prepare(cx, "").compile(text) {
+            Ok(_) => false,
+            Err(error) => matches!(
+                *error.err_type(),
+                ParseErrorType::UnexpectedEOF | ParseErrorType::BadInput(rhai::LexError::UnterminatedString) | ParseErrorType::MissingToken(..)
+            ) && at_end(text, error.position()),
+        }
+    }
+
+    /// Variables and functions that scripts and lines defined: for completion.
+    pub fn defined(&self) -> Vec<String> {
+        let scope = self.scope.borrow();
+        let variables = scope.iter().map(|(name, _, _)| name.to_string());
+        let functions = self.functions.borrow();
+        let named = functions.iter_functions().filter(|function| !function.name.starts_with("anon$"));
+        let mut names: Vec<String> = variables.chain(named.map(|function| function.name.to_string())).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn run(&self, cx: &Cx, source: &str, text: &str) -> std::result::Result<Dynamic, Failure> {
+        self.deeper(|| {
+            let engine = self.prepare(cx, text);
+            let mut ast = engine.compile(text).map_err(|error| self.failure(error.into(), source))?;
+            ast.set_source(source);
+            self.note_functions(&ast, source);
+            let mut whole = self.functions.borrow().merge(&ast);
+            whole.set_source(source);
+            *self.functions.borrow_mut() = whole.clone_functions_only();
+            let mut scope = self.scope.take();
+            let result = engine.eval_ast_with_scope::<Dynamic>(&mut scope, &whole);
+            *self.scope.borrow_mut() = scope;
+            result.map_err(|error| self.failure(*error, source))
+        })
+    }
+
+    fn note_functions(&self, ast: &AST, source: &str) {
+        let mut files = self.shared.files.borrow_mut();
+        files.extend(ast.iter_functions().map(|function| (function.name.to_string(), source.to_string())));
+    }
+
+    fn deeper<T>(&self, run: impl FnOnce() -> std::result::Result<T, Failure>) -> std::result::Result<T, Failure> {
+        if self.depth.get() >= SCRIPT_LEVELS {
+            let error = Error::command(format!("scripts and commands call each other more than {SCRIPT_LEVELS} levels deep"))
+                .hint("a command that calls itself never ends");
+            return Err(Failure { error, location: None, not_found: None });
+        }
+        self.depth.set(self.depth.get() + 1);
+        let result = run();
+        self.depth.set(self.depth.get() - 1);
+        result
+    }
+
+    /// The engine in which every command, and every name that `text` calls, is a function.
+    fn prepare(&self, cx: &Cx, text: &str) -> Rc<Engine> {
+        let mut names = self.names.borrow_mut();
+        let known = names.len();
+        names.extend(cx.commands.borrow().iter().map(|entry| entry.spec.function()));
+        names.extend(called_names(text).map(str::to_string));
+        let mut engine = self.engine.borrow_mut();
+        match engine.as_ref() {
+            Some(engine) if known == names.len() => engine.clone(),
+            _ => engine.insert(Rc::new(self.engine(&names))).clone(),
+        }
+    }
+
+    fn engine(&self, names: &BTreeSet<String>) -> Engine {
+        let mut engine = Engine::new();
+        // The optimizer would call functions while a text is only looked at.
+        engine.set_optimization_level(rhai::OptimizationLevel::None);
+        engine.set_max_call_levels(CALL_LEVELS);
+        engine.set_max_expr_depths(64, 32);
+        engine.set_module_resolver(Imports { cx: self.cx.clone(), shared: self.shared.clone() });
+        for name in names.iter().filter(|name| !RESERVED.contains(&name.as_str())) {
+            ARITIES.iter().for_each(|arity| arity(&mut engine, name, &self.cx));
+        }
+        self.own_words(&mut engine);
+        engine
+    }
+
+    /// Rhai's own words, replaced.
+    fn own_words(&self, engine: &mut Engine) {
+        register_errors(engine);
+        register_moments(engine, &self.cx);
+        let cx = self.cx.clone();
+        engine.on_print(move |text| emit(&cx, Event::Output(text.to_string())));
+        let cx = self.cx.clone();
+        engine.on_debug(move |text, source, position| {
+            let place = place(source.unwrap_or_default(), position).map_or(String::new(), |place| format!("{place}: "));
+            emit(&cx, Event::Info(format!("{place}{text}")));
+        });
+        let cx = self.cx.clone();
+        engine.on_progress(move |operations| {
+            let due = operations % OPERATIONS_PER_BREATH == 0;
+            let breathed = if due { cx.upgrade().map_or(Ok(()), |cx| (cx.ears.breathe)()) } else { Ok(()) };
+            breathed.err().map(|error| Dynamic::from(ErrorValue(error)))
+        });
+        // Rhai has sleep(seconds) for exactly these types.
+        let cx = self.cx.clone();
+        engine.register_raw_fn("sleep", [TypeId::of::<rhai::INT>()], move |ctx: NativeCallContext, args: &mut [&mut Dynamic]| {
+            call(&cx, "sleep", &ctx, args)
+        });
+        engine.register_raw_fn("sleep", [TypeId::of::<rhai::FLOAT>()], |ctx: NativeCallContext, args: &mut [&mut Dynamic]| {
+            let error = Error::usage(format!("sleep({}): sleep takes whole milliseconds", args[0]));
+            Err::<Dynamic, _>(thrown(error.hint("sleep(500) waits for half a second"), ctx.call_position()))
+        });
+        self.register_command_word(engine);
+    }
+
+    /// `command("usage", "help", |a| …)`
+    fn register_command_word(&self, engine: &mut Engine) {
+        let (cx, shared) = (self.cx.clone(), Rc::downgrade(&self.shared));
+        engine.register_fn("command", move |ctx: NativeCallContext, usage: &str, help: &str, closure: FnPtr| -> Thrown<()> {
+            let (Some(cx), Some(shared)) = (cx.upgrade(), shared.upgrade()) else { return Ok(()) };
+            let entry = Entry::new(usage, help, "", Action::Script(shared.closures.borrow().len()));
+            let entry = entry.map_err(|error| thrown(error, ctx.call_position()))?;
+            shared.closures.borrow_mut().push(closure);
+            cx.commands.borrow_mut().add(entry);
+            Ok(())
+        });
+    }
+
+    /// Text that neither names a command nor parses as Rhai is an unknown command, never a parser's message.
+    fn unknown_command(&self, cx: &Cx, text: &str, failure: &Failure) -> Option<Error> {
+        let words = line::plain_words(text);
+        let first = *words.first()?;
+        let name = first.split(['.', '-', '/']).next().unwrap_or(first);
+        let is_rhai = match failure.not_found.as_ref()? {
+            NotFound::Syntax => KEYWORDS.contains(&name) || self.defined().iter().any(|known| known == name),
+            NotFound::Name(missing) => missing != name,
+        };
+        (!is_rhai).then(|| cx.commands.borrow().unknown(&words))
+    }
+
+    /// A Rhai error as ours: the functions it passed through become the trail.
+    fn failure(&self, error: EvalAltResult, source: &str) -> Failure {
+        // Each function with the position at which it was called.
+        let mut calls = Vec::new();
+        let mut inner = error;
+        while let EvalAltResult::ErrorInFunctionCall(name, _, next, at) | EvalAltResult::ErrorInModule(name, next, at) = inner {
+            calls.push((name, at));
+            inner = *next;
+        }
+        let mut at = inner.position();
+        let (mut error, not_found) = leaf(inner, source);
+        let files = self.shared.files.borrow();
+        while let Some((function, called_at)) = calls.pop() {
+            let place = place(files.get(&function).map_or(source, String::as_str), at);
+            // Called by us and not from a text: the one function that was run.
+            if calls.is_empty() && called_at.is_none() {
+                return Failure { error, location: place, not_found: None };
+            }
+            let name = if function.starts_with("anon$") { "a closure" } else { &function };
+            error = match place {
+                Some(place) => error.during(format!("calling {name} ({place})")),
+                None => error.during(format!("calling {name}")),
+            };
+            at = called_at;
+        }
+        Failure { error, location: place(source, at), not_found }
+    }
+}
+
+/// Words with which only Rhai begins.
+const KEYWORDS: &[&str] = &[
+    "let", "const", "fn", "private", "if", "else", "switch", "do", "while", "until", "loop", "for", "in", "continue", "break", "return", "throw",
+    "try", "catch", "import", "export", "as", "global", "this", "true", "false",
+];
+
+/// Rhai's functions that take anything: a command's name registered on top would hide them.
+const GENERIC: &[&str] = &["take", "to_string", "to_debug"];
+
+/// An error on its way up, with what is needed to tell it better.
+struct Failure {
+    error: Error,
+    /// Where in the text that was run.
+    location: Option<String>,
+    not_found: Option<NotFound>,
+}
+
+enum NotFound {
+    /// The text does not parse.
+    Syntax,
+    /// No variable or function of this name.
+    Name(String),
+}
+
+/// `board.rhai:7`
+fn place(source: &str, position: Position) -> Option<String> {
+    position.line().filter(|_| !source.is_empty()).map(|line| format!("{source}:{line}"))
+}
+
+/// The error that was thrown first.
+fn leaf(error: EvalAltResult, source: &str) -> (Error, Option<NotFound>) {
+    match error {
+        EvalAltResult::ErrorRuntime(value, _) | EvalAltResult::ErrorTerminated(value, _) => (from_thrown(value), None),
+        EvalAltResult::ErrorParsing(what, at) => {
+            // Of a file, the trail names the line.
+            let column = if source.is_empty() { format!(" ({at})") } else { at.position().map_or(String::new(), |n| format!(" (column {n})")) };
+            (Error::usage(format!("{}{column}", sentence(&what.to_string()))).hint("`help lines` tells commands from Rhai"), Some(NotFound::Syntax))
+        }
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => {
+            let name = signature.split([' ', '(']).next().unwrap_or_default().to_string();
+            (Error::command(format!("there is no command or function {signature}")), Some(NotFound::Name(name)))
+        }
+        EvalAltResult::ErrorVariableNotFound(name, _) => {
+            (Error::command(format!("there is no variable `{name}`")), Some(NotFound::Name(name)))
+        }
+        EvalAltResult::ErrorStackOverflow(_) => {
+            (Error::command(format!("functions call each other more than {CALL_LEVELS} levels deep")), None)
+        }
+        mut other => {
+            other.take_position();
+            (Error::command(sentence(&other.to_string())), None)
+        }
+    }
+}
+
+/// Our messages begin in lower case.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| first.to_lowercase().chain(chars).collect())
+}
+
+/// Where an unfinished text stops being understood: at its end.
+fn at_end(text: &str, position: Position) -> bool {
+    let last = text.trim_end().lines().count();
+    let Some(line) = position.line() else { return true };
+    let width = text.trim_end().lines().last().map_or(0, |line| line.chars().count());
+    line > last || (line == last && position.position().is_none_or(|column| column > width))
+}
+
+/// Every name that stands before a `(`.
+fn called_names(text: &str) -> impl Iterator<Item = &str> {
+    let name = |(at, _)| {
+        let before = text[..at].trim_end();
+        let start = before.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |last| last + before[last..].chars().next().map_or(1, char::len_utf8));
+        Some(&before[start..]).filter(|name| name.starts_with(|c: char| c.is_alphabetic() || c == '_'))
+    };
+    text.match_indices('(').filter_map(name).filter(|name| !KEYWORDS.contains(name) && !GENERIC.contains(name))
+}
+
+fn emit(cx: &Weak<Cx>, event: Event) {
+    if let Some(cx) = cx.upgrade() {
+        cx.ears.sink.emit(event);
+    }
+}
+
+/// Register `name` with `N` arguments: what it means is decided when it is called.
+fn late<const N: usize>(engine: &mut Engine, name: &str, cx: &Weak<Cx>) {
+    let (cx, own) = (cx.clone(), name.to_string());
+    engine.register_raw_fn(name, [TypeId::of::<Dynamic>(); N], move |ctx: NativeCallContext, args: &mut [&mut Dynamic]| {
+        call(&cx, &own, &ctx, args)
+    });
+}
+
+/// A command as a function.
+fn call(cx: &Weak<Cx>, function: &str, ctx: &NativeCallContext, args: &mut [&mut Dynamic]) -> Thrown<Dynamic> {
+    let at = ctx.call_position();
+    let Some(cx) = cx.upgrade() else { return Err(thrown(Error::command("the host is gone"), at)) };
+    let entry = cx.commands.borrow().function(function);
+    let Some(entry) = entry else {
+        let types = args.iter().map(|arg| ctx.engine().map_type_name(arg.type_name()).to_string()).collect::<Vec<_>>();
+        return Err(EvalAltResult::ErrorFunctionNotFound(format!("{function}({})", types.join(", ")), at).into());
+    };
+    let args: Vec<&Dynamic> = args.iter().map(|arg| &**arg).collect();
+    let result = words(&args).and_then(|words| cx.call(&entry, &words));
+    result.map(|value| to_dynamic(&value)).map_err(|error| thrown(error, at))
+}
+
+/// Ctrl-C and `exit` cannot be caught by a script.
+fn thrown(error: Error, at: Position) -> Box<EvalAltResult> {
+    let ends_the_run = matches!(error.cause, Cause::Interrupted(_) | Cause::Exit(_));
+    let value = Dynamic::from(ErrorValue(error));
+    Box::new(if ends_the_run { EvalAltResult::ErrorTerminated(value, at) } else { EvalAltResult::ErrorRuntime(value, at) })
+}
+
+/// The arguments of a function as the words of a command: `()` is none, an array is its elements.
+fn words(args: &[&Dynamic]) -> Result<Vec<String>> {
+    let mut out = Vec::new();
+    for arg in args {
+        let array = arg.read_lock::<Array>().map(|array| array.clone());
+        let blob = arg.read_lock::<rhai::Blob>().map(|blob| blob.clone());
+        match (array, blob) {
+            (Some(array), _) => out.extend(words(&array.iter().collect::<Vec<_>>())?),
+            (_, Some(blob)) => out.extend(blob.iter().map(u8::to_string)),
+            _ => out.extend(word(arg)?),
+        }
+    }
+    Ok(out)
+}
+
+fn word(value: &Dynamic) -> Result<Option<String>> {
+    let plain = value.is_string() || value.is_int() || value.is_float() || value.is_bool() || value.is_char();
+    match () {
+        () if value.is_unit() => Ok(None),
+        () if plain => Ok(Some(value.to_string())),
+        () => Err(Error::usage(format!("a value of type {} cannot be a word of a command", value.type_name()))
+            .hint("words are made of text, numbers, booleans, and arrays of them")),
+    }
+}
+
+/// What a script's command is given: one entry per name of its usage line.
+///
+/// A value is its number or text, `()` if it was left out, an array if it may come several times. A literal or `--option` is true or false.
+/// A group of literals has a further entry by its own text: for `[bin|elf]`, `a["bin|elf"]` is "bin", "elf" or `()`.
+fn map_of(args: &Args) -> rhai::Map {
+    let mut map = rhai::Map::new();
+    for item in args.spec().into_iter().flat_map(|spec| spec.items()) {
+        let mut values = args.of(item.name).into_iter().map(from_arg);
+        let value = match item.value {
+            None => args.has(item.name).into(),
+            Some(true) => values.collect::<Array>().into(),
+            Some(false) => values.next().unwrap_or(Dynamic::UNIT),
+        };
+        map.insert(item.name.into(), value);
+        if let Some(group) = item.group {
+            let chosen = map.entry(group.into()).or_insert(Dynamic::UNIT);
+            if args.has(item.name) {
+                *chosen = item.name.to_string().into();
+            }
+        }
+    }
+    map
+}
+
+fn from_arg(arg: &Arg) -> Dynamic {
+    match arg {
+        Arg::Num(number) => (*number as rhai::INT).into(),
+        Arg::Int(number) => (*number).into(),
+        Arg::Float(number) => (*number).into(),
+        Arg::Text(text) => text.clone().into(),
+    }
+}
+
+fn to_dynamic(value: &Value) -> Dynamic {
+    match value {
+        Value::None => Dynamic::UNIT,
+        Value::Bool(flag) => (*flag).into(),
+        Value::Int(number) => (*number).into(),
+        Value::Float(number) => (*number).into(),
+        Value::Text(text) => text.clone().into(),
+        Value::List(items) => items.iter().map(to_dynamic).collect::<Array>().into(),
+        Value::Map(entries) => entries.iter().map(|(key, value)| (key.into(), to_dynamic(value))).collect::<rhai::Map>().into(),
+        Value::Shown(value, _) => to_dynamic(value),
+    }
+}
+
+fn to_value(value: &Dynamic) -> Value {
+    if let Some(items) = value.read_lock::<Array>() {
+        return Value::List(items.iter().map(to_value).collect());
+    }
+    if let Some(map) = value.read_lock::<rhai::Map>() {
+        return Value::Map(map.iter().map(|(key, value)| (key.to_string(), to_value(value))).collect());
+    }
+    if let Some(bytes) = value.read_lock::<rhai::Blob>() {
+        return Value::List(bytes.iter().map(|byte| Value::Int((*byte).into())).collect());
+    }
+    match () {
+        () if value.is_unit() => Value::None,
+        () if value.is_bool() => Value::Bool(value.as_bool().unwrap_or_default()),
+        () if value.is_int() => Value::Int(value.as_int().unwrap_or_default()),
+        () if value.is_float() => Value::Float(value.as_float().unwrap_or_default()),
+        () => Value::Text(value.to_string()),
+    }
+}
+
+/// An error as scripts see it.
+#[derive(Clone)]
+struct ErrorValue(Error);
+
+impl std::fmt::Display for ErrorValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+fn register_errors(engine: &mut Engine) {
+    engine.register_type_with_name::<ErrorValue>("Error");
+    engine.register_get("kind", |error: &mut ErrorValue| error.0.kind.name().to_string());
+    engine.register_get("message", |error: &mut ErrorValue| error.0.message.clone());
+    engine.register_get("hint", |error: &mut ErrorValue| error.0.hint.clone().map_or(Dynamic::UNIT, Dynamic::from));
+    engine.register_get("trail", |error: &mut ErrorValue| error.0.trail.iter().cloned().map(Dynamic::from).collect::<Array>());
+    engine.register_get("exit", |error: &mut ErrorValue| rhai::INT::from(error.0.kind.exit_code()));
+    for name in ["to_string", "to_debug"] {
+        engine.register_fn(name, |error: &mut ErrorValue| error.0.message.clone());
+    }
+}
+
+/// What a script threw: our own error again, a map with `kind`, `message` and `hint`, or any text.
+fn from_thrown(value: Dynamic) -> Error {
+    if let Some(ErrorValue(error)) = value.clone().try_cast::<ErrorValue>() {
+        return error;
+    }
+    let Some(map) = value.read_lock::<rhai::Map>() else {
+        return Error::command(if value.is_unit() { "a script threw an error without a value".to_string() } else { value.to_string() });
+    };
+    let entry = |key: &str| map.get(key).filter(|entry| !entry.is_unit()).map(Dynamic::to_string);
+    let kind = entry("kind").and_then(|name| Kind::from_name(&name)).unwrap_or(Kind::Command);
+    let error = Error::new(kind, entry("message").unwrap_or_else(|| value.to_string()));
+    match entry("hint") {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// A point in time, as `timestamp()` gives it: seconds on the board's clock.
+#[derive(Clone, Copy)]
+struct Moment(f64);
+
+fn register_moments(engine: &mut Engine, cx: &Weak<Cx>) {
+    fn now(cx: &Weak<Cx>) -> f64 {
+        cx.upgrade().map_or(0.0, |cx| cx.now().as_secs_f64())
+    }
+    engine.register_type_with_name::<Moment>("Timestamp");
+    let clock = cx.clone();
+    engine.register_fn("timestamp", move || Moment(now(&clock)));
+    let clock = cx.clone();
+    engine.register_get("elapsed", move |moment: &mut Moment| now(&clock) - moment.0);
+    engine.register_fn("-", |later: Moment, earlier: Moment| later.0 - earlier.0);
+    for name in ["to_string", "to_debug"] {
+        engine.register_fn(name, |moment: &mut Moment| format!("{:.6}", moment.0));
+    }
+}
+
+/// `import` finds files beside the script that asks, then in the folders given with -s; never elsewhere.
+struct Imports {
+    cx: Weak<Cx>,
+    shared: Rc<Shared>,
+}
+
+impl rhai::ModuleResolver for Imports {
+    fn resolve(&self, engine: &Engine, source: Option<&str>, path: &str, at: Position) -> Thrown<Rc<Module>> {
+        let file = self.find(source, path).map_err(|error| thrown(error, at))?;
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(&file).map_err(|error| thrown(Error::usage(format!("{name}: {error}")), at))?;
+        let mut ast = engine.compile(&text).map_err(|error| EvalAltResult::ErrorInModule(name.clone(), error.into(), at))?;
+        ast.set_source(&name);
+        let functions = ast.iter_functions().map(|function| (function.name.to_string(), name.clone()));
+        self.shared.files.borrow_mut().extend(functions.chain([(name.clone(), name.clone())]));
+        Module::eval_ast_as_new(Scope::new(), &ast, engine)
+            .map(Rc::new)
+            .map_err(|error| EvalAltResult::ErrorInModule(name, error, at).into())
+    }
+}
+
+impl Imports {
+    fn find(&self, source: Option<&str>, path: &str) -> Result<PathBuf> {
+        let relative = Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !relative {
+            return Err(Error::usage(format!("import \"{path}\": only files beside the script and in -s folders can be imported")));
+        }
+        let file = if path.ends_with(".rhai") { path.to_string() } else { format!("{path}.rhai") };
+        let beside = source.filter(|source| !source.is_empty()).and_then(|source| Path::new(source).parent()).map(Path::to_path_buf);
+        let search = self.cx.upgrade().map_or(Vec::new(), |cx| cx.settings.borrow().search.clone());
+        let places: Vec<PathBuf> = beside.into_iter().chain(search).map(|folder| folder.join(&file)).collect();
+        places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
+            let looked = places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", ");
+            Error::usage(format!("import \"{path}\": not found; looked at: {looked}")).hint("-s FOLDER adds a folder to look in")
+        })
+    }
+}

@@ -24,6 +24,7 @@ use crate::session::Session;
 use std::cell::{Cell, RefCell, RefMut};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 pub type Run = fn(&Cx, &Args) -> Result<Value>;
 
@@ -43,6 +44,14 @@ impl Command {
         Command { usage, help, run, example }
     }
 }
+
+/// Words of Rhai, now or in future: a command of this name could not be called as a function.
+pub const RESERVED: &[&str] = &[
+    "as", "async", "await", "break", "call", "case", "catch", "command", "const", "continue", "curry", "debug", "default", "do", "else", "eval",
+    "exit", "export", "false", "fn", "for", "global", "go", "goto", "if", "import", "in", "is", "let", "loop", "match", "module", "new", "nil",
+    "null", "package", "print", "private", "protected", "public", "return", "shared", "spawn", "static", "super", "switch", "sync", "this", "thread",
+    "throw", "true", "try", "type_of", "until", "use", "var", "void", "while", "with", "yield",
+];
 
 /// What carries a command out.
 #[derive(Clone, Copy)]
@@ -64,7 +73,14 @@ pub struct Entry {
 impl Entry {
     /// A refused usage line is an error of kind usage.
     pub fn new(usage: &str, help: &str, example: &str, action: Action) -> Result<Entry> {
-        Ok(Entry { spec: Rc::new(Spec::new(usage)?), help: help.into(), example: example.into(), action })
+        let spec = Rc::new(Spec::new(usage)?);
+        let function = spec.function();
+        let callable = function.starts_with(|c: char| c.is_ascii_alphabetic()) && function.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !callable || RESERVED.contains(&function.as_str()) {
+            return Err(Error::usage(format!("`{}` cannot be a command's name: Rhai could not call {function}()", spec.name))
+                .hint("names are words of letters, digits and _, and no words of Rhai"));
+        }
+        Ok(Entry { spec, help: help.into(), example: example.into(), action })
     }
 
     pub fn name(&self) -> &str {
@@ -208,6 +224,34 @@ pub struct Cx {
     /// Every command there is.
     pub commands: RefCell<Commands>,
     pub up: Up,
+    clock: Clock,
+}
+
+/// The chip's clock while a probe is open, the wall's otherwise; never runs backwards.
+struct Clock {
+    start: Instant,
+    passed: Cell<Duration>,
+    /// The probe's reading, or the wall's, when it was looked at last.
+    last: Cell<(bool, Duration)>,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        Clock { start: Instant::now(), passed: Cell::default(), last: Cell::default() }
+    }
+
+    fn now(&self, probe: Option<Duration>) -> Duration {
+        let reading = (probe.is_some(), probe.unwrap_or_else(|| self.start.elapsed()));
+        let (was_probe, then) = self.last.replace(reading);
+        let step = match (was_probe, reading) {
+            (was, (is, now)) if was == is => now.saturating_sub(then),
+            // A probe counts from when it was opened.
+            (_, (true, now)) => now,
+            (_, (false, _)) => Duration::ZERO,
+        };
+        self.passed.set(self.passed.get() + step);
+        self.passed.get()
+    }
 }
 
 impl Cx {
@@ -221,7 +265,14 @@ impl Cx {
             core: Cell::new(0),
             commands: RefCell::new(commands),
             up,
+            clock: Clock::new(),
         }
+    }
+
+    /// Time since the start, on the chip's clock while a probe is open and on the wall's otherwise.
+    pub fn now(&self) -> Duration {
+        let probe = self.session.try_borrow().ok().and_then(|session| session.as_ref().map(|session| session.probe.now()));
+        self.clock.now(probe)
     }
 
     /// The session, attached on demand (hook examine_end is fired then).
