@@ -1,0 +1,5 @@
+Help comes from the table.
+
+$ rocd --version
+$ rocd help mdw
+$ rocd help flash

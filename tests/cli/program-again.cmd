@@ -1,0 +1,3 @@
+What flash already holds is neither erased nor written.
+
+$ rocd -f interfaces/sim.toml -f stm32h7 -c "program tests/firmware/blinky-h743.elf; program tests/firmware/blinky-h743.elf"
