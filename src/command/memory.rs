@@ -68,14 +68,13 @@ const CHUNK: usize = 6144;
 /// Bytes in a line of `mdw` and its sisters.
 const LINE: usize = 32;
 
-/// The 32-bit address that the usage line calls `name`.
+/// A value of the kind `addr`, which the grammar keeps below 2^32.
 pub(super) fn address(args: &Args, name: &str) -> Result<u32> {
-    let number = args.num(name)?;
-    u32::try_from(number).map_err(|_| Error::command(format!("{number:#x} is beyond the 32-bit address space")))
+    Ok(args.num(name)? as u32)
 }
 
-pub(super) fn opt_address(args: &Args, name: &str) -> Result<Option<u32>> {
-    args.opt_num(name).map(|_| address(args, name)).transpose()
+pub(super) fn opt_address(args: &Args, name: &str) -> Option<u32> {
+    args.opt_num(name).map(|address| address as u32)
 }
 
 fn show(cx: &Cx, args: &Args, unit: usize) -> Result<Value> {
@@ -115,7 +114,7 @@ fn write_memory(cx: &Cx, args: &Args) -> Result<Value> {
 fn load_image(cx: &Cx, args: &Args) -> Result<Value> {
     let path = args.text("file")?;
     let format = ["bin", "elf", "ihex", "s19"].into_iter().find(|word| args.has(word)).and_then(Format::from_word);
-    let image = Image::read(Path::new(path), opt_address(args, "addr")?, format)?;
+    let image = Image::read(Path::new(path), opt_address(args, "addr"), format)?;
     for warning in &image.warnings {
         cx.ears.warn(warning.as_str());
     }

@@ -1,5 +1,215 @@
-//! Built-in commands: probe.
+//! Built-in commands: the probe. What is plugged in, which one to use, how fast, and how to come in.
 
-use super::Command;
+use super::{Args, Command, Cx, Settings, Value};
+use crate::desc::{Die, Transport};
+use crate::error::{Error, Result};
+use crate::probe::{DRIVERS, Info};
+use crate::session::Session;
+use crate::usb::{self, Found};
 
-pub const COMMANDS: &[Command] = &[];
+pub const COMMANDS: &[Command] = &[
+    Command::new("probe list", "List the probes that are plugged in; no target notices", "probe list", list),
+    Command::new(
+        "connect [under_reset|normal]",
+        "Attach to the chip, anew if attached, and say what it is; under_reset holds NRST until the core is caught",
+        "connect under_reset",
+        connect,
+    ),
+    Command::new(
+        "adapter speed [<khz:num>]",
+        "Show the clock of the debug port, or set its upper bound in kHz",
+        "adapter speed 1000",
+        adapter_speed,
+    ),
+    Command::new(
+        "adapter serial [<serial:word>]",
+        "Show the probe's serial number, or choose the probe by it",
+        "adapter serial",
+        |cx, args| choose(cx, args, "serial", |settings| &mut settings.serial, |info| &info.serial),
+    ),
+    Command::new(
+        "adapter usb location [<path:word>]",
+        "Show where the probe is plugged in, or choose the probe by it (bus-port.port)",
+        "adapter usb location",
+        |cx, args| choose(cx, args, "path", |settings| &mut settings.usb_path, |info| &info.path),
+    ),
+];
+
+fn list(cx: &Cx, _: &Args) -> Result<Value> {
+    let transport = cx.settings.borrow().interface.as_ref().map_or(Transport::Usb, |interface| interface.transport);
+    let probes = match transport {
+        Transport::Sim => vec![super::sim::found(cx)?],
+        Transport::Usb => on_usb()?,
+    };
+    Ok(Value::shown(Value::List(probes.iter().map(probe_value).collect()), probe_lines(&probes)))
+}
+
+fn on_usb() -> Result<Vec<Found>> {
+    let found = DRIVERS.iter().map(|driver| usb::find(driver.usb)).collect::<Result<Vec<_>>>()?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// What kind of probe these USB ids belong to.
+fn type_name(found: &Found) -> &'static str {
+    let mut ids = DRIVERS.iter().flat_map(|driver| driver.usb);
+    ids.find(|id| (id.vid, id.pid) == (found.vid, found.pid)).map_or("unknown probe", |id| id.name)
+}
+
+fn probe_value(found: &Found) -> Value {
+    let text = |text: &str| Value::Text(text.to_string());
+    Value::map([
+        ("type", text(type_name(found))),
+        ("usb", Value::Text(format!("{:04x}:{:04x}", found.vid, found.pid))),
+        ("serial", text(&found.serial)),
+        ("path", text(&found.path)),
+        ("trouble", found.trouble.as_deref().map_or(Value::None, text)),
+    ])
+}
+
+fn probe_lines(probes: &[Found]) -> String {
+    if probes.is_empty() {
+        return "no ST-Link found; is it powered, and the cable one with data lines?".to_string();
+    }
+    probes.iter().map(probe_line).collect::<Vec<_>>().join("\n")
+}
+
+fn probe_line(found: &Found) -> String {
+    let Found { vid, pid, serial, path, trouble } = found;
+    let serial = if serial.is_empty() { "unknown" } else { serial };
+    let line = format!("{} ({vid:04x}:{pid:04x}) serial {serial} at USB path {path}", type_name(found));
+    match trouble {
+        Some(trouble) => format!("{line}\n    {}", trouble.replace('\n', "\n    ")),
+        None => line,
+    }
+}
+
+fn connect(cx: &Cx, args: &Args) -> Result<Value> {
+    if args.has("under_reset") || args.has("normal") {
+        cx.settings.borrow_mut().under_reset = args.has("under_reset");
+    }
+    let before = cx.session.borrow_mut().take();
+    if let Some(mut session) = before {
+        // a probe that was unplugged cannot be left in order, and that must not keep the user from the next one
+        if let Err(error) = session.detach() {
+            cx.ears.warn(format!("leaving the chip: {}", error.message));
+        }
+    }
+    Ok(describe(&*cx.session()?))
+}
+
+fn describe(session: &Session) -> Value {
+    let Session { probe, die, dev_id, rev_id, khz, volts, .. } = session;
+    let Info { name, firmware, serial, .. } = probe.info();
+    let revision = revision(die, *rev_id);
+    let measured = volts.map_or(String::new(), |volts| format!(", target at {volts:.2} V"));
+    let line = format!("{} revision {revision} (DEV_ID {dev_id:#05x}) through {name} {firmware} at {khz} kHz{measured}", die.name);
+    let value = Value::map([
+        ("chip", Value::Text(die.name.clone())),
+        ("dev_id", Value::Int((*dev_id).into())),
+        ("rev_id", Value::Int((*rev_id).into())),
+        ("probe", Value::Text(name.clone())),
+        ("firmware", Value::Text(firmware.clone())),
+        ("serial", Value::Text(serial.clone())),
+        ("khz", Value::Int((*khz).into())),
+        ("volts", volts.map_or(Value::None, |volts| Value::Float(volts.into()))),
+    ]);
+    Value::shown(value, line)
+}
+
+/// The letter ST prints, or the number where the target file has none for it.
+fn revision(die: &Die, rev_id: u32) -> String {
+    let number = |key: &str| u32::from_str_radix(key.trim_start_matches("0x"), 16).ok();
+    let row = die.revisions.iter().find(|(key, _)| number(key) == Some(rev_id));
+    row.map_or(format!("{rev_id:#06x}"), |(_, letter)| letter.clone())
+}
+
+fn adapter_speed(cx: &Cx, args: &Args) -> Result<Value> {
+    if let Some(khz) = args.opt_num("khz") {
+        set_speed(cx, speed(khz)?)?;
+    }
+    if let Some(session) = cx.session.borrow().as_ref() {
+        return Ok(Value::shown(Value::Int(session.khz.into()), format!("adapter speed: {} kHz", session.khz)));
+    }
+    Ok(match cx.settings.borrow().khz {
+        Some(khz) => Value::shown(Value::Int(khz.into()), format!("adapter speed: at most {khz} kHz, not connected yet")),
+        None => Value::shown(Value::None, "adapter speed: the fastest that probe and chip bear, not connected yet"),
+    })
+}
+
+fn speed(khz: u64) -> Result<u32> {
+    match u32::try_from(khz) {
+        Ok(khz) if khz > 0 => Ok(khz),
+        _ => Err(Error::command(format!("{khz} kHz is no clock a probe could make"))),
+    }
+}
+
+fn set_speed(cx: &Cx, khz: u32) -> Result<()> {
+    cx.settings.borrow_mut().khz = Some(khz);
+    if let Some(session) = cx.session.borrow_mut().as_mut() {
+        session.khz = session.probe.set_khz(khz.min(session.target.khz))?;
+    }
+    Ok(())
+}
+
+/// One way to say which probe is meant: shown, or set for the next attach.
+fn choose(
+    cx: &Cx,
+    args: &Args,
+    name: &str,
+    setting: fn(&mut Settings) -> &mut Option<String>,
+    actual: fn(&Info) -> &String,
+) -> Result<Value> {
+    let connected = cx.session.borrow().as_ref().map(|session| actual(session.probe.info()).clone());
+    let mut settings = cx.settings.borrow_mut();
+    let Some(choice) = args.opt_text(name) else {
+        return Ok(match connected.or_else(|| setting(&mut settings).clone()) {
+            Some(text) => Value::Text(text),
+            None => Value::shown(Value::None, "any probe will do; not connected yet"),
+        });
+    };
+    *setting(&mut settings) = Some(choice.to_string());
+    if connected.is_some_and(|connected| connected != choice) {
+        cx.ears.info("another probe is in use until `connect`");
+    }
+    Ok(Value::None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found() -> Found {
+        let (serial, path) = ("0668FF303430484257255318".to_string(), "1-4.2".to_string());
+        Found { vid: 0x0483, pid: 0x3748, serial, path, trouble: None }
+    }
+
+    #[test]
+    fn a_probe_is_listed_with_type_serial_and_path() {
+        let line = "ST-Link V2 (0483:3748) serial 0668FF303430484257255318 at USB path 1-4.2";
+        assert_eq!(probe_lines(&[found()]), line);
+    }
+
+    #[test]
+    fn trouble_stands_below_its_probe() {
+        let locked = Found { serial: String::new(), trouble: Some("no permission\nadd a udev rule".into()), ..found() };
+        let lines = probe_lines(&[locked.clone(), found()]);
+        let lines: Vec<&str> = lines.lines().collect();
+        assert_eq!(lines[0], "ST-Link V2 (0483:3748) serial unknown at USB path 1-4.2");
+        assert_eq!(lines[1..3], ["    no permission", "    add a udev rule"]);
+        assert!(lines[3].contains("0668FF303430484257255318"));
+        let Value::Map(entries) = probe_value(&locked) else { panic!("a probe is a map") };
+        assert!(entries.contains(&("trouble".to_string(), Value::Text("no permission\nadd a udev rule".into()))));
+    }
+
+    #[test]
+    fn an_empty_list_says_so() {
+        assert!(probe_lines(&[]).starts_with("no ST-Link found"));
+    }
+
+    #[test]
+    fn no_probe_makes_every_clock() {
+        assert_eq!(speed(24000).unwrap(), 24000);
+        assert_eq!(speed(0).unwrap_err().message, "0 kHz is no clock a probe could make");
+        assert!(speed(1 << 32).is_err());
+    }
+}

@@ -8,17 +8,12 @@ use std::time::Duration;
 
 pub const COMMANDS: &[Command] = &[
     Command::new("targets [<name:word>]", "List the cores and their state, or make one the current core", "targets", targets),
-    Command::new("halt [<ms:num>]", "Halt the core and say where; waits up to 5000 ms, with 0 not at all", "halt", halt),
-    Command::new("wait_halt [<ms:num>]", "Wait up to 5000 ms until the core has halted", "halt; wait_halt 100", wait_halt),
+    Command::new("halt [<ms>]", "Halt the core and say where; waits up to 5000 ms, with 0 not at all", "halt", halt),
+    Command::new("wait_halt [<ms>]", "Wait up to 5000 ms until the core has halted", "halt; wait_halt 100", wait_halt),
     Command::new("resume [<addr>]", "Let the core run, from its pc or from an address", "halt; resume", resume),
     Command::new("step [<addr>]", "Execute one instruction, at the pc or at an address", "halt; step", step),
     Command::new("reset [run|halt|init]", "Reset the chip, then run it or hold it at its reset vector", "reset halt", reset),
-    Command::new(
-        "reg [<register:word> [<value:num>]]",
-        "List all registers, or show or set one, by its name or number",
-        "halt; reg pc",
-        reg,
-    ),
+    Command::new("reg [<reg> [<value:num>]]", "List all registers, or show or set one, by its name or number", "halt; reg pc", reg),
     Command::new(
         "bp [<addr> <len:num> [hw]]",
         "List breakpoints, or set one: in RAM by an instruction, elsewhere or with hw by a comparator",
@@ -118,13 +113,13 @@ fn halted(state: State) -> Option<Reason> {
 }
 
 fn resume(cx: &Cx, args: &Args) -> Result<Value> {
-    let at = opt_address(args, "addr")?;
+    let at = opt_address(args, "addr");
     cx.session()?.resume(cx.core.get(), at)?;
     Ok(Value::None)
 }
 
 fn step(cx: &Cx, args: &Args) -> Result<Value> {
-    let at = opt_address(args, "addr")?;
+    let at = opt_address(args, "addr");
     cx.session()?.step(cx.core.get(), at)?;
     cx.fire("halted")?;
     where_it_is(cx)
@@ -232,7 +227,7 @@ fn reg(cx: &Cx, args: &Args) -> Result<Value> {
     let core = cx.core.get();
     let mut session = cx.session()?;
     let registers = session.registers(core)?;
-    let Some(name) = args.opt_text("register") else {
+    let Some(name) = args.opt_text("reg") else {
         return list_registers(&mut session, core, &registers);
     };
     let register = find(&registers, name)?;
@@ -284,7 +279,7 @@ fn fits(register: Register, value: u64) -> Result<u64> {
 }
 
 fn bp(cx: &Cx, args: &Args) -> Result<Value> {
-    let Some(at) = opt_address(args, "addr")? else {
+    let Some(at) = opt_address(args, "addr") else {
         let session = cx.session()?;
         let points = session.breakpoints(cx.core.get());
         return Ok(listed(points, |point| point.address, |point| point.length, breakpoint_line));
@@ -296,7 +291,7 @@ fn bp(cx: &Cx, args: &Args) -> Result<Value> {
 }
 
 fn wp(cx: &Cx, args: &Args) -> Result<Value> {
-    let Some(at) = opt_address(args, "addr")? else {
+    let Some(at) = opt_address(args, "addr") else {
         let session = cx.session()?;
         let points = session.watchpoints(cx.core.get());
         return Ok(listed(points, |point| point.address, |point| point.length, watchpoint_line));
@@ -339,13 +334,13 @@ fn watchpoint_line(point: &Watchpoint) -> String {
 }
 
 fn rbp(cx: &Cx, args: &Args) -> Result<Value> {
-    let at = opt_address(args, "addr")?;
+    let at = opt_address(args, "addr");
     cx.session()?.remove_breakpoint(cx.core.get(), at)?;
     Ok(Value::None)
 }
 
 fn rwp(cx: &Cx, args: &Args) -> Result<Value> {
-    let at = opt_address(args, "addr")?;
+    let at = opt_address(args, "addr");
     cx.session()?.remove_watchpoint(cx.core.get(), at)?;
     Ok(Value::None)
 }
