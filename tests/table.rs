@@ -7,11 +7,70 @@ use std::process::{Output, Stdio};
 
 /// Words that Rhai 1.27 keeps for itself, or that its scripts could not call.
 const RESERVED: &[&str] = &[
-    "as", "async", "await", "break", "call", "case", "catch", "const", "continue", "curry", "debug", "default", "do", "else",
-    "eval", "exit_now", "export", "false", "fn", "for", "Fn", "global", "go", "goto", "if", "import", "in", "is",
-    "is_def_fn", "is_def_var", "is_shared", "let", "loop", "match", "module", "new", "nil", "null", "package", "print",
-    "private", "protected", "public", "return", "shared", "spawn", "static", "super", "switch", "sync", "this", "thread",
-    "throw", "true", "try", "type_of", "unless", "until", "use", "var", "void", "while", "with", "yield",
+    "as",
+    "async",
+    "await",
+    "break",
+    "call",
+    "case",
+    "catch",
+    "const",
+    "continue",
+    "curry",
+    "debug",
+    "default",
+    "do",
+    "else",
+    "eval",
+    "exit_now",
+    "export",
+    "false",
+    "fn",
+    "for",
+    "Fn",
+    "global",
+    "go",
+    "goto",
+    "if",
+    "import",
+    "in",
+    "is",
+    "is_def_fn",
+    "is_def_var",
+    "is_shared",
+    "let",
+    "loop",
+    "match",
+    "module",
+    "new",
+    "nil",
+    "null",
+    "package",
+    "print",
+    "private",
+    "protected",
+    "public",
+    "return",
+    "shared",
+    "spawn",
+    "static",
+    "super",
+    "switch",
+    "sync",
+    "this",
+    "thread",
+    "throw",
+    "true",
+    "try",
+    "type_of",
+    "unless",
+    "until",
+    "use",
+    "var",
+    "void",
+    "while",
+    "with",
+    "yield",
 ];
 
 /// What must be said before the board is made, or is a server instead of it.
@@ -55,8 +114,7 @@ fn every_command_has_one_line_of_help_and_an_example_of_itself() {
 #[test]
 fn every_example_runs_on_the_embedded_board() {
     let entries = Commands::built_in().unwrap();
-    let examples: Vec<(String, String)> =
-        entries.iter().map(|entry| (entry.name().to_string(), entry.example.clone())).collect();
+    let examples: Vec<(String, String)> = entries.iter().map(|entry| (entry.name().to_string(), entry.example.clone())).collect();
     let (left, right) = examples.split_at(examples.len() / 2);
     let wrong = std::thread::scope(|scope| {
         let other = scope.spawn(|| failures(right));

@@ -145,7 +145,7 @@ fn reset(cx: &Cx, args: &Args) -> Result<Value> {
 fn where_it_is(cx: &Cx) -> Result<Value> {
     let core = cx.core.get();
     let mut session = cx.session()?;
-    let name = session.core_names()[core].clone();
+    let name = session.core_names().into_iter().nth(core).unwrap_or_default();
     match session.state(core)? {
         State::Halted(reason) => halted_value(&mut session, core, name, reason),
         state => {
