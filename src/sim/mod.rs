@@ -1,19 +1,40 @@
 //! The embedded board: a simulated ST-Link wired to a simulated STM32, behind a `Pipe` like the real thing.
 //!
 //! No constant is shared with the drivers: every register number here was read from the manual a second time.
+//! `Board` is a handle to one board; `pipe()` is the near end of its USB cable, `dump` and `poke` are its own door,
+//! which no rule of the chip or the probe stands in the way of.
+//!
+//! ```
+//! use rocd::sim::{Board, Config};
+//! use rocd::usb::Data;
+//!
+//! let board = Board::new(&Config { probe: Some("v2".into()), ..Config::default() })?;
+//! let mut version = [0; 6];
+//! board.pipe().transfer(&[0xF1], Data::In(&mut version))?;
+//! assert_eq!(version, [0x29, 0x47, 0x83, 0x04, 0x48, 0x37]);
+//! # Ok::<(), rocd::error::Error>(())
+//! ```
 
 pub mod chip;
 pub mod chips;
 pub mod dap;
 pub mod flash_g0;
 pub mod flash_h7;
+pub mod probes;
 pub mod serve;
 pub mod stlink;
 pub mod time;
+pub mod wire;
 
-use crate::error::Result;
-use crate::usb::{Found, Pipe};
-use std::path::PathBuf;
+use crate::error::{Cause, Context, Error, Result};
+use crate::usb::{Data, Found, Pipe};
+use chip::Ns;
+use probes::{Firmware, Kind};
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+use stlink::{Exchange, StLink};
 
 /// Which probe and which chip; `None`: the default.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,34 +48,388 @@ pub struct Config {
     pub state: Option<PathBuf>,
 }
 
+/// Without a target file that says otherwise.
+pub const DEFAULT_CHIP: &str = "stm32h743";
+const DEFAULT_PROBE: &str = "v2";
+
+/// What a test makes go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inject {
+    /// So many commands meet an AP that answers WAIT until the firmware gives up.
+    Wait(u32),
+    /// Accesses of the word at this address fault, until `Heal`.
+    Fault(u32),
+    /// The next word on the wire has a wrong parity bit.
+    Parity,
+    /// The reply of this transfer ends after so many bytes.
+    ShortReply(usize),
+    /// This transfer ends with a STALL.
+    Stall,
+    /// This transfer is not answered in time.
+    Silent,
+    /// The plug is pulled before this transfer.
+    Unplug,
+    /// Nothing injected stays.
+    Heal,
+}
+
+struct Inner {
+    probe: StLink,
+    serial: String,
+    number: u32,
+    state: Option<PathBuf>,
+    plugged: bool,
+    /// Counts the times it was plugged in: a pipe from before the last one is dead, as a USB handle is.
+    plugs: u32,
+    /// What goes wrong, and in how many transfers from now.
+    injected: Vec<(u32, Inject)>,
+}
+
 /// A handle to one board; clones are the same board.
 #[derive(Clone)]
-pub struct Board {}
+pub struct Board(Rc<RefCell<Inner>>);
 
 impl Board {
+    /// Powered on and plugged in. Unknown names are `Kind::Usage` errors with what there is; a state file that exists
+    /// is loaded.
     pub fn new(config: &Config) -> Result<Board> {
-        let _ = config;
-        todo!()
+        Board::numbered(config, 0)
+    }
+
+    /// The `number`th board of several, from 0: it shows in the default serial number and the USB path.
+    pub fn numbered(config: &Config, number: u32) -> Result<Board> {
+        let row = chip_row(config.chip.as_deref().unwrap_or(DEFAULT_CHIP))?;
+        let kind = Kind::named(config.probe.as_deref().unwrap_or(DEFAULT_PROBE))?;
+        let firmware = Firmware::parse(config.firmware.as_deref().unwrap_or(kind.firmware), kind)?;
+        let inner = Inner {
+            probe: StLink::new(kind, firmware, row),
+            serial: serial(config.serial.as_deref(), number)?,
+            number,
+            state: config.state.clone(),
+            plugged: true,
+            plugs: 0,
+            injected: Vec::new(),
+        };
+        let board = Board(Rc::new(RefCell::new(inner)));
+        match &config.state {
+            Some(path) if path.exists() => board.load(path)?,
+            _ => {}
+        }
+        Ok(board)
     }
 
     /// The probe's USB identity, as a bus would show it.
     pub fn found(&self) -> Found {
-        todo!()
+        let inner = self.0.borrow();
+        let Kind { vid, pid, .. } = *inner.probe.kind;
+        Found { vid, pid, serial: inner.serial.clone(), path: format!("sim-{}", inner.number), trouble: None }
+    }
+
+    /// "stm32h743"
+    pub fn chip(&self) -> &'static str {
+        self.0.borrow().probe.wire.chip.row.name
+    }
+
+    /// "v2", "v2-1", "v3"
+    pub fn probe(&self) -> &'static str {
+        self.0.borrow().probe.kind.name
     }
 
     /// The near end of the cable.
     pub fn pipe(&self) -> Box<dyn Pipe> {
-        todo!()
+        let inner = self.0.borrow();
+        Box::new(Cable { board: self.clone(), opened: inner.probe.wire.now, plug: inner.plugs })
+    }
+
+    pub fn plugged(&self) -> bool {
+        self.0.borrow().plugged
+    }
+
+    /// The chip keeps its own supply; the probe loses everything.
+    pub fn unplug(&self) {
+        let mut inner = self.0.borrow_mut();
+        inner.plugged = false;
+        inner.probe.start_over();
+    }
+
+    /// Pipes from before stay dead.
+    pub fn plug(&self) {
+        let mut inner = self.0.borrow_mut();
+        if !inner.plugged {
+            inner.plugged = true;
+            inner.plugs += 1;
+        }
     }
 
     /// The board's own door: memory as it is, not through the probe. Works in flash, RAM, option bytes and registers.
     pub fn dump(&self, address: u32, len: u32) -> Result<Vec<u8>> {
-        let _ = (address, len);
-        todo!()
+        let inner = self.0.borrow();
+        (0..len)
+            .map(|offset| {
+                let at = address.checked_add(offset);
+                let byte = at.and_then(|at| inner.probe.wire.chip.peek(at));
+                byte.ok_or_else(|| nothing_at(inner.probe.wire.chip.row.name, u64::from(address) + u64::from(offset)))
+            })
+            .collect()
     }
 
     pub fn poke(&self, address: u32, bytes: &[u8]) -> Result<()> {
-        let _ = (address, bytes);
-        todo!()
+        let mut inner = self.0.borrow_mut();
+        let chip = &mut inner.probe.wire.chip;
+        for (offset, byte) in bytes.iter().enumerate() {
+            let at = u64::from(address) + offset as u64;
+            if !u32::try_from(at).is_ok_and(|at| chip.poke(at, *byte)) {
+                return Err(nothing_at(chip.row.name, at));
+            }
+        }
+        Ok(())
+    }
+
+    /// The flash controllers' state, one line each.
+    pub fn flash_report(&self) -> Vec<String> {
+        self.0.borrow().probe.wire.chip.flash_report()
+    }
+
+    /// Flash and option bytes to a file, which is replaced as a whole or not at all.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let inner = self.0.borrow();
+        let chip = &inner.probe.wire.chip;
+        let bytes = [STATE_MAGIC, chip.row.name.as_bytes(), b"\n", &chip.save()].concat();
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        std::fs::write(&beside, bytes)
+            .and_then(|()| std::fs::rename(&beside, path))
+            .map_err(|error| Error::command(format!("{}: {error}", path.display())))
+            .during("saving the board's state")
+    }
+
+    pub fn load(&self, path: &Path) -> Result<()> {
+        let refuse = |why: String| Error::command(format!("{}: {why}", path.display()));
+        let bytes = std::fs::read(path).map_err(|error| refuse(error.to_string())).during("loading the board's state")?;
+        let mut inner = self.0.borrow_mut();
+        let chip = &mut inner.probe.wire.chip;
+        let fits = state_of(&bytes, chip.row.name).and_then(|state| chip.load(state));
+        fits.map_err(refuse).during("loading the board's state")
+    }
+
+    /// Save to the state file that the configuration names, if it names one.
+    pub fn keep(&self) -> Result<()> {
+        let state = self.0.borrow().state.clone();
+        state.map_or(Ok(()), |path| self.save(&path))
+    }
+
+    /// Time since power-on.
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.borrow().probe.wire.now)
+    }
+
+    /// Let time go by without the probe: a server's idle time.
+    pub fn pass(&self, time: Duration) {
+        self.0.borrow_mut().probe.wire.pass(ns(time));
+    }
+
+    /// Make something go wrong from the next transfer on.
+    pub fn inject(&self, what: Inject) {
+        self.inject_after(0, what);
+    }
+
+    /// Make something go wrong after so many more transfers.
+    pub fn inject_after(&self, transfers: u32, what: Inject) {
+        self.0.borrow_mut().injected.push((transfers, what));
+    }
+
+    /// Record every command from now on, or stop and forget.
+    pub fn record(&self, on: bool) {
+        self.0.borrow_mut().probe.log = on.then(Vec::new);
+    }
+
+    /// What was recorded.
+    pub fn log(&self) -> Vec<Exchange> {
+        self.0.borrow().probe.log.clone().unwrap_or_default()
+    }
+
+    /// The chip's SWO pin sends this, until the ITM is modelled.
+    pub fn swo(&self, bytes: &[u8]) {
+        self.0.borrow_mut().probe.swo(bytes);
+    }
+}
+
+fn chip_row(name: &str) -> Result<&'static chips::Row> {
+    chips::CHIPS.iter().find(|row| row.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+        let known = chips::CHIPS.iter().map(|row| row.name).filter(|name| name.starts_with("stm32"));
+        let hint = format!("its chips: {}", known.collect::<Vec<_>>().join(", "));
+        Error::usage(format!("the board has no chip `{name}`")).hint(hint)
+    })
+}
+
+/// "RocdBoard" in hex and the board's number, unless one was given.
+fn serial(given: Option<&str>, number: u32) -> Result<String> {
+    match given {
+        None => Ok(format!("526F6364426F617264{number:06X}")),
+        Some(text) if text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(text.to_ascii_uppercase()),
+        Some(text) => Err(Error::usage(format!("`{text}` is no serial number: an ST-Link's has 24 hex digits"))),
+    }
+}
+
+fn nothing_at(chip: &str, address: u64) -> Error {
+    Error::command(format!("{chip} has nothing at {address:#010x}"))
+}
+
+/// A state file: this line, the chip's name on a line, then what the chip saved.
+const STATE_MAGIC: &[u8] = b"rocd board state 1\n";
+
+fn state_of<'a>(bytes: &'a [u8], chip: &str) -> std::result::Result<&'a [u8], String> {
+    let rest = bytes.strip_prefix(STATE_MAGIC).ok_or("not a board's state file")?;
+    let end = rest.iter().position(|byte| *byte == b'\n').ok_or("the file ends before the chip's name")?;
+    match String::from_utf8_lossy(&rest[..end]) {
+        name if name == chip => Ok(&rest[end + 1..]),
+        name => Err(format!("this is the state of a {name}, the board has a {chip}")),
+    }
+}
+
+fn ns(time: Duration) -> Ns {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2)
+}
+
+/// The near end of the cable.
+struct Cable {
+    board: Board,
+    opened: Ns,
+    plug: u32,
+}
+
+impl Cable {
+    /// Everything that starts a transfer begins here: is the plug in, and is something to go wrong now?
+    fn begin(&self) -> Result<Vec<Inject>> {
+        let mut inner = self.board.0.borrow_mut();
+        let due = due(&mut inner.injected);
+        for what in &due {
+            inner.apply(*what);
+        }
+        if !inner.plugged || inner.plugs != self.plug {
+            return Err(Error::probe("the probe was unplugged").cause(Cause::Unplugged).hint("plug it in again and reconnect"));
+        }
+        if due.contains(&Inject::Stall) {
+            return Err(Error::probe("the probe refused the transfer (STALL)").cause(Cause::Link));
+        }
+        Ok(due)
+    }
+
+    fn fetch(&self, buf: &mut [u8], due: &[Inject]) -> Result<usize> {
+        let mut inner = self.board.0.borrow_mut();
+        let probe = &mut inner.probe;
+        let Some(mut reply) = probe.input(usize::MAX).filter(|_| !due.contains(&Inject::Silent)) else {
+            probe.wire.pass(time::USB_TIMEOUT);
+            return Err(Error::probe("the probe did not answer within 6 s").cause(Cause::Timeout));
+        };
+        if let Some(Inject::ShortReply(len)) = due.iter().find(|what| matches!(what, Inject::ShortReply(_))) {
+            reply.truncate(*len);
+        }
+        // libusb's overflow: a packet does not fit what was asked for, and nothing of it is to be trusted.
+        if reply.len() > buf.len() {
+            let message = format!("the probe sent {} bytes where {} were asked for", reply.len(), buf.len());
+            return Err(Error::probe(message).cause(Cause::Link));
+        }
+        buf[..reply.len()].copy_from_slice(&reply);
+        Ok(reply.len())
+    }
+}
+
+/// Take out what is due at this transfer; the rest comes one transfer nearer.
+fn due(injected: &mut Vec<(u32, Inject)>) -> Vec<Inject> {
+    let now = injected.iter().filter(|(after, _)| *after == 0).map(|(_, what)| *what).collect();
+    injected.retain(|(after, _)| *after > 0);
+    injected.iter_mut().for_each(|(after, _)| *after -= 1);
+    now
+}
+
+impl Inner {
+    /// What the wire, the chip or the plug does; the rest is the cable's.
+    fn apply(&mut self, what: Inject) {
+        let wire = &mut self.probe.wire;
+        match what {
+            Inject::Wait(commands) => wire.waits = commands,
+            Inject::Fault(address) => wire.dap.broken.push(address & !3),
+            Inject::Parity => wire.parity = true,
+            Inject::Unplug => {
+                self.plugged = false;
+                self.probe.start_over();
+            }
+            Inject::Heal => {
+                (wire.waits, wire.parity) = (0, false);
+                wire.dap.broken.clear();
+                self.injected.clear();
+            }
+            Inject::ShortReply(_) | Inject::Stall | Inject::Silent => {}
+        }
+    }
+}
+
+impl Pipe for Cable {
+    fn transfer(&mut self, cmd: &[u8], data: Data) -> Result<usize> {
+        let due = self.begin()?;
+        if cmd.len() > 16 {
+            return Err(Error::new(crate::error::Kind::Bug, format!("a command block of {} bytes: 16 are the most", cmd.len())));
+        }
+        self.board.0.borrow_mut().probe.out(cmd);
+        match data {
+            Data::None => Ok(0),
+            Data::Out(bytes) => {
+                self.board.0.borrow_mut().probe.out(bytes);
+                Ok(bytes.len())
+            }
+            Data::In(buf) => self.fetch(buf, &due),
+        }
+    }
+
+    fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize> {
+        self.begin()?;
+        let bytes = self.board.0.borrow_mut().probe.trace_input(buf.len());
+        buf[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+
+    fn reset(&mut self) -> Result<()> {
+        self.begin()?;
+        self.board.0.borrow_mut().probe.start_over();
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.board.0.borrow().probe.wire.now - self.opened)
+    }
+
+    fn sleep(&mut self, d: Duration) {
+        self.board.pass(d);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_wrong_waits_for_its_transfer() {
+        let mut injected = vec![(2, Inject::Stall), (0, Inject::Parity), (1, Inject::Silent)];
+        assert_eq!(due(&mut injected), [Inject::Parity]);
+        assert_eq!(due(&mut injected), [Inject::Silent]);
+        assert_eq!(due(&mut injected), [Inject::Stall]);
+        assert_eq!(due(&mut injected), []);
+    }
+
+    #[test]
+    fn a_state_file_is_known_by_its_first_lines() {
+        assert_eq!(state_of(b"rocd board state 1\nstm32g071\n\x01\n\x02", "stm32g071"), Ok(&b"\x01\n\x02"[..]));
+        assert_eq!(state_of(b"rocd board state 2\nstm32g071\n", "stm32g071"), Err("not a board's state file".to_string()));
+        assert_eq!(state_of(b"rocd board state 1\nstm32g0", "stm32g071"), Err("the file ends before the chip's name".to_string()));
+        let other = state_of(b"rocd board state 1\nstm32h743\n", "stm32g071").unwrap_err();
+        assert_eq!(other, "this is the state of a stm32h743, the board has a stm32g071");
+    }
+
+    #[test]
+    fn a_serial_number_has_24_hex_digits_and_ends_in_the_boards_number() {
+        assert_eq!(serial(None, 0x1F).unwrap(), "526F6364426F61726400001F");
+        assert_eq!(serial(Some("066fff485550755187212345"), 3).unwrap(), "066FFF485550755187212345");
+        assert_eq!(serial(Some("12"), 0).unwrap_err().kind, crate::error::Kind::Usage);
     }
 }
