@@ -111,7 +111,8 @@ mod tests {
         }
 
         fn note(&mut self, width: Width, address: u32, len: usize) -> std::ops::Range<usize> {
-            assert!(address % width as u32 == 0 && len % width as usize == 0 && len > 0, "{width:?} {address:#x} {len}");
+            let aligned = address.is_multiple_of(width as u32) && len.is_multiple_of(width as usize);
+            assert!(aligned && len > 0, "{width:?} {address:#x} {len}");
             self.log.push((width, address, len));
             address as usize..address as usize + len
         }

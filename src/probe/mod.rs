@@ -125,13 +125,16 @@ impl Deadline {
     }
 }
 
+/// Make a probe from an open pipe; `Info` comes with what the bus knows.
+pub type Open = fn(Box<dyn Pipe>, Info) -> Result<Box<dyn Probe>>;
+
 /// What a driver needs to recognise its probes and to make one from an open pipe.
 pub struct Driver {
     /// The word in an interface file: `driver = "stlink"`.
     pub name: &'static str,
     /// USB vendor and product ids, with the endpoints for commands and data out, data in, trace in.
     pub usb: &'static [UsbId],
-    pub open: fn(Box<dyn Pipe>, Info) -> Result<Box<dyn Probe>>,
+    pub open: Open,
 }
 
 pub const DRIVERS: &[Driver] = &[stlink::DRIVER];

@@ -414,7 +414,7 @@ impl StLink {
     }
 
     fn ready_register(&mut self, port: Port, address: u16) -> Result<()> {
-        if address > 0xff || address % 4 != 0 {
+        if address > 0xff || !address.is_multiple_of(4) {
             return Err(Error::command(format!("there is no register{}", register_name(port, address)))
                 .hint("register addresses are 0x00 to 0xfc in steps of 4"));
         }

@@ -76,7 +76,7 @@ impl StLink {
 
     fn ready_memory(&mut self, access: &Access, width: Width) -> Result<()> {
         let (size, start, len) = (width as usize, access.address, access.len);
-        if start as usize % size != 0 || len % size != 0 {
+        if !(start as usize).is_multiple_of(size) || !len.is_multiple_of(size) {
             return Err(Error::command(format!("{access}: address and length must be multiples of {size}")));
         }
         if u64::from(start) + len as u64 > 1 << 32 {

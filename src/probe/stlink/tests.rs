@@ -391,7 +391,8 @@ fn jtag_has_its_own_entry_and_clocks() {
 
 #[test]
 fn what_an_old_firmware_cannot_do_names_both_versions() {
-    let cases: [(u16, fn(&mut StLink) -> Result<()>, &str); 7] = [
+    type Asked = fn(&mut StLink) -> Result<()>;
+    let cases: [(u16, Asked, &str); 7] = [
         (21, |p| p.set_khz(480).map(drop), "setting the SWD clock needs ST-Link firmware V2J22 or later; this probe has V2J21S7"),
         (
             23,
