@@ -25,18 +25,7 @@ const CALL_LEVELS: usize = 48;
 const SCRIPT_LEVELS: usize = 16;
 /// A function takes this many words at most (an array counts as its elements).
 const ARITIES: &[fn(&mut Engine, &str, &Weak<Cx>)] = &[
-    late::<0>,
-    late::<1>,
-    late::<2>,
-    late::<3>,
-    late::<4>,
-    late::<5>,
-    late::<6>,
-    late::<7>,
-    late::<8>,
-    late::<9>,
-    late::<10>,
-    late::<11>,
+    late::<0>, late::<1>, late::<2>, late::<3>, late::<4>, late::<5>, late::<6>, late::<7>, late::<8>, late::<9>, late::<10>, late::<11>,
     late::<12>,
 ];
 /// Rhai operations between two looks at the cancel flag.
@@ -82,7 +71,9 @@ impl Script {
 
     /// The Rhai part of a line: its variables and functions are there on the next line.
     pub fn line(&self, cx: &Cx, text: &str) -> Result<Value> {
-        self.run(cx, "", text).map(|value| to_value(&value)).map_err(|failure| self.unknown_command(cx, text, &failure).unwrap_or(failure.error))
+        self.run(cx, "", text)
+            .map(|value| to_value(&value))
+            .map_err(|failure| self.unknown_command(cx, text, &failure).unwrap_or(failure.error))
     }
 
     /// The words that a `( … )` word of a command stands for.
@@ -109,7 +100,9 @@ impl Script {
         let called = self.deeper(|| {
             let options = rhai::CallFnOptions::new().eval_ast(false).rewind_scope(true);
             let engine = self.prepare(cx, "");
-            engine.call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &functions, function, ()).map_err(|error| self.failure(*error, ""))
+            engine
+                .call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &functions, function, ())
+                .map_err(|error| self.failure(*error, ""))
         });
         called.map(|_| ()).map_err(|failure| failure.error.during(format!("running hook {function}")))
     }
@@ -136,10 +129,14 @@ impl Script {
     pub fn unfinished(&self, cx: &Cx, text: &str) -> bool {
         match self.prepare(cx, "").compile(text) {
             Ok(_) => false,
-            Err(error) => matches!(
-                *error.err_type(),
-                ParseErrorType::UnexpectedEOF | ParseErrorType::BadInput(rhai::LexError::UnterminatedString) | ParseErrorType::MissingToken(..)
-            ) && at_end(text, error.position()),
+            Err(error) => {
+                matches!(
+                    *error.err_type(),
+                    ParseErrorType::UnexpectedEOF
+                        | ParseErrorType::BadInput(rhai::LexError::UnterminatedString)
+                        | ParseErrorType::MissingToken(..)
+                ) && at_end(text, error.position())
+            }
         }
     }
 
@@ -300,8 +297,8 @@ impl Script {
 
 /// Words with which only Rhai begins.
 const KEYWORDS: &[&str] = &[
-    "let", "const", "fn", "private", "if", "else", "switch", "do", "while", "until", "loop", "for", "in", "continue", "break", "return", "throw",
-    "try", "catch", "import", "export", "as", "global", "this", "true", "false",
+    "let", "const", "fn", "private", "if", "else", "switch", "do", "while", "until", "loop", "for", "in", "continue", "break", "return",
+    "throw", "try", "catch", "import", "export", "as", "global", "this", "true", "false",
 ];
 
 /// Rhai's functions that take anything: a command's name registered on top would hide them.
@@ -333,8 +330,12 @@ fn leaf(error: EvalAltResult, source: &str) -> (Error, Option<NotFound>) {
         EvalAltResult::ErrorRuntime(value, _) | EvalAltResult::ErrorTerminated(value, _) => (from_thrown(value), None),
         EvalAltResult::ErrorParsing(what, at) => {
             // Of a file, the trail names the line.
-            let column = if source.is_empty() { format!(" ({at})") } else { at.position().map_or(String::new(), |n| format!(" (column {n})")) };
-            (Error::usage(format!("{}{column}", sentence(&what.to_string()))).hint("`help lines` tells commands from Rhai"), Some(NotFound::Syntax))
+            let column =
+                if source.is_empty() { format!(" ({at})") } else { at.position().map_or(String::new(), |n| format!(" (column {n})")) };
+            (
+                Error::usage(format!("{}{column}", sentence(&what.to_string()))).hint("`help lines` tells commands from Rhai"),
+                Some(NotFound::Syntax),
+            )
         }
         EvalAltResult::ErrorFunctionNotFound(signature, _) => {
             let name = signature.split([' ', '(']).next().unwrap_or_default().to_string();
@@ -371,7 +372,9 @@ fn at_end(text: &str, position: Position) -> bool {
 fn called_names(text: &str) -> impl Iterator<Item = &str> {
     let name = |(at, _)| {
         let before = text[..at].trim_end();
-        let start = before.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |last| last + before[last..].chars().next().map_or(1, char::len_utf8));
+        let start = before
+            .rfind(|c: char| !c.is_alphanumeric() && c != '_')
+            .map_or(0, |last| last + before[last..].chars().next().map_or(1, char::len_utf8));
         Some(&before[start..]).filter(|name| name.starts_with(|c: char| c.is_alphabetic() || c == '_'))
     };
     text.match_indices('(').filter_map(name).filter(|name| !KEYWORDS.contains(name) && !GENERIC.contains(name))
