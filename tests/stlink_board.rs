@@ -235,7 +235,7 @@ fn a_pulled_plug_ends_a_long_write_at_once() {
     board.inject_after(3, Inject::Unplug);
     let error = probe.write_mem(H7, Width::Word, AXI_SRAM, &noise(200_000)).unwrap_err();
     assert_eq!((error.cause, error.kind), (Cause::Unplugged, Kind::Probe));
-    assert!(error.trail[0].starts_with("WRITEMEM_32BIT 0x2400"), "{error}");
+    assert!(error.trail.last().unwrap().starts_with("WRITEMEM_32BIT 0x2400"), "{error}");
     assert_eq!(probe.detach().unwrap_err().cause, Cause::Unplugged);
 }
 

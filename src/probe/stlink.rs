@@ -90,6 +90,8 @@ pub struct StLink {
     khz: u32,
     /// Something was done to probe or target that `detach` has to undo.
     engaged: bool,
+    /// The target answered to ENTER.
+    entered: bool,
     tracing: bool,
     /// Opened by INIT_AP, oldest first.
     open_aps: Vec<u8>,
@@ -117,7 +119,7 @@ impl StLink {
         let name = USB.iter().find(|id| id.pid == info.pid).map_or(info.name, |id| id.name.to_string());
         let info = Info { name, firmware: version.to_string(), ..info };
         let (protocol, khz) = (Protocol::Swd, V2_FIXED_KHZ);
-        Ok(StLink { pipe, info, version, limits, protocol, khz, engaged: false, tracing: false, open_aps: Vec::new() })
+        Ok(StLink { pipe, info, version, limits, protocol, khz, engaged: false, entered: false, tracing: false, open_aps: Vec::new() })
     }
 
     fn has(&self, feature: Feature) -> bool {
@@ -212,7 +214,8 @@ impl StLink {
                 _ => false,
             };
             waited = matches!(error.cause, Cause::Wait { .. });
-            if error.is_fault() {
+            // A parity error leaves one too: CTRL/STAT.WDATAERR (ADIv5.2 B2.2).
+            if error.is_fault() || error.cause == Cause::Link {
                 self.clear_sticky();
             }
             if !(harmless && again) {
@@ -226,7 +229,7 @@ impl StLink {
     /// Otherwise every later access would fail too. Should the clearing fail, the next access will tell; the error
     /// that is on its way is the one to report.
     fn clear_sticky(&mut self) {
-        if !self.engaged || !self.has(Feature::DapRegisters) {
+        if !self.entered || !self.has(Feature::DapRegisters) {
             return;
         }
         let _ = match self.protocol {
@@ -306,6 +309,7 @@ impl StLink {
             self.drive_nrst(true)?;
         }
         self.expect_mode(DEBUG)?;
+        self.entered = true;
         self.open_ap(0)?;
         Ok(khz)
     }
@@ -487,6 +491,7 @@ impl Probe for StLink {
 
     fn connect(&mut self, how: &Connect) -> Result<u32> {
         self.engaged = true;
+        self.entered = false;
         self.open_aps.clear();
         self.connect_steps(how).inspect_err(|_| {
             // The reason for the failure is what the user needs, not what else failed on the way out.
@@ -498,6 +503,7 @@ impl Probe for StLink {
         if !self.engaged {
             return Ok(());
         }
+        self.entered = false;
         let mut steps = vec![];
         if self.tracing {
             steps.push(self.trace(None));

@@ -211,7 +211,8 @@ impl StLink {
         }
     }
 
-    /// After a WAIT what was done is not done again.
+    /// After a WAIT what was done is not done again. That the firmware stops at the first failed item is assumed; should
+    /// it go on, what follows is only repeated where that is harmless.
     fn misc(&mut self, ap: Ap, ops: &mut [MemOp]) -> Result<()> {
         let harmless = ops.iter().all(|op| matches!(op, MemOp::Read { .. }) || within(REPEATABLE, address(op), 4));
         let mut done = 0;

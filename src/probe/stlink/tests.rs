@@ -636,6 +636,7 @@ fn parity_and_lost_acknowledges_speak_of_the_wire() {
         let error = probe.read_mem(AP0, Width::Word, 0x2000_0000, &mut [0; 4]).unwrap_err();
         assert_eq!(error.cause, Cause::Link);
         assert!(error.hint.unwrap().contains("adapter speed"));
+        assert_eq!(blocks(&script, 10).last().unwrap(), "f246ffff00001e000000", "what is sticky is cleared");
     }
 }
 
