@@ -453,7 +453,9 @@ pub fn arm(mem: &mut MemAp, hurry: bool) -> Result<Armed> {
     mem.batch(&mut found)?;
     let [dhcsr, demcr] = found.map(|op| op.value());
     let halt = if hurry { C_HALT } else { 0 };
-    mem.batch(&mut [MemOp::write(DHCSR, DBGKEY | C_DEBUGEN | halt), MemOp::write(DEMCR, demcr | VC_CORERESET)])?;
+    // An old DFSR.VCATCH would pass for the one that is waited for.
+    let forget = MemOp::write(DFSR, DFSR_ALL);
+    mem.batch(&mut [forget, MemOp::write(DHCSR, DBGKEY | C_DEBUGEN | halt), MemOp::write(DEMCR, demcr | VC_CORERESET)])?;
     match mem.read32(DEMCR)? & VC_CORERESET {
         0 => Err(Error::target("DEMCR.VC_CORERESET cannot be set while the chip is in reset")),
         _ => Ok(Armed { dhcsr, demcr }),

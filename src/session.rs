@@ -184,7 +184,8 @@ impl Session {
     /// In memory where a BKPT can be written: the die's RAM, or the core's work area.
     fn in_ram(&self, core: usize, address: u32) -> bool {
         let work_area = self.target.cores.get(core).map(|row| &row.work_area);
-        self.die.ram.iter().chain(work_area).any(|region| address.wrapping_sub(region.address) < region.size)
+        let in_work_area = work_area.is_some_and(|region| address.wrapping_sub(region.address) < region.size);
+        in_work_area || self.die.ram_at_most().iter().any(|(start, size)| address.wrapping_sub(*start) < *size)
     }
 
     pub fn remove_breakpoint(&mut self, core: usize, address: Option<u32>) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Coming in: connect, power up, identify, the target file's attach writes; under reset the cores are caught first.
 
 use super::identify;
-use super::{AttachOptions, Session, asleep, core_ap, fatal};
+use super::{AttachOptions, Reason, Session, State, asleep, core_ap, fatal};
 use crate::adi::MemAp;
 use crate::cortex_m::{self, Armed, Core};
 use crate::desc::{CoreRow, Target, Write};
@@ -23,6 +23,8 @@ const POWER_REQUESTS: u32 = 1 << 30 | 1 << 28;
 const POWER_ACKS: u32 = 1 << 31 | 1 << 29;
 const POWER_WAIT: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(1);
+/// A core whose NRST rose long ago has halted by now, or never will.
+const CATCH_WAIT: Duration = Duration::from_millis(100);
 
 /// ST's tools speak of a missing target below this, and no STM32 runs below 1.6 V.
 const LOW_VOLTS: f32 = 1.5;
@@ -91,7 +93,7 @@ impl Session {
             return Ok(());
         }
         let armed: Vec<usize> = self.found.armed.iter().map(|(core, _)| *core).collect();
-        match self.available().iter().all(|core| armed.contains(core)) && self.caught(&armed).is_ok() {
+        match self.available().iter().all(|core| armed.contains(core)) && self.caught(&armed).unwrap_or(false) {
             true => Ok(()),
             // It could not be caught in the first reset, so it is in a second one.
             false => self.reset_chip(true).during("halting at the reset vector"),
@@ -102,12 +104,16 @@ impl Session {
         Ok(())
     }
 
-    fn caught(&mut self, cores: &[usize]) -> Result<()> {
+    /// Did all of these stop at their vector? One that was halted in a hurry after NRST rose stands somewhere else.
+    fn caught(&mut self, cores: &[usize]) -> Result<bool> {
         for core in cores {
             let (core, mut mem, ears) = self.parts(*core)?;
-            core.halted_by_reset(&mut mem, ears, Duration::from_millis(100))?;
+            core.halted_by_reset(&mut mem, ears, CATCH_WAIT)?;
+            if core.state(&mut mem)? != State::Halted(Reason::VectorCatch) {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A reset takes these away on some families: write them again. What was found at attach stays what was found.

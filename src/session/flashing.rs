@@ -88,7 +88,7 @@ impl Session {
     }
 
     /// What every change of flash needs around it: a quiet core, caches out of the way, and the note for `detach`.
-    fn change_flash<T>(&mut self, noreset: bool, work: impl FnOnce(&mut Session, &dyn FlashDriver) -> Result<T>) -> Result<T> {
+    pub(super) fn change_flash<T>(&mut self, noreset: bool, work: impl FnOnce(&mut Session, &dyn FlashDriver) -> Result<T>) -> Result<T> {
         let driver = driver(&self.target.driver)?;
         self.quieten(noreset).during("halting before flash is changed")?;
         let (core, mut mem, ears) = self.parts(0)?;
@@ -170,7 +170,7 @@ fn mismatch(address: u32, is: u8, wanted: u8) -> Error {
 }
 
 /// A byte that is neither blank nor what the image has at `address`.
-fn unlike(image: &Image, address: u32) -> u8 {
+pub(super) fn unlike(image: &Image, address: u32) -> u8 {
     let byte = image.segments.iter().find_map(|segment| segment.data.get(address.checked_sub(segment.address)? as usize));
     if byte == Some(&0) { 0x55 } else { 0 }
 }
