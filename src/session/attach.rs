@@ -2,7 +2,7 @@
 
 use super::identify;
 use super::{AttachOptions, Reason, Session, State, asleep, core_ap, fatal};
-use crate::adi::MemAp;
+use crate::adi::{MemAp, dp};
 use crate::cortex_m::{self, Armed, Core};
 use crate::desc::{CoreRow, Target, Write};
 use crate::error::{Cause, Context, Error, Result};
@@ -11,13 +11,9 @@ use crate::probe::{Ap, Connect, Deadline, Port, Probe, Protocol};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// ADIv5.2 B2.2: DPIDR when read, ABORT when written.
-const DP_DPIDR: u16 = 0x0;
-const DP_ABORT: u16 = 0x0;
-const DP_CTRL_STAT: u16 = 0x4;
-/// ORUNERRCLR, WDERRCLR, STKERRCLR, STKCMPCLR
+/// DP ABORT: ORUNERRCLR, WDERRCLR, STKERRCLR, STKCMPCLR (ADIv5.2 B2.2.1)
 const CLEAR_STICKY: u32 = 0x1E;
-/// CSYSPWRUPREQ and CDBGPWRUPREQ. CORUNDETECT (bit 0) stays 0: ST-Link firmware does not bear it.
+/// DP CTRL/STAT (ADIv5.2 B2.2.2): CSYSPWRUPREQ and CDBGPWRUPREQ. CORUNDETECT (bit 0) stays 0: ST-Link firmware does not bear it.
 const POWER_REQUESTS: u32 = 1 << 30 | 1 << 28;
 /// CSYSPWRUPACK and CDBGPWRUPACK
 const POWER_ACKS: u32 = 1 << 31 | 1 << 29;
@@ -135,7 +131,7 @@ fn come_in(probe: &mut dyn Probe, target: &Target, options: &AttachOptions, ears
         probe.drive_nrst(true)?;
         probe.sleep(Duration::from_millis(target.reset.hold_ms));
     }
-    let dpidr = probe.read_reg(Port::Dp, DP_DPIDR).during("reading DPIDR");
+    let dpidr = probe.read_reg(Port::Dp, dp::DPIDR).during("reading DPIDR");
     let dpidr = dpidr.map_err(|error| explain_silence(probe, error, options))?;
     found.ctrl_stat = Some(power_up(probe, ears)?);
     identify::check_dpidr(probe, target, dpidr)?;
@@ -161,15 +157,15 @@ fn explain_silence(probe: &mut dyn Probe, error: Error, options: &AttachOptions)
 
 /// Clear sticky errors, ask for power, wait for it. CTRL/STAT as it was.
 fn power_up(probe: &mut dyn Probe, ears: &Ears) -> Result<u32> {
-    let found = probe.read_reg(Port::Dp, DP_CTRL_STAT).during("reading DP CTRL/STAT")?;
-    probe.write_reg(Port::Dp, DP_ABORT, CLEAR_STICKY)?;
+    let found = probe.read_reg(Port::Dp, dp::CTRL_STAT).during("reading DP CTRL/STAT")?;
+    probe.write_reg(Port::Dp, dp::ABORT, CLEAR_STICKY)?;
     if found & POWER_REQUESTS == POWER_REQUESTS && found & POWER_ACKS == POWER_ACKS {
         return Ok(found);
     }
-    probe.write_reg(Port::Dp, DP_CTRL_STAT, POWER_REQUESTS)?;
+    probe.write_reg(Port::Dp, dp::CTRL_STAT, POWER_REQUESTS)?;
     let deadline = Deadline::after(probe, POWER_WAIT);
     loop {
-        let now = probe.read_reg(Port::Dp, DP_CTRL_STAT)?;
+        let now = probe.read_reg(Port::Dp, dp::CTRL_STAT)?;
         if now & POWER_ACKS == POWER_ACKS {
             return Ok(found);
         }
@@ -290,7 +286,7 @@ impl Found {
             results.push(back.map(|_| ()).during(format!("putting back {}", saved.name)));
         }
         if let Some(found) = self.ctrl_stat.take().filter(|found| found & POWER_REQUESTS != POWER_REQUESTS) {
-            results.push(probe.write_reg(Port::Dp, DP_CTRL_STAT, found & POWER_REQUESTS).during("putting back DP CTRL/STAT"));
+            results.push(probe.write_reg(Port::Dp, dp::CTRL_STAT, found & POWER_REQUESTS).during("putting back DP CTRL/STAT"));
         }
         results.into_iter().collect()
     }

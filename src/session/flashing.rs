@@ -65,14 +65,13 @@ impl Session {
 
     /// Reset-halt (unless `noreset`: only halt), carry out the plan, note that flash changed.
     pub fn execute(&mut self, plan: &Plan, noreset: bool) -> Result<Done> {
-        let idle = plan.steps.iter().all(|step| step.action == flash::Action::Skip);
         let work = |session: &mut Session, driver: &dyn FlashDriver| {
             let (banks, ears) = (session.banks.clone(), session.ears.clone());
             flash::execute(plan, &banks, driver, &mut session.mem(0), &ears)
         };
-        match idle {
+        match plan.is_done() {
             // Nothing to do is done without stopping the program.
-            true => work(self, driver(&self.target.driver)?),
+            true => work(self, flash::driver(&self.target.driver)?),
             false => self.change_flash(noreset, work),
         }
     }
@@ -81,15 +80,13 @@ impl Session {
         let bank = self.bank(bank)?.clone();
         self.change_flash(noreset, |session, driver| {
             let ears = session.ears.clone();
-            let mut mem = session.mem(0);
-            let erased = driver.unlock(&mut mem, &bank).and_then(|()| driver.erase(&mut mem, &bank, what, &ears));
-            erased.and(driver.lock(&mut mem, &bank))
+            flash::erase(&bank, &[what], driver, &mut session.mem(0), &ears)
         })
     }
 
     /// What every change of flash needs around it: a quiet core, caches out of the way, and the note for `detach`.
     pub(super) fn change_flash<T>(&mut self, noreset: bool, work: impl FnOnce(&mut Session, &dyn FlashDriver) -> Result<T>) -> Result<T> {
-        let driver = driver(&self.target.driver)?;
+        let driver = flash::driver(&self.target.driver)?;
         self.quieten(noreset).during("halting before flash is changed")?;
         let (core, mut mem, ears) = self.parts(0)?;
         let ccr = core.caches_off(&mut mem, ears)?;
@@ -134,13 +131,13 @@ impl Session {
 
     pub fn protection(&mut self, bank: usize) -> Result<Vec<bool>> {
         let bank = self.bank(bank)?.clone();
-        driver(&self.target.driver)?.protection(&mut self.mem(0), &bank)
+        flash::driver(&self.target.driver)?.protection(&mut self.mem(0), &bank)
     }
 
     /// The flash controller's state in words.
     pub fn describe(&mut self, bank: usize) -> Result<String> {
         let bank = self.bank(bank)?.clone();
-        driver(&self.target.driver)?.describe(&mut self.mem(0), &bank)
+        flash::driver(&self.target.driver)?.describe(&mut self.mem(0), &bank)
     }
 
     /// Compare memory with an image; kind mismatch names the first bad address, expected and actual. The bytes compared.
@@ -173,10 +170,4 @@ fn mismatch(address: u32, is: u8, wanted: u8) -> Error {
 pub(super) fn unlike(image: &Image, address: u32) -> u8 {
     let byte = image.segments.iter().find_map(|segment| segment.data.get(address.checked_sub(segment.address)? as usize));
     if byte == Some(&0) { 0x55 } else { 0 }
-}
-
-/// desc checks the name when it loads the file.
-fn driver(name: &str) -> Result<&'static dyn FlashDriver> {
-    let row = flash::DRIVERS.iter().find(|row| row.0 == name);
-    row.map(|row| row.1).ok_or_else(|| Error::new(Kind::Bug, format!("no flash driver is called {name}")))
 }

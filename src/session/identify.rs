@@ -1,14 +1,12 @@
 //! Which chip is this: DPIDR, DEV_ID, die row, flash size, banks.
 
 use super::fatal;
-use crate::adi::MemAp;
+use crate::adi::{MemAp, ap};
 use crate::desc::{Die, Target, When};
 use crate::error::{Error, Result};
 use crate::flash::Bank;
 use crate::probe::{Ap, Port, Probe};
 
-/// ADIv5.2 C2.6.1
-const AP_IDR: u16 = 0xFC;
 /// ADIv5.2 B2.2.5: VERSION, bits 31:28, is the silicon's revision and says nothing of the family.
 const DPIDR_FAMILY: u32 = 0x0FFF_FFFF;
 /// CSW for an AP that is no core's: DBGSWENABLE, master, data. Without DBGSWENABLE on the H7's AP2 the firmware loses
@@ -141,7 +139,7 @@ fn known(target: &Target, idcode: u32) -> Result<(u32, u32)> {
 
 /// The AP's IDR; 0 or a refusal: nothing there.
 pub(super) fn ap_answers(probe: &mut dyn Probe, index: u8) -> Result<bool> {
-    match probe.read_reg(Port::Ap(index), AP_IDR) {
+    match probe.read_reg(Port::Ap(index), ap::IDR) {
         Ok(idr) => Ok(idr != 0),
         Err(error) if fatal(&error) => Err(error),
         Err(_) => Ok(false),
