@@ -1,0 +1,401 @@
+//! Flash, from a plan to the cells: the drivers through the ST-Link protocol on every die of the embedded board. What the
+//! chip holds is read by the board's own door, never through the probe.
+
+use rocd::desc::{Known, Target};
+use rocd::error::{Cause, Error, Kind, Result};
+use rocd::event::{Ears, Event, Sink};
+use rocd::flash::{Action, Erase, Policy};
+use rocd::image::{Format, Image, Segment};
+use rocd::probe::{self, Info};
+use rocd::session::{AttachOptions, Session};
+use rocd::sim::{Board, Config, Inject};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+const H7: &str = include_str!("../targets/stm32h7.toml");
+const G0: &str = include_str!("../targets/stm32g0.toml");
+
+struct Chip {
+    name: &'static str,
+    target: &'static str,
+    flash: u32,
+    sector: u32,
+    word: u32,
+}
+
+const CHIPS: &[Chip] = &[
+    Chip { name: "stm32h743", target: H7, flash: 2048 << 10, sector: 128 << 10, word: 32 },
+    Chip { name: "stm32h750", target: H7, flash: 128 << 10, sector: 128 << 10, word: 32 },
+    Chip { name: "stm32h723", target: H7, flash: 1024 << 10, sector: 128 << 10, word: 32 },
+    Chip { name: "stm32h7a3", target: H7, flash: 2048 << 10, sector: 8 << 10, word: 16 },
+    Chip { name: "stm32g030", target: G0, flash: 64 << 10, sector: 2 << 10, word: 8 },
+    Chip { name: "stm32g031", target: G0, flash: 64 << 10, sector: 2 << 10, word: 8 },
+    Chip { name: "stm32g051", target: G0, flash: 64 << 10, sector: 2 << 10, word: 8 },
+    Chip { name: "stm32g071", target: G0, flash: 128 << 10, sector: 2 << 10, word: 8 },
+    Chip { name: "stm32g0b1", target: G0, flash: 512 << 10, sector: 2 << 10, word: 8 },
+];
+
+const FLASH: u32 = 0x0800_0000;
+
+fn chip(name: &str) -> &'static Chip {
+    CHIPS.iter().find(|chip| chip.name == name).expect("a chip of the table")
+}
+
+#[derive(Default)]
+struct Heard(RefCell<Vec<Event>>);
+
+impl Sink for Heard {
+    fn emit(&self, event: Event) {
+        self.0.borrow_mut().push(event);
+    }
+}
+
+impl Heard {
+    fn progress(&self, wanted: &str) -> Vec<(u64, u64)> {
+        let events = self.0.borrow();
+        let progress = events.iter().filter_map(|event| match event {
+            Event::Progress { phase, done, total } if *phase == wanted => Some((*done, *total)),
+            _ => None,
+        });
+        progress.collect()
+    }
+}
+
+/// A board with a chip, and a session on it.
+struct Rig {
+    board: Board,
+    session: Session,
+    heard: Rc<Heard>,
+    /// Looks at the cancel flag until it is set.
+    breaths: Rc<Cell<Option<u32>>>,
+}
+
+fn rig(chip: &Chip) -> Rig {
+    rig_with(chip, "v3")
+}
+
+fn rig_with(chip: &Chip, probe: &str) -> Rig {
+    let board = Board::new(&Config { chip: Some(chip.name.into()), probe: Some(probe.into()), ..Config::default() }).unwrap();
+    attach(chip, board)
+}
+
+fn attach(chip: &Chip, board: Board) -> Rig {
+    let known = Known { probes: &["stlink"], flash: &["stm32h7", "stm32g0"] };
+    let target = Rc::new(Target::parse(chip.target, chip.name, &known).unwrap());
+    let heard = Rc::new(Heard::default());
+    let breaths: Rc<Cell<Option<u32>>> = Rc::default();
+    let left = breaths.clone();
+    let breathe = move || match left.get() {
+        Some(0) => Err(Error::command("interrupted").cause(Cause::Interrupted(2))),
+        Some(more) => {
+            left.set(Some(more - 1));
+            Ok(())
+        }
+        None => Ok(()),
+    };
+    let ears = Ears { sink: heard.clone(), breathe: Rc::new(breathe) };
+    let found = board.found();
+    let info = Info { vid: found.vid, pid: found.pid, serial: found.serial, path: found.path, ..Info::default() };
+    let probe = (probe::DRIVERS[0].open)(board.pipe(), info).unwrap();
+    let session = Session::attach(probe, target, &AttachOptions { khz: None, under_reset: false }, ears).unwrap();
+    Rig { board, session, heard, breaths }
+}
+
+impl Rig {
+    fn program(&mut self, image: &Image) -> Result<rocd::flash::Done> {
+        let plan = self.session.plan(image, Policy::Erase)?;
+        self.session.execute(&plan, false)
+    }
+
+    fn word(&self, address: u32) -> u32 {
+        u32::from_le_bytes(self.board.dump(address, 4).unwrap().try_into().unwrap())
+    }
+
+    fn set_word(&self, address: u32, value: u32) {
+        self.board.poke(address, &value.to_le_bytes()).unwrap();
+    }
+
+    fn flash(&self, chip: &Chip) -> Vec<u8> {
+        self.board.dump(FLASH, chip.flash).unwrap()
+    }
+}
+
+/// Dense, unlike in every place, and without a word of ones.
+fn pattern(seed: u32, len: u32) -> Vec<u8> {
+    (0..len).map(|at| (at.wrapping_mul(0x9E37_79B1) ^ seed.wrapping_mul(0x85EB_CA6B)).to_be_bytes()[0] & 0x7F).collect()
+}
+
+fn image(segments: &[(u32, Vec<u8>)]) -> Image {
+    let segments = segments.iter().map(|(address, data)| Segment { address: *address, data: data.clone() }).collect();
+    Image { path: "app.elf".into(), format: Format::Elf, segments, entry: None, symbols: Vec::new(), warnings: Vec::new() }
+}
+
+fn overlay(flash: &mut [u8], segments: &[(u32, Vec<u8>)]) {
+    for (address, data) in segments {
+        let at = (address - FLASH) as usize;
+        flash[at..at + data.len()].copy_from_slice(data);
+    }
+}
+
+/// A short image at the start, one across the middle (of two banks, where there are two), one that ends with flash.
+fn spread(chip: &Chip) -> Vec<(u32, Vec<u8>)> {
+    let middle = FLASH + chip.flash / 2;
+    vec![
+        (FLASH, pattern(1, 3 * chip.word + 5)),
+        (middle - 2 * chip.word - 3, pattern(2, 4 * chip.word + 6)),
+        (FLASH + chip.flash - 70, pattern(3, 70)),
+    ]
+}
+
+#[test]
+fn every_die_holds_the_image_and_nothing_else_after_programming() {
+    for chip in CHIPS {
+        let mut rig = rig(chip);
+        let mut wanted = rig.flash(chip);
+        let segments = spread(chip);
+        let done = rig.program(&image(&segments)).unwrap();
+        overlay(&mut wanted, &segments);
+        assert!(rig.flash(chip) == wanted, "{}", chip.name);
+        assert_eq!(done.erased_sectors, 0, "{}: a blank chip needs no erase", chip.name);
+        assert_eq!(rig.heard.progress("write").last(), Some(&(done.written_bytes, done.written_bytes)), "{}", chip.name);
+    }
+}
+
+#[test]
+fn every_die_keeps_what_shares_a_sector_with_the_image() {
+    for chip in CHIPS {
+        let mut rig = rig(chip);
+        let old = pattern(7, 5 * chip.word);
+        // Calibration data in the image's first sector, an old program where the image goes, another at the end of the sector.
+        let places = [FLASH, FLASH + 8 * chip.word, FLASH + chip.sector - 5 * chip.word];
+        places.iter().for_each(|place| rig.board.poke(*place, &old).unwrap());
+        let mut wanted = rig.flash(chip);
+        let segments = [(FLASH + chip.word + 3, pattern(8, 9 * chip.word))];
+        let done = rig.program(&image(&segments)).unwrap();
+        overlay(&mut wanted, &segments);
+        assert!(rig.flash(chip) == wanted, "{}", chip.name);
+        assert_eq!((done.erased_sectors, done.erased_bytes), (1, chip.sector.into()), "{}", chip.name);
+        assert!(done.kept_bytes >= u64::from(6 * chip.word), "{}: {}", chip.name, done.kept_bytes);
+        assert!(done.erase_seconds > 0.001 && done.write_seconds > 0.0, "{}: {done:?}", chip.name);
+    }
+}
+
+#[test]
+fn a_second_run_writes_nothing() {
+    for chip in CHIPS {
+        let mut rig = rig(chip);
+        let image = image(&spread(chip));
+        rig.program(&image).unwrap();
+        let flash = rig.flash(chip);
+        let plan = rig.session.plan(&image, Policy::NoErase).unwrap();
+        assert!(plan.steps.iter().all(|step| step.action == Action::Skip), "{}", chip.name);
+        let done = rig.session.execute(&plan, false).unwrap();
+        assert_eq!((done.written_bytes, done.erased_sectors), (0, 0), "{}", chip.name);
+        assert!(rig.flash(chip) == flash, "{}", chip.name);
+    }
+}
+
+#[test]
+fn a_plan_changes_nothing() {
+    for chip in CHIPS {
+        let mut rig = rig(chip);
+        rig.board.poke(FLASH, &pattern(1, 64)).unwrap();
+        let (flash, report) = (rig.flash(chip), rig.board.flash_report());
+        rig.session.plan(&image(&spread(chip)), Policy::Erase).unwrap();
+        assert!(rig.flash(chip) == flash, "{}", chip.name);
+        assert_eq!(rig.board.flash_report(), report, "{}", chip.name);
+    }
+}
+
+#[test]
+fn without_erase_a_used_sector_is_refused_and_a_blank_one_written() {
+    for name in ["stm32h743", "stm32g071"] {
+        let chip = chip(name);
+        let mut rig = rig(chip);
+        rig.board.poke(FLASH, &[0; 32]).unwrap();
+        let flash = rig.flash(chip);
+        let error = rig.session.plan(&image(&[(FLASH, vec![1; 32])]), Policy::NoErase).unwrap_err();
+        assert!(error.hint.as_ref().unwrap().starts_with("add erase"), "{error}");
+        assert!(rig.flash(chip) == flash);
+        let plan = rig.session.plan(&image(&[(FLASH + 64, vec![1; 32])]), Policy::NoErase).unwrap();
+        rig.session.execute(&plan, false).unwrap();
+        assert_eq!(rig.board.dump(FLASH, 96).unwrap(), [vec![0; 32], vec![0xFF; 32], vec![1; 32]].concat());
+    }
+}
+
+#[test]
+fn every_probe_programs_the_same() {
+    for probe in ["v2", "v2-1", "v3"] {
+        for name in ["stm32h743", "stm32g071"] {
+            let chip = chip(name);
+            let mut rig = rig_with(chip, probe);
+            let mut wanted = rig.flash(chip);
+            let segments = [(FLASH + 40, pattern(4, 3000))];
+            rig.program(&image(&segments)).unwrap();
+            overlay(&mut wanted, &segments);
+            assert!(rig.flash(chip) == wanted, "{name} with {probe}");
+        }
+    }
+}
+
+#[test]
+fn sectors_and_banks_are_erased_alone() {
+    for chip in CHIPS {
+        let mut rig = rig(chip);
+        rig.board.poke(FLASH, &vec![0x5A; chip.flash as usize]).unwrap();
+        let last = rig.session.banks.len() - 1;
+        let bank = rig.session.banks[last].clone();
+        rig.session.erase(last, Erase::Sector(bank.sectors() - 1), false).unwrap();
+        let mut wanted = vec![0x5A; chip.flash as usize];
+        wanted[(chip.flash - chip.sector) as usize..].fill(0xFF);
+        assert!(rig.flash(chip) == wanted, "{}: the last sector", chip.name);
+        rig.session.erase(0, Erase::Bank, false).unwrap();
+        wanted[..rig.session.banks[0].size as usize].fill(0xFF);
+        assert!(rig.flash(chip) == wanted, "{}: the first bank", chip.name);
+    }
+}
+
+#[test]
+fn flash_is_locked_afterwards_whatever_happened() {
+    for (name, lock) in [("stm32h743", (0x5200_200C, 1)), ("stm32g071", (0x4002_2014, 1 << 31))] {
+        let mut rig = rig(chip(name));
+        let (register, bit) = lock;
+        rig.program(&image(&[(FLASH, pattern(1, 500))])).unwrap();
+        assert_eq!(rig.word(register) & bit, bit, "{name}: after success");
+        rig.breaths.set(Some(3));
+        let error = rig.program(&image(&[(FLASH, pattern(2, 5000))])).unwrap_err();
+        assert!(matches!(error.cause, Cause::Interrupted(_)), "{error}");
+        assert_eq!(rig.word(register) & bit, bit, "{name}: after an interrupt");
+    }
+}
+
+#[test]
+fn an_interrupted_run_says_what_flash_holds_and_the_next_run_completes() {
+    for chip in CHIPS {
+        let segments = [(FLASH, pattern(5, chip.sector + chip.sector / 2).into_iter().take(chip.flash as usize).collect::<Vec<u8>>())];
+        let mut interrupted = 0;
+        for breaths in [12, 20, 30] {
+            let mut rig = rig(chip);
+            rig.board.poke(FLASH, &[0; 64]).unwrap();
+            let plan = rig.session.plan(&image(&segments), Policy::Erase).unwrap();
+            rig.breaths.set(Some(breaths));
+            let Err(error) = rig.session.execute(&plan, false) else { continue };
+            interrupted += 1;
+            let (reported, total) = *rig.heard.progress("write").last().unwrap();
+            assert!(reported < total, "{}", chip.name);
+            let told = format!("{reported} of {total} bytes");
+            assert!(error.trail.iter().any(|line| line.contains(&told)), "{}: {told} is not in {error}", chip.name);
+            let flash = rig.flash(chip);
+            let written = reported as usize;
+            assert!(flash[..written] == segments[0].1[..written], "{}: what is told is there", chip.name);
+            rig.breaths.set(None);
+            let mut wanted = rig.flash(chip);
+            rig.program(&image(&segments)).unwrap();
+            overlay(&mut wanted, &segments);
+            assert!(rig.flash(chip) == wanted, "{}: second run", chip.name);
+        }
+        assert!(interrupted > 0, "{}", chip.name);
+    }
+}
+
+#[test]
+fn a_pulled_plug_is_an_error_and_the_next_session_completes() {
+    for name in ["stm32h743", "stm32g071"] {
+        let chip = chip(name);
+        let segments = [(FLASH, pattern(6, 20_000))];
+        let mut rig = rig(chip);
+        let plan = rig.session.plan(&image(&segments), Policy::Erase).unwrap();
+        rig.board.inject_after(200, Inject::Unplug);
+        let error = rig.session.execute(&plan, false).unwrap_err();
+        assert_eq!(error.cause, Cause::Unplugged, "{error}");
+        assert!(error.trail.iter().any(|line| line.contains("written so far")), "{error}");
+        rig.board.plug();
+        let mut rig = attach(chip, rig.board);
+        rig.program(&image(&segments)).unwrap();
+        assert!(rig.board.dump(FLASH, 20_000).unwrap() == segments[0].1, "{name}");
+    }
+}
+
+/// FLASH_OPTSR_CUR, WPSN1_CUR (H7), FLASH_OPTR, WRP1AR (G0): RM0433 4.9, RM0444 3.7.
+const H7_OPTSR: u32 = 0x5200_201C;
+const H7_WPSN1: u32 = 0x5200_2038;
+const G0_OPTR: u32 = 0x4002_2020;
+const G0_WRP1AR: u32 = 0x4002_202C;
+
+fn refused(rig: &mut Rig, chip: &Chip, kind: Kind, words: &str) {
+    let flash = rig.flash(chip);
+    let error = rig.program(&image(&[(FLASH, pattern(1, 2 * chip.sector.min(chip.flash / 2)))])).unwrap_err();
+    assert_eq!(error.kind, kind, "{}: {error}", chip.name);
+    assert!(error.message.contains(words), "{}: {error}", chip.name);
+    assert!(rig.flash(chip) == flash, "{}", chip.name);
+}
+
+#[test]
+fn a_write_protected_sector_is_refused_before_anything_is_erased() {
+    let h743 = chip("stm32h743");
+    let mut h7 = rig(h743);
+    h7.board.poke(FLASH, &[0; 64]).unwrap();
+    h7.set_word(H7_WPSN1, 0xFD);
+    refused(&mut h7, h743, Kind::Protected, "sector 1 of bank 1");
+    assert_eq!(h7.session.protection(0).unwrap(), [false, true, false, false, false, false, false, false]);
+    let g071 = chip("stm32g071");
+    let mut g0 = rig(g071);
+    g0.board.poke(FLASH, &[0; 64]).unwrap();
+    g0.set_word(G0_WRP1AR, 1 | 3 << 16);
+    refused(&mut g0, g071, Kind::Protected, "sector 1 of bank 1");
+    let flags = g0.session.protection(0).unwrap();
+    assert_eq!(flags.iter().enumerate().filter(|(_, flag)| **flag).map(|(page, _)| page).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn readout_protection_is_named() {
+    for (name, register) in [("stm32h743", H7_OPTSR), ("stm32g071", G0_OPTR)] {
+        let chip = chip(name);
+        let mut rig = rig(chip);
+        let shift = if name == "stm32h743" { 8 } else { 0 };
+        let options = rig.word(register) & !(0xFF << shift) | 0x55 << shift;
+        rig.set_word(register, options);
+        refused(&mut rig, chip, Kind::Protected, "readout protection is at level 1");
+    }
+}
+
+#[test]
+fn swapped_banks_are_refused_by_name() {
+    let h743 = chip("stm32h743");
+    let mut h7 = rig(h743);
+    h7.set_word(H7_OPTSR, h7.word(H7_OPTSR) | 1 << 31);
+    refused(&mut h7, h743, Kind::Target, "banks are swapped");
+    let g0b1 = chip("stm32g0b1");
+    let mut g0 = rig(g0b1);
+    g0.set_word(G0_OPTR, g0.word(G0_OPTR) & !(1 << 20));
+    refused(&mut g0, g0b1, Kind::Target, "banks are swapped");
+}
+
+/// FLASH_ACR: EMPTY is bit 16, DBG_SWEN bit 18.
+const G0_ACR: u32 = 0x4002_2000;
+
+#[test]
+fn a_blank_g0_boots_what_was_programmed() {
+    for name in ["stm32g030", "stm32g071", "stm32g0b1"] {
+        let chip = chip(name);
+        let mut rig = rig(chip);
+        assert_eq!(rig.word(G0_ACR) >> 16 & 5, 5, "{name}: blank, and SWD is on");
+        rig.program(&image(&[(FLASH + 64, pattern(1, 64))])).unwrap();
+        assert_eq!(rig.word(G0_ACR) >> 16 & 1, 1, "{name}: its first word is still blank");
+        rig.program(&image(&[(FLASH, pattern(1, 64))])).unwrap();
+        assert_eq!(rig.word(G0_ACR) >> 16 & 5, 4, "{name}: EMPTY is cleared and SWD stays on");
+    }
+}
+
+#[test]
+fn an_image_outside_flash_is_refused_before_anything_is_touched() {
+    let chip = chip("stm32g071");
+    let mut rig = rig(chip);
+    let flash = rig.flash(chip);
+    for (address, words) in [(0x0802_0000, "outside flash"), (0x2000_0000, "lies in RAM"), (0x0000_0000, "outside flash")] {
+        let error = rig.program(&image(&[(FLASH, vec![1; 8]), (address, vec![1; 8])])).unwrap_err();
+        assert_eq!(error.kind.exit_code(), 8, "{error}");
+        assert!(error.message.contains(words) && error.message.contains("0x08000000..0x0801ffff"), "{error}");
+    }
+    assert!(rig.flash(chip) == flash);
+}
