@@ -33,7 +33,7 @@ pub const COMMANDS: &[Command] = &[
     Command::new(
         "flash write_image [erase] [unlock] <file> [<addr>] [bin|elf|ihex|s19] [noreset] [noloader]",
         "Write an image into flash; `erase` erases the sectors that need it and keeps what the image does not cover",
-        "flash read_bank 0 part.bin 0 1K; flash write_image erase part.bin",
+        "flash read_bank 0 part.bin 0 8K; flash write_image erase part.bin",
         write_image,
     ),
     Command::new(
@@ -51,7 +51,7 @@ pub const COMMANDS: &[Command] = &[
     Command::new(
         "verify_image <file> [<addr>] [bin|elf|ihex|s19]",
         "Compare memory with an image; the first difference is named",
-        "flash read_bank 0 part.bin 0 1K; verify_image part.bin 0x08000000",
+        "flash read_bank 0 part.bin 0 8K; verify_image part.bin 0x08000000",
         verify_image,
     ),
 ];
@@ -326,9 +326,8 @@ fn read_image(cx: &Cx, args: &Args) -> Result<(Image, Option<String>)> {
 /// A raw binary whose own vectors say that it belongs elsewhere; only a warning if the user said `bin`.
 fn refuse_linked_elsewhere(cx: &Cx, image: &Image, said_bin: bool) -> Result<()> {
     let session = cx.session()?;
-    let ram: Vec<(u32, u32)> = session.die.ram.iter().map(|region| (region.address, region.size)).collect();
     let flash: Vec<(u32, u32)> = session.banks.iter().map(|bank| (bank.address, bank.size)).collect();
-    match image.linked_elsewhere(&ram, &flash) {
+    match image.linked_elsewhere(&session.die.ram_at_most(), &flash) {
         None => Ok(()),
         Some(message) if said_bin => {
             cx.ears.warn(message);
@@ -521,4 +520,67 @@ fn verify_bank(cx: &Cx, args: &Args) -> Result<Value> {
         speed(bytes, seconds)
     );
     Ok(Value::shown(file_value(path, bytes, seconds), line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::Ap;
+
+    fn bank(number: usize, address: u32) -> Bank {
+        let name = format!("bank {}", number + 1);
+        let ap = Ap { index: 0, csw: 0 };
+        Bank { name, number, address, size: 0x4000, sector: 0x800, word: 8, registers: 0, layout: "g0".into(), ap, volts: None }
+    }
+
+    fn banks() -> Vec<Bank> {
+        vec![bank(0, 0x0800_0000), bank(1, 0x0800_4000)]
+    }
+
+    fn sectors(from: u64, length: u64, pad: bool) -> Result<Vec<(usize, u32, u32)>> {
+        let ranges = covering(&banks(), from, length, pad)?;
+        Ok(ranges.into_iter().map(|(bank, first, last)| (bank.number, first, last)).collect())
+    }
+
+    #[test]
+    fn whole_sectors_are_erased_by_address() {
+        assert_eq!(sectors(0x0800_0800, 0x1000, false).unwrap(), [(0, 1, 2)]);
+        assert_eq!(sectors(0x0800_0000, 0x8000, false).unwrap(), [(0, 0, 7), (1, 0, 7)]);
+        assert_eq!(sectors(0x0800_3800, 0x1000, false).unwrap(), [(0, 7, 7), (1, 0, 0)]);
+    }
+
+    #[test]
+    fn parts_of_sectors_need_pad_and_the_hint_says_what_that_erases() {
+        for (from, length) in [(0x0800_0804, 0x7FC), (0x0800_0800, 4), (0x0800_3800, 0x801)] {
+            let error = sectors(from, length, false).unwrap_err();
+            assert!(error.message.contains("are not whole sectors of bank"), "{error}");
+            assert_eq!(error.kind, Kind::Usage);
+        }
+        let error = sectors(0x0800_0804, 4, false).unwrap_err();
+        assert_eq!(
+            error.hint.unwrap(),
+            "`flash erase_address pad 0x08000804 4` erases sectors 1 through 1 of bank 1, 0x08000800..0x08000fff"
+        );
+        assert_eq!(sectors(0x0800_37FF, 0x802, true).unwrap(), [(0, 6, 7), (1, 0, 0)]);
+    }
+
+    #[test]
+    fn where_no_flash_is_nothing_is_erased() {
+        assert_eq!(sectors(0x2000_0000, 4, true).unwrap_err().message, "no flash at address 0x20000000");
+        assert_eq!(sectors(0x0800_7800, 0x1000, false).unwrap_err().message, "no flash at address 0x08008000");
+        assert_eq!(sectors(0x0800_0000, 0, false).unwrap_err().message, "nothing to erase: the length is 0");
+        assert!(sectors(0xFFFF_FFFF, u64::MAX, true).is_err());
+    }
+
+    #[test]
+    fn a_sector_reads_as_in_openocd() {
+        assert_eq!(sector_line(&bank(0, 0x0800_0000), 1, false), "\t#  1: 0x00000800 (0x800 2kB) not protected");
+        assert_eq!(headline(&bank(1, 0x0800_4000)), "#1 : bank 2 at 0x08004000, size 0x00004000, buswidth 0, chipwidth 0");
+    }
+
+    #[test]
+    fn speed_is_the_chips_and_no_time_has_none() {
+        assert_eq!(speed(3266, 0.011), "in 0.011000s (289.950 KiB/s)");
+        assert_eq!(speed(0, 0.0), "in 0.000000s (0.000 KiB/s)");
+    }
 }

@@ -64,9 +64,10 @@ impl Busy<'_> {
     /// Wait for an operation of many milliseconds. It cannot be stopped, so Ctrl-C is answered by words, and by its
     /// error once the operation has ended.
     pub(super) fn wait_long(&self, mem: &mut MemAp, ears: &Ears) -> Result<u32> {
+        let pause = (self.limit / 1000).clamp(Duration::from_millis(1), Duration::from_millis(10));
         let mut interrupted = Ok(());
         let status = self.wait(mem, |mem| {
-            mem.sleep(Duration::from_millis(1));
+            mem.sleep(pause);
             if interrupted.is_ok() {
                 interrupted = (ears.breathe)();
                 if interrupted.is_err() {
