@@ -358,10 +358,6 @@ fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
 /// Nothing done: a dry run.
 fn plan_and_write(cx: &Cx, args: &Args, image: &Image) -> Result<(Plan, Option<Done>, f64)> {
     let mut session = cx.session()?;
-    for number in concerned(image, &session.banks)? {
-        let bank = bank(&session, number)?;
-        check(&mut session, &bank)?;
-    }
     let started = session.probe.now();
     let policy = if args.has("erase") { Policy::Erase } else { Policy::NoErase };
     let plan = session.plan(image, policy)?;
@@ -371,13 +367,6 @@ fn plan_and_write(cx: &Cx, args: &Args, image: &Image) -> Result<(Plan, Option<D
     let done = session.execute(&plan, args.has("noreset"))?;
     let seconds = (session.probe.now() - started).as_secs_f64();
     Ok((plan, Some(done), seconds))
-}
-
-/// The numbers of the banks an image touches.
-fn concerned(image: &Image, banks: &[Bank]) -> Result<Vec<u64>> {
-    let mut numbers: Vec<u64> = flash::touched(image, banks)?.into_iter().map(|(index, _)| banks[index].number as u64).collect();
-    numbers.dedup();
-    Ok(numbers)
 }
 
 /// `unlock` asks for what is not there yet: said where it matters.

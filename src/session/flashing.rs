@@ -18,6 +18,7 @@ impl Session {
     pub fn plan(&mut self, image: &Image, policy: Policy) -> Result<Plan> {
         let touched = flash::touched(image, &self.banks)?;
         let sectors: Vec<(Bank, u32)> = touched.iter().map(|(bank, sector)| (self.banks[*bank].clone(), *sector)).collect();
+        self.check(sectors.iter().map(|(bank, _)| bank))?;
         let total = sectors.iter().map(|(bank, _)| u64::from(bank.sector)).sum();
         let mut there = BTreeMap::new();
         let mut damaged = Vec::new();
@@ -35,6 +36,18 @@ impl Session {
         }
         self.ears.progress("read", done, total);
         flash::plan(image, &self.banks, &there, policy)
+    }
+
+    /// What can be neither read nor programmed (readout protection, swapped banks) is said before flash is read.
+    fn check<'b>(&mut self, banks: impl Iterator<Item = &'b Bank>) -> Result<()> {
+        let driver = flash::driver(&self.target.driver)?;
+        let mut checked = None;
+        for bank in banks {
+            if checked.replace(bank.number) != Some(bank.number) {
+                driver.check(&mut self.mem(0), bank)?;
+            }
+        }
+        Ok(())
     }
 
     /// A flash word that an interrupted write left damaged cannot be read (H7: DBECCERR faults the access), and only
@@ -166,8 +179,12 @@ fn mismatch(address: u32, is: u8, wanted: u8) -> Error {
     Error::new(Kind::Mismatch, format!("{address:#010x} reads {is:#04x}, the image has {wanted:#04x} there"))
 }
 
-/// A byte that is neither blank nor what the image has at `address`.
+/// A byte that is neither blank nor what the image has at `address`; blank outside the image, where nothing is to be put back.
 pub(super) fn unlike(image: &Image, address: u32) -> u8 {
     let byte = image.segments.iter().find_map(|segment| segment.data.get(address.checked_sub(segment.address)? as usize));
-    if byte == Some(&0) { 0x55 } else { 0 }
+    match byte {
+        None => 0xFF,
+        Some(0) => 0x55,
+        Some(_) => 0,
+    }
 }
