@@ -1,1 +1,482 @@
 //! The host: sole owner of sessions, commands and the script engine; runs one line at a time.
+//!
+//! Front-ends hand it lines and show the `Outcome`s. Later front-ends that live in threads will put their lines into one channel and
+//! the host will answer from its loop; until then there is one front-end at a time, which calls it.
+
+use crate::command::line::{self, Part, Word, quote};
+use crate::command::{Commands, Cx, Entry, Settings, Up, Value};
+use crate::desc::{self, Description, Interface, Known, Target, Transport};
+use crate::error::{Cause, Context, Error, Result};
+use crate::event::{Ears, Sink};
+use crate::probe::{self, Driver, Info};
+use crate::script::Script;
+use crate::session::{AttachOptions, Left, Session};
+use crate::sim::{Board, DEFAULT_CHIP};
+use crate::usb::{self, Found, Pipe, Trace};
+use crate::{flash, sim};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Runs before anything a user gives: `program` and what else is a flow and no primitive.
+const START_UP: &str = "scripts/program.rhai";
+
+/// The `-d` level from which every transfer is told.
+const TRACE_LEVEL: u8 = 3;
+
+/// What became of one command, or of one piece of Rhai.
+#[derive(Debug)]
+pub struct Outcome {
+    /// As it was typed.
+    pub command: String,
+    pub result: Result<Value>,
+    /// On the chip's clock.
+    pub seconds: f64,
+    pub wall_seconds: f64,
+    pub probe: Option<String>,
+    pub chip: Option<String>,
+}
+
+impl Outcome {
+    /// An error from before there was a host or a chip.
+    pub fn start_up(command: impl Into<String>, error: Error) -> Outcome {
+        Outcome { command: command.into(), result: Err(error), seconds: 0.0, wall_seconds: 0.0, probe: None, chip: None }
+    }
+}
+
+/// How many seconds of wall clock, and what to do with each outcome.
+pub type Show<'a> = &'a mut dyn FnMut(&Outcome);
+
+/// The signal that came last, 0 for none.
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<AtomicUsize>);
+
+/// Signals that end a command, with the exit code 128 + number.
+#[cfg(unix)]
+const SIGNALS: &[i32] = &[signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP];
+#[cfg(not(unix))]
+const SIGNALS: &[i32] = &[signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+
+impl Cancel {
+    /// From now on these signals are noticed and no longer end the process.
+    pub fn on_signals() -> Result<Cancel> {
+        let cancel = Cancel::default();
+        for &signal in SIGNALS {
+            signal_hook::flag::register_usize(signal, cancel.0.clone(), signal as usize)
+                .map_err(|error| Error::command(format!("signal {signal} cannot be caught: {error}")))?;
+        }
+        Ok(cancel)
+    }
+
+    /// As if a signal had come.
+    pub fn set(&self, signal: i32) {
+        self.0.store(signal.unsigned_abs() as usize, Ordering::SeqCst);
+    }
+
+    pub fn get(&self) -> i32 {
+        i32::try_from(self.0.load(Ordering::SeqCst)).unwrap_or_default()
+    }
+
+    /// `Err` once for each signal: what cleans up behind it must not be interrupted by the same one.
+    pub fn check(&self) -> Result<()> {
+        match i32::try_from(self.0.swap(0, Ordering::SeqCst)).unwrap_or_default() {
+            0 => Ok(()),
+            signal => Err(Error::command("interrupted").cause(Cause::Interrupted(signal))),
+        }
+    }
+}
+
+/// The process's exit code when this error ends the run.
+pub fn exit_code(error: &Error) -> u8 {
+    match error.cause {
+        Cause::Exit(code) => code,
+        Cause::Interrupted(signal) => 128u8.saturating_add(u8::try_from(signal).unwrap_or(0)),
+        _ => error.kind.exit_code(),
+    }
+}
+
+pub struct Host {
+    cx: Rc<Cx>,
+    script: Rc<Script>,
+    cancel: Cancel,
+}
+
+impl Host {
+    /// `debug` is the level of `-d`.
+    pub fn new(sink: Rc<dyn Sink>, cancel: Cancel, settings: Settings, debug: u8) -> Result<Host> {
+        let flag = cancel.clone();
+        let ears = Ears { sink, breathe: Rc::new(move || flag.check()) };
+        let commands = Commands::built_in()?;
+        let mut script = None;
+        let cx = Rc::new_cyclic(|weak| {
+            let engine = script.insert(Rc::new(Script::new(weak.clone()))).clone();
+            Cx::new(ears, commands, up(engine, debug))
+        });
+        let script = script.expect("new_cyclic has run its closure");
+        cx.settings.replace(settings);
+        let host = Host { cx, script, cancel };
+        host.start_up()?;
+        Ok(host)
+    }
+
+    fn start_up(&self) -> Result<()> {
+        let built_in = desc::BUILT_IN.iter().find(|(name, _)| *name == START_UP);
+        built_in.map_or(Ok(Value::None), |(name, text)| self.script.load(&self.cx, name, text)).map(|_| ())
+    }
+
+    pub fn cx(&self) -> &Cx {
+        &self.cx
+    }
+
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    /// A file given with -f: an interface, a target or a script.
+    pub fn file(&self, name: &str) -> Result<()> {
+        let search = self.cx.settings.borrow().search.clone();
+        match load(name, &search)? {
+            Description::Interface(interface) => self.cx.settings.borrow_mut().interface = Some(Rc::new(interface)),
+            Description::Target(target) => self.cx.settings.borrow_mut().target = Some(Rc::new(target)),
+            Description::Script(path, text) => {
+                self.script.load(&self.cx, &path, &text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Run a text part by part and show each outcome. The first error ends it.
+    pub fn line(&self, text: &str, show: Show) -> Result<()> {
+        let mut rest = text;
+        while let Some(part) = self.judge(rest, show)? {
+            rest = match part {
+                Part::Command { entry, words, text, rest } => {
+                    self.outcome(text, show, || call(&self.cx, &self.script, &entry, &words))?;
+                    rest
+                }
+                Part::Rhai(text) => {
+                    self.outcome(text, show, || self.script.line(&self.cx, text))?;
+                    ""
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// An open quote belongs to no command yet, but must be shown as the others are.
+    fn judge<'a>(&self, text: &'a str, show: Show) -> Result<Option<Part<'a>>> {
+        let judged = line::part(text, &self.cx.commands.borrow());
+        if let Err(error) = &judged {
+            self.outcome(text.trim(), show, || Err(error.clone()))?;
+        }
+        judged
+    }
+
+    /// One command whose words are already apart, as the shell hands them over: never Rhai.
+    pub fn words(&self, words: &[String], show: Show) -> Result<()> {
+        let text = words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
+        self.outcome(&text, show, || {
+            let found = self.cx.commands.borrow().find(words);
+            let Some((entry, count)) = found else {
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                return Err(self.cx.commands.borrow().unknown(&words));
+            };
+            self.cx.call(&entry, &words[count..])
+        })
+    }
+
+    fn outcome(&self, command: &str, show: Show, run: impl FnOnce() -> Result<Value>) -> Result<()> {
+        let (wall, start) = (Instant::now(), self.cx.now());
+        let result = self.cancel.check().and_then(|()| run());
+        let (probe, chip) = self.attached();
+        let seconds = (self.cx.now() - start).as_secs_f64();
+        let outcome = Outcome { command: command.to_string(), result, seconds, wall_seconds: wall.elapsed().as_secs_f64(), probe, chip };
+        show(&outcome);
+        outcome.result.map(|_| ())
+    }
+
+    fn attached(&self) -> (Option<String>, Option<String>) {
+        match self.cx.session.borrow().as_ref() {
+            Some(session) => (Some(probe_name(session.probe.info())), Some(session.die.name.clone())),
+            None => (None, None),
+        }
+    }
+
+    /// The chip's name, for a prompt.
+    pub fn chip(&self) -> Option<String> {
+        self.attached().1
+    }
+
+    /// The text ends inside a quote, parenthesis or block: another line belongs to it.
+    pub fn unfinished(&self, text: &str) -> bool {
+        let commands = self.cx.commands.borrow();
+        if line::unfinished(text, &commands) {
+            return true;
+        }
+        let rhai = last_part(text, &commands).map(str::to_string);
+        drop(commands);
+        rhai.is_some_and(|rhai| self.script.unfinished(&self.cx, &rhai))
+    }
+
+    /// Names that scripts and lines defined.
+    pub fn defined(&self) -> Vec<String> {
+        self.script.defined()
+    }
+
+    /// Leave the chip as docs/DESIGN.md says, and say how.
+    pub fn leave(&self) -> Result<()> {
+        let Some(mut session) = self.cx.session.borrow_mut().take() else { return Ok(()) };
+        // The signal that brought us here must not cut the farewell short.
+        let _ = self.cancel.check();
+        match session.detach().during("leaving the chip")? {
+            Left::AsFound => {}
+            Left::Started => self.cx.ears.info("flash was changed: the chip was reset and is running"),
+            Left::Halted { core, pc } => {
+                self.cx.ears.info(format!("{core} is left halted at {pc:#010x}; `reset run` or a power cycle starts it"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The Rhai that ends a text, if it ends so.
+fn last_part<'a>(text: &'a str, commands: &Commands) -> Option<&'a str> {
+    let mut rest = text;
+    loop {
+        match line::part(rest, commands) {
+            Ok(Some(Part::Command { rest: after, .. })) => rest = after,
+            Ok(Some(Part::Rhai(text))) => return Some(text),
+            _ => return None,
+        }
+    }
+}
+
+/// A command with words that may be expressions.
+fn call(cx: &Cx, script: &Script, entry: &Entry, words: &[Word]) -> Result<Value> {
+    let mut plain = Vec::new();
+    for word in words {
+        match word.expression {
+            true => plain.extend(script.expression(cx, &word.text)?),
+            false => plain.push(word.text.clone()),
+        }
+    }
+    cx.call(entry, &plain)
+}
+
+/// Run a text for a command; the last part's value is its own.
+fn run_line(cx: &Cx, script: &Script, text: &str) -> Result<Value> {
+    let (mut rest, mut last) = (text, Value::None);
+    loop {
+        let part = line::part(rest, &cx.commands.borrow())?;
+        match part {
+            Some(Part::Command { entry, words, rest: after, .. }) => {
+                last = call(cx, script, &entry, &words)?;
+                rest = after;
+            }
+            Some(Part::Rhai(text)) => return script.line(cx, text),
+            None => return Ok(last),
+        }
+    }
+}
+
+fn up(script: Rc<Script>, debug: u8) -> Up {
+    let (for_line, for_script, for_hook, for_closure) = (script.clone(), script.clone(), script.clone(), script);
+    Up {
+        attach: Box::new(move |cx| attach(cx, debug)),
+        line: Box::new(move |cx, text| run_line(cx, &for_line, text)),
+        script: Box::new(move |cx, name| {
+            let search = cx.settings.borrow().search.clone();
+            let found = desc::find(name, desc::Wanted::Script, &search)?;
+            for_script.load(cx, &found.path, &found.text)
+        }),
+        hook: Box::new(move |cx, function| for_hook.hook(cx, function)),
+        closure: Box::new(move |cx, number, args| for_closure.closure(cx, number, args)),
+    }
+}
+
+fn load(name: &str, search: &[PathBuf]) -> Result<Description> {
+    let probes: Vec<&str> = probe::DRIVERS.iter().map(|driver| driver.name).collect();
+    let flash: Vec<&str> = flash::DRIVERS.iter().map(|(name, _)| *name).collect();
+    desc::load(name, search, &Known { probes: &probes, flash: &flash })
+}
+
+/// Open the probe that was asked for and attach to the chip behind it.
+fn attach(cx: &Cx, debug: u8) -> Result<Session> {
+    let interface = interface(cx)?;
+    let driver = probe::DRIVERS.iter().find(|driver| driver.name == interface.driver);
+    let driver = driver.ok_or_else(|| Error::usage(format!("there is no probe driver `{}`", interface.driver)))?;
+    let (found, pipe) = match interface.transport {
+        Transport::Sim => plug(cx)?,
+        Transport::Usb => open(cx, &interface, driver)?,
+    };
+    let target = target(cx)?;
+    let settings = cx.settings.borrow();
+    let options = AttachOptions { khz: settings.khz.or(interface.khz), under_reset: settings.under_reset };
+    drop(settings);
+    let info = Info { serial: found.serial, vid: found.vid, pid: found.pid, path: found.path, ..Info::default() };
+    let probe = (driver.open)(traced(cx, pipe, debug), info)?;
+    let session = Session::attach(probe, target, &options, cx.ears.clone())?;
+    cx.ears.info(greeting(&session));
+    Ok(session)
+}
+
+/// Without an interface file: any ST-Link.
+fn interface(cx: &Cx) -> Result<Rc<Interface>> {
+    if let Some(interface) = cx.settings.borrow().interface.clone() {
+        return Ok(interface);
+    }
+    match load("interfaces/stlink.toml", &[])? {
+        Description::Interface(interface) => Ok(Rc::new(interface)),
+        _ => Err(Error::new(crate::error::Kind::Bug, "interfaces/stlink.toml is no interface file")),
+    }
+}
+
+/// The embedded board, made now if this is the first time.
+pub fn board(cx: &Cx) -> Result<Board> {
+    if let Some(board) = cx.board.borrow().board.clone() {
+        return Ok(board);
+    }
+    let settings = cx.settings.borrow();
+    let file = settings.interface.as_ref().and_then(|interface| interface.sim.clone()).unwrap_or_default();
+    let of_target = settings.target.as_ref().map(|target| target.sim_chip.clone());
+    let mut slot = cx.board.borrow_mut();
+    let said = slot.config.clone();
+    let config = sim::Config {
+        chip: said.chip.or(file.chip).or(of_target),
+        probe: said.probe.or(file.probe),
+        firmware: said.firmware.or(file.firmware),
+        serial: said.serial.or(file.serial),
+        state: said.state.or(file.state.map(PathBuf::from)),
+    };
+    Ok(slot.board.insert(Board::new(&config)?).clone())
+}
+
+fn plug(cx: &Cx) -> Result<(Found, Box<dyn Pipe>)> {
+    let board = board(cx)?;
+    Ok((board.found(), board.pipe()))
+}
+
+/// On the embedded board the chip is known before it is asked, so its family's target file may be left out.
+fn target(cx: &Cx) -> Result<Rc<Target>> {
+    if let Some(target) = cx.settings.borrow().target.clone() {
+        return Ok(target);
+    }
+    let missing = || Error::usage("no target file was given").hint("-f stm32h7 or -f stm32g0 says which family the chip is of");
+    let chip = cx.board.borrow().board.as_ref().map(|board| board.chip().to_string()).ok_or_else(missing)?;
+    let family = chip.get(.."stm32h7".len()).unwrap_or(DEFAULT_CHIP);
+    match load(&format!("targets/{family}.toml"), &[]) {
+        Ok(Description::Target(target)) => {
+            let target = Rc::new(target);
+            cx.settings.borrow_mut().target = Some(target.clone());
+            Ok(target)
+        }
+        _ => Err(missing()),
+    }
+}
+
+fn open(cx: &Cx, interface: &Interface, driver: &Driver) -> Result<(Found, Box<dyn Pipe>)> {
+    let settings = cx.settings.borrow();
+    let wish = Wish {
+        ids: &interface.usb,
+        serial: settings.serial.as_deref().or(interface.serial.as_deref()),
+        path: settings.usb_path.as_deref(),
+    };
+    let found = choose(usb::find(driver.usb)?, &wish, driver)?;
+    let pipe = usb::open(&found, driver.usb)?;
+    Ok((found, pipe))
+}
+
+/// Which of several probes is meant.
+struct Wish<'a> {
+    /// "0483:374b"; none: any that the driver knows.
+    ids: &'a [String],
+    serial: Option<&'a str>,
+    path: Option<&'a str>,
+}
+
+impl Wish<'_> {
+    fn fits(&self, found: &Found) -> bool {
+        let id = format!("{:04x}:{:04x}", found.vid, found.pid);
+        (self.ids.is_empty() || self.ids.iter().any(|wanted| wanted.eq_ignore_ascii_case(&id)))
+            && self.serial.is_none_or(|serial| serial.eq_ignore_ascii_case(&found.serial))
+            && self.path.is_none_or(|path| path == found.path)
+    }
+
+    fn words(&self) -> String {
+        let serial = self.serial.map(|serial| format!(" with serial number {serial}"));
+        let path = self.path.map(|path| format!(" at USB path {path}"));
+        let ids = (!self.ids.is_empty()).then(|| format!(" with USB id {}", self.ids.join(" or ")));
+        [serial, path, ids].into_iter().flatten().collect()
+    }
+}
+
+/// Exactly one probe that fits and can be used; else an error that lists what is there.
+fn choose(all: Vec<Found>, wish: &Wish, driver: &Driver) -> Result<Found> {
+    let mut fitting: Vec<&Found> = all.iter().filter(|found| wish.fits(found)).collect();
+    match fitting.as_mut_slice() {
+        [] if all.is_empty() => Err(Error::probe(format!("no probe is plugged in that driver `{}` knows", driver.name))
+            .hint("is the cable one with data lines? `-f interfaces/sim.toml` works without a probe")),
+        [] => Err(Error::probe(format!("no probe{} is plugged in; there is {}", wish.words(), listed(all.iter(), driver)))
+            .hint("`probe list` shows what is plugged in")),
+        [one] => match &one.trouble {
+            Some(trouble) => Err(Error::probe(format!("{} cannot be used: {trouble}", listed(std::iter::once(&**one), driver)))),
+            None => Ok(one.clone()),
+        },
+        several => {
+            let list = listed(several.iter().map(|found| &**found), driver);
+            Err(Error::probe(format!("{} probes are plugged in: {list}", several.len()))
+                .hint("`adapter serial NUMBER` or `adapter usb location PATH` chooses one; so does `serial` in an interface file"))
+        }
+    }
+}
+
+/// Type, serial and USB path of each.
+fn listed<'a>(all: impl Iterator<Item = &'a Found>, driver: &Driver) -> String {
+    let name = |found: &Found| {
+        let id = driver.usb.iter().find(|id| (id.vid, id.pid) == (found.vid, found.pid));
+        id.map_or(driver.name, |id| id.name)
+    };
+    let one = |found: &Found| {
+        let serial = if found.serial.is_empty() { "unknown" } else { &found.serial };
+        format!("{} serial {serial} at USB path {}", name(found), found.path)
+    };
+    all.map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn traced(cx: &Cx, pipe: Box<dyn Pipe>, debug: u8) -> Box<dyn Pipe> {
+    if debug < TRACE_LEVEL {
+        return pipe;
+    }
+    let ears = cx.ears.clone();
+    Box::new(Trace::new(pipe, Box::new(move |line| ears.debug(TRACE_LEVEL, || line))))
+}
+
+fn probe_name(info: &Info) -> String {
+    format!("{} {}", info.name, info.firmware).trim_end().to_string()
+}
+
+/// The one line that says what we are attached to.
+fn greeting(session: &Session) -> String {
+    let volts = session.volts.map_or(String::new(), |volts| format!(", {volts:.2} V"));
+    let kib: u32 = session.banks.iter().map(|bank| bank.size / 1024).sum();
+    let banks = match session.banks.len() {
+        1 => "1 bank".to_string(),
+        several => format!("{several} banks"),
+    };
+    format!(
+        "{} at {} kHz{volts}: {} revision {}, {kib} KiB flash in {banks}",
+        probe_name(session.probe.info()),
+        session.khz,
+        session.die.name,
+        revision(session)
+    )
+}
+
+/// ST's letter where the target file has it.
+fn revision(session: &Session) -> String {
+    let number = |key: &str| u32::from_str_radix(key.trim_start_matches("0x"), 16).ok();
+    let row = session.die.revisions.iter().find(|(key, _)| number(key) == Some(session.rev_id));
+    row.map_or_else(|| format!("{:#06x}", session.rev_id), |(_, letter)| letter.clone())
+}

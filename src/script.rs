@@ -348,7 +348,7 @@ fn leaf(error: EvalAltResult, source: &str) -> (Error, Option<NotFound>) {
             (Error::command(format!("functions call each other more than {CALL_LEVELS} levels deep")), None)
         }
         mut other => {
-            other.take_position();
+            let _ = other.take_position();
             (Error::command(sentence(&other.to_string())), None)
         }
     }

@@ -15,6 +15,21 @@
 use crate::error::{Error, Result};
 use std::rc::Rc;
 
+/// `help usage`
+pub const RULE: &str = "\
+A usage line says how a command is called: program <file> [<addr>] [verify] [reset]
+
+  word            to be typed as it is; the first words are the command's name
+  <kind>          a value: addr num int ms float file word reg text
+  <name:kind>     a value with a name of its own
+  [ … ]           may be left out; words side by side that may be left out come in any order
+  (a|b) [a|b]     one of them
+  x…              once or several times
+  --word <kind>   an option, anywhere among the words
+
+A number is 42, 0x2a or 0b101010, with _ between digits and K (1024) or M (1048576) behind, or a symbol of the
+ELF that was programmed or loaded last, or a sum of such: main+0x10. An address is a number below 4096M.";
+
 /// The value of one word.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arg {

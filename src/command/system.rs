@@ -1,5 +1,111 @@
-//! Built-in commands: system.
+//! Built-in commands: help, and what a run is made of.
 
-use super::Command;
+use super::{Args, Command, Commands, Cx, Entry, Value, line, spec};
+use crate::error::{Cause, Error, Result};
+use crate::event::Event;
+use std::rc::Rc;
+use std::time::Duration;
 
-pub const COMMANDS: &[Command] = &[];
+pub const COMMANDS: &[Command] = &[
+    Command::new("help [<words:word>…]", "List the commands, or explain one; also `help lines` and `help usage`", "help reset", help),
+    Command::new("echo [<words:text>…]", "Print the words", "echo done", echo),
+    Command::new("sleep <ms>", "Wait, on the chip's clock", "sleep 10", sleep),
+    Command::new("script <file>", "Run a .rhai file", "help script", script),
+    Command::new("exit [<code:num>]", "Leave rocd with this exit code", "help exit", exit),
+    Command::new("shutdown [error]", "Leave rocd; with `error`, exit code 1", "help shutdown", shutdown),
+];
+
+/// Ctrl-C is answered within 200 ms; the sleep is cut into slices well below.
+const SLICE: Duration = Duration::from_millis(50);
+
+fn help(cx: &Cx, args: &Args) -> Result<Value> {
+    let words = args.texts("words");
+    let commands = cx.commands.borrow();
+    match words.as_slice() {
+        [] => Ok(list(&commands.iter().collect::<Vec<_>>())),
+        ["lines"] => Ok(Value::Text(line::RULE.into())),
+        ["usage"] => Ok(Value::Text(spec::RULE.into())),
+        words => topic(&commands, words),
+    }
+}
+
+/// One command in full, or all that begin with these words.
+fn topic(commands: &Commands, words: &[&str]) -> Result<Value> {
+    let name = words.join(" ");
+    if let Some(entry) = commands.get(&name).or_else(|| commands.function(&name)) {
+        return Ok(explain(&entry));
+    }
+    let family: Vec<&Rc<Entry>> = commands.iter().filter(|entry| entry.name().starts_with(&format!("{name} "))).collect();
+    if family.is_empty() { Err(commands.unknown(words)) } else { Ok(list(&family)) }
+}
+
+fn explain(entry: &Entry) -> Value {
+    let call = entry.spec.function();
+    let mut text = format!("{}\n  {}\n", entry.spec.usage, entry.help);
+    if !entry.example.is_empty() {
+        text += &format!("  example:  {}\n", entry.example);
+    }
+    text += &format!("  in Rhai:  {call}(…)");
+    Value::shown(describe(entry), text)
+}
+
+fn describe(entry: &Entry) -> Value {
+    let text = |text: &str| Value::Text(text.to_string());
+    Value::map([
+        ("name", text(entry.name())),
+        ("usage", text(&entry.spec.usage)),
+        ("help", text(&entry.help)),
+        ("example", text(&entry.example)),
+        ("function", Value::Text(entry.spec.function())),
+    ])
+}
+
+/// Usage and help in two columns; a long usage line has its help below.
+fn list(entries: &[&Rc<Entry>]) -> Value {
+    const COLUMN: usize = 36;
+    let mut sorted = entries.to_vec();
+    sorted.sort_by_key(|entry| entry.name().to_string());
+    let row = |entry: &&Rc<Entry>| match &entry.spec.usage {
+        usage if usage.chars().count() < COLUMN => format!("{usage:COLUMN$} {}", entry.help),
+        usage => format!("{usage}\n{:COLUMN$} {}", "", entry.help),
+    };
+    let text = sorted.iter().map(row).collect::<Vec<_>>().join("\n");
+    Value::shown(Value::List(sorted.iter().map(|entry| describe(entry)).collect()), text)
+}
+
+fn echo(cx: &Cx, args: &Args) -> Result<Value> {
+    cx.ears.sink.emit(Event::Output(args.texts("words").join(" ")));
+    Ok(Value::None)
+}
+
+fn sleep(cx: &Cx, args: &Args) -> Result<Value> {
+    let mut left = Duration::from_millis(args.num("ms")?);
+    while !left.is_zero() {
+        (cx.ears.breathe)()?;
+        let slice = left.min(SLICE);
+        match cx.session.borrow_mut().as_mut() {
+            Some(session) => session.probe.sleep(slice),
+            None => std::thread::sleep(slice),
+        }
+        left -= slice;
+    }
+    Ok(Value::None)
+}
+
+fn script(cx: &Cx, args: &Args) -> Result<Value> {
+    (cx.up.script)(cx, args.text("file")?)
+}
+
+fn exit(_: &Cx, args: &Args) -> Result<Value> {
+    let code = args.opt_num("code").unwrap_or(0);
+    let code = u8::try_from(code).map_err(|_| Error::usage(format!("exit: {code} is no exit code; they go from 0 to 255")))?;
+    Err(leave(code))
+}
+
+fn shutdown(_: &Cx, args: &Args) -> Result<Value> {
+    Err(leave(u8::from(args.has("error"))))
+}
+
+fn leave(code: u8) -> Error {
+    Error::command(format!("exit {code}")).cause(Cause::Exit(code))
+}
