@@ -4,21 +4,22 @@
 //! the host will answer from its loop; until then there is one front-end at a time, which calls it.
 
 use crate::command::line::{self, Part, Word, quote};
+use crate::command::sim::board;
 use crate::command::{Commands, Cx, Entry, Settings, Up, Value};
 use crate::desc::{self, Description, Interface, Known, Target, Transport};
 use crate::error::{Cause, Context, Error, Result};
 use crate::event::{Ears, Sink};
+use crate::flash;
 use crate::probe::{self, Driver, Info};
 use crate::script::Script;
 use crate::session::{AttachOptions, Left, Session};
-use crate::sim::{Board, DEFAULT_CHIP};
+use crate::sim::DEFAULT_CHIP;
 use crate::usb::{self, Found, Pipe, Trace};
-use crate::{flash, sim};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Runs before anything a user gives: `program` and what else is a flow and no primitive.
 const START_UP: &str = "scripts/program.rhai";
@@ -331,26 +332,6 @@ fn interface(cx: &Cx) -> Result<Rc<Interface>> {
         Description::Interface(interface) => Ok(Rc::new(interface)),
         _ => Err(Error::new(crate::error::Kind::Bug, "interfaces/stlink.toml is no interface file")),
     }
-}
-
-/// The embedded board, made now if this is the first time.
-pub fn board(cx: &Cx) -> Result<Board> {
-    if let Some(board) = cx.board.borrow().board.clone() {
-        return Ok(board);
-    }
-    let settings = cx.settings.borrow();
-    let file = settings.interface.as_ref().and_then(|interface| interface.sim.clone()).unwrap_or_default();
-    let of_target = settings.target.as_ref().map(|target| target.sim_chip.clone());
-    let mut slot = cx.board.borrow_mut();
-    let said = slot.config.clone();
-    let config = sim::Config {
-        chip: said.chip.or(file.chip).or(of_target),
-        probe: said.probe.or(file.probe),
-        firmware: said.firmware.or(file.firmware),
-        serial: said.serial.or(file.serial),
-        state: said.state.or(file.state.map(PathBuf::from)),
-    };
-    Ok(slot.board.insert(Board::new(&config)?).clone())
 }
 
 fn plug(cx: &Cx) -> Result<(Found, Box<dyn Pipe>)> {

@@ -47,10 +47,65 @@ impl Command {
 
 /// Words of Rhai, now or in future: a command of this name could not be called as a function.
 pub const RESERVED: &[&str] = &[
-    "as", "async", "await", "break", "call", "case", "catch", "command", "const", "continue", "curry", "debug", "default", "do", "else", "eval",
-    "export", "false", "fn", "for", "global", "go", "goto", "if", "import", "in", "is", "let", "loop", "match", "module", "new", "nil",
-    "null", "package", "print", "private", "protected", "public", "return", "shared", "spawn", "static", "super", "switch", "sync", "this", "thread",
-    "throw", "true", "try", "type_of", "until", "use", "var", "void", "while", "with", "yield",
+    "as",
+    "async",
+    "await",
+    "break",
+    "call",
+    "case",
+    "catch",
+    "command",
+    "const",
+    "continue",
+    "curry",
+    "debug",
+    "default",
+    "do",
+    "else",
+    "eval",
+    "export",
+    "false",
+    "fn",
+    "for",
+    "global",
+    "go",
+    "goto",
+    "if",
+    "import",
+    "in",
+    "is",
+    "let",
+    "loop",
+    "match",
+    "module",
+    "new",
+    "nil",
+    "null",
+    "package",
+    "print",
+    "private",
+    "protected",
+    "public",
+    "return",
+    "shared",
+    "spawn",
+    "static",
+    "super",
+    "switch",
+    "sync",
+    "this",
+    "thread",
+    "throw",
+    "true",
+    "try",
+    "type_of",
+    "until",
+    "use",
+    "var",
+    "void",
+    "while",
+    "with",
+    "yield",
 ];
 
 /// What carries a command out.
@@ -75,7 +130,8 @@ impl Entry {
     pub fn new(usage: &str, help: &str, example: &str, action: Action) -> Result<Entry> {
         let spec = Rc::new(Spec::new(usage)?);
         let function = spec.function();
-        let callable = function.starts_with(|c: char| c.is_ascii_alphabetic()) && function.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let callable =
+            function.starts_with(|c: char| c.is_ascii_alphabetic()) && function.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !callable || RESERVED.contains(&function.as_str()) {
             return Err(Error::usage(format!("`{}` cannot be a command's name: Rhai could not call {function}()", spec.name))
                 .hint("names are words of letters, digits and _, and no words of Rhai"));

@@ -726,6 +726,27 @@ fn is_optional_literal(node: &Node) -> bool {
     }
 }
 
+fn sequence(node: Node) -> Vec<Node> {
+    match node {
+        Node::Sequence(items) => items,
+        single => vec![single],
+    }
+}
+
+fn option_word(node: &Node) -> Option<String> {
+    match node {
+        Node::Word(Symbol::Literal(word)) if word.starts_with("--") => Some(word.clone()),
+        _ => None,
+    }
+}
+
+fn is_value(node: &Node) -> bool {
+    match node {
+        Node::Repeat(inner) => is_value(inner),
+        node => matches!(node, Node::Word(Symbol::Value(..))),
+    }
+}
+
 /// Tree to automaton.
 #[derive(Default)]
 struct Builder {
@@ -756,51 +777,47 @@ impl Builder {
 
     /// `--words` stand outside the order of the others, so they leave the tree; only its top level may have them.
     fn take_options(&mut self, node: Node) -> Read<Node> {
-        let items = match node {
-            Node::Sequence(items) => items,
-            single => vec![single],
-        };
         let mut rest = Vec::new();
-        let mut items = items.into_iter().peekable();
+        let mut items = sequence(node).into_iter().peekable();
         while let Some(item) = items.next() {
-            match item {
-                Node::Word(Symbol::Literal(word)) if word.starts_with("--") => {
-                    let value = items.next_if(|next| matches!(next, Node::Word(Symbol::Value(..))));
+            match option_word(&item) {
+                Some(word) => {
+                    let value = items.next_if(|next| is_value(next));
                     self.add_option(word, value, true, false)?;
                 }
-                item => match self.optional_option(item, false)? {
-                    Some(other) => rest.push(other),
-                    None => {}
-                },
+                None => rest.extend(self.optional_option(item, false)?),
             }
         }
         Ok(Node::Sequence(rest))
     }
 
-    /// `[--word]`, `[--word <kind>]` and `[--word <kind>]…`; anything else is handed back.
+    /// `[--word]`, `[--word <kind>]`, and either with `…`; anything else is handed back.
     fn optional_option(&mut self, item: Node, repeats: bool) -> Read<Option<Node>> {
-        match item {
-            Node::Repeat(inner) if matches!(inner.as_ref(), Node::Optional(_)) => {
-                Ok(self.optional_option(*inner, true)?.map(|node| Node::Repeat(Box::new(node))))
+        let inner = match item {
+            Node::Repeat(inner) if matches!(*inner, Node::Optional(_)) => {
+                return Ok(self.optional_option(*inner, true)?.map(|node| Node::Repeat(Box::new(node))));
             }
-            Node::Optional(inner) => match *inner {
-                Node::Word(Symbol::Literal(word)) if word.starts_with("--") => self.add_option(word, None, false, repeats).map(|()| None),
-                Node::Sequence(items) if matches!(items.first(), Some(Node::Word(Symbol::Literal(word))) if word.starts_with("--")) => {
-                    let mut items = items.into_iter();
-                    let Some(Node::Word(word)) = items.next() else { return Err("an option is out of place".into()) };
-                    let value = items.next();
-                    match items.next() {
-                        Some(_) => Err(format!("{} takes one value at most", word.show())),
-                        None => self.add_option(word.name().to_string(), value, false, repeats).map(|()| None),
-                    }
-                }
-                inner => Ok(Some(Node::Optional(Box::new(inner)))),
-            },
-            other => Ok(Some(other)),
+            Node::Optional(inner) => *inner,
+            other => return Ok(Some(other)),
+        };
+        let first = match &inner {
+            Node::Sequence(items) => items.first().and_then(option_word),
+            single => option_word(single),
+        };
+        let Some(word) = first else { return Ok(Some(Node::Optional(Box::new(inner)))) };
+        let mut behind = sequence(inner).into_iter().skip(1);
+        let value = behind.next();
+        if behind.next().is_some() {
+            return Err(format!("{word} takes one value at most"));
         }
+        self.add_option(word, value, false, repeats).map(|()| None)
     }
 
     fn add_option(&mut self, word: String, value: Option<Node>, required: bool, repeats: bool) -> Read<()> {
+        let (value, repeats) = match value {
+            Some(Node::Repeat(inner)) => (Some(*inner), true),
+            value => (value, repeats),
+        };
         let value = match value {
             None => None,
             Some(Node::Word(symbol @ Symbol::Value(..))) => Some(symbol),
@@ -1012,8 +1029,16 @@ mod tests {
 
     #[test]
     fn options_stand_anywhere() {
-        const SERVE: &str = "sim serve [--board <board:word>]… --stlink-tcp <listen:word> [--state <file>] [--quiet]";
-        let args = parse(SERVE, "--board a --stlink-tcp 127.0.0.1:0 --board b --quiet").unwrap();
+        for board in ["[--board <board:word>]…", "[--board <board:word>…]"] {
+            options_of(&format!("sim serve {board} --stlink-tcp <listen:word> [--state <file>] [--quiet]"));
+        }
+        let args = parse("put <addr> [--width <width:num>] <value:num>", "1 --width 8 2").unwrap();
+        assert_eq!((args.num("addr").unwrap(), args.num("width").unwrap(), args.num("value").unwrap()), (1, 8, 2));
+        assert_eq!(parse("put --to <addr>…", "--to 1 --to 2").unwrap().nums("addr"), [1, 2]);
+    }
+
+    fn options_of(usage: &str) {
+        let args = parse(usage, "--board a --stlink-tcp 127.0.0.1:0 --board b --quiet").unwrap();
         assert_eq!((args.texts("board"), args.text("listen").unwrap()), (vec!["a", "b"], "127.0.0.1:0"));
         assert!(args.has("--quiet") && args.has("--board") && !args.has("--state"));
         for (line, message) in [
@@ -1022,10 +1047,8 @@ mod tests {
             ("--stlink-tcp a --stlink-tcp b", "--stlink-tcp is given twice"),
             ("--stlink-tcp a --quite", "sim serve: `--quite` is no option of this command; expected one of --board, --state, --quiet"),
         ] {
-            assert_eq!(parse(SERVE, line).unwrap_err().message, message);
+            assert_eq!(parse(usage, line).unwrap_err().message, message);
         }
-        let args = parse("put <addr> [--width <width:num>] <value:num>", "1 --width 8 2").unwrap();
-        assert_eq!((args.num("addr").unwrap(), args.num("width").unwrap(), args.num("value").unwrap()), (1, 8, 2));
     }
 
     #[test]
