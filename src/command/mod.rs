@@ -6,7 +6,6 @@ pub mod flash;
 pub mod line;
 pub mod memory;
 pub mod probe;
-pub mod server;
 pub mod sim;
 pub mod spec;
 pub mod system;
@@ -146,7 +145,7 @@ impl Entry {
 
 /// The tables of the built-in commands.
 pub const BUILT_IN: &[&[Command]] =
-    &[system::COMMANDS, probe::COMMANDS, target::COMMANDS, memory::COMMANDS, flash::COMMANDS, server::COMMANDS, sim::COMMANDS];
+    &[system::COMMANDS, probe::COMMANDS, target::COMMANDS, memory::COMMANDS, flash::COMMANDS, sim::COMMANDS];
 
 /// All commands, by name.
 #[derive(Default)]

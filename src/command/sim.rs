@@ -1,13 +1,380 @@
 //! Built-in commands of the embedded board: `sim …`. The only command file that knows it.
+//!
+//! They act on the board itself, not through its probe: nothing in a session notices, save what they change.
 
-use super::Command;
-use crate::sim::{Board, Config};
+use super::{Args, Command, Cx, Value};
+use crate::error::{Cause, Context, Error, Result};
+use crate::event::Event;
+use crate::sim::chips::CHIPS;
+use crate::sim::probes::KINDS;
+use crate::sim::serve::{Heard, Server};
+use crate::sim::{Board, Config, DEFAULT_CHIP, DEFAULT_PROBE};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The board of this run: what it is to be, until the first attach makes it.
 #[derive(Default)]
 pub struct Slot {
     pub config: Config,
     pub board: Option<Board>,
+    /// While they are served: all of them; `board` is the one that commands act on.
+    pub served: Vec<Board>,
 }
 
-pub const COMMANDS: &[Command] = &[];
+pub const COMMANDS: &[Command] = &[
+    Command::new("sim chip [<name:word>]", "Choose the embedded board's chip, or list them", "sim chip stm32g071", chip),
+    Command::new(
+        "sim probe (v2|v2-1|v3) [<firmware:word>]",
+        "Choose the embedded board's probe and what firmware it says it runs",
+        "sim probe v3 V3J10M3",
+        probe,
+    ),
+    Command::new("sim flash", "Show the state of the board's flash controllers", "sim flash", flash),
+    Command::new("sim unplug", "Pull the board's USB plug", "sim unplug; sim plug", unplug),
+    Command::new("sim plug", "Put the board's USB plug back", "sim plug", plug),
+    Command::new(
+        "sim dump <file> <addr> <len:num>",
+        "Save the board's memory in a file, by its own door",
+        "sim dump flash.bin 0x08000000 1K",
+        dump,
+    ),
+    Command::new(
+        "sim poke <addr> <byte:num>…",
+        "Write bytes into the board's memory, by its own door",
+        "sim poke 0x20000000 0xde 0xad",
+        poke,
+    ),
+    Command::new("sim save <file>", "Save the board's flash and option bytes", "sim save board.state", save),
+    Command::new("sim load <file>", "Put back what `sim save` saved", "sim save board.state; sim load board.state", load),
+    Command::new(
+        "sim trace [on|off]",
+        "Record the probe's commands, or show what was recorded",
+        "sim trace on; mdw 0x20000000; sim trace",
+        trace,
+    ),
+    Command::new("sim board [<n:num>]", "Choose which of the served boards the commands act on, or list them", "sim board 0", board_n),
+    Command::new(
+        "sim serve [--board <spec:word>…] [--stlink-tcp <address:word>] [--state <file>]",
+        "Offer boards, each CHIP[,PROBE[:FIRMWARE][,SERIAL]], to other tools over ST's server protocol until `shutdown`",
+        "sim serve --board stm32g071,v3:V3J10M3 --stlink-tcp 127.0.0.1:0",
+        serve,
+    ),
+];
+
+/// The port of ST's own server.
+const SERVER: &str = "127.0.0.1:7184";
+/// How often a server with nothing to do looks at the cancel flag.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// The session's board, made on demand.
+pub fn board(cx: &Cx) -> Result<Board> {
+    if let Some(board) = &cx.board.borrow().board {
+        return Ok(board.clone());
+    }
+    let board = Board::new(&config(cx))?;
+    cx.board.borrow_mut().board = Some(board.clone());
+    Ok(board)
+}
+
+/// What `sim chip` and `sim probe` said, then the interface file, then the target file's chip.
+fn config(cx: &Cx) -> Config {
+    let (chosen, settings) = (cx.board.borrow().config.clone(), cx.settings.borrow());
+    let file = settings.interface.as_ref().and_then(|interface| interface.sim.clone()).unwrap_or_default();
+    let target = settings.target.as_ref().map(|target| target.sim_chip.clone());
+    // A firmware belongs to its probe: the file's counts only with the file's probe.
+    let firmware = if chosen.probe.is_some() { chosen.firmware } else { chosen.firmware.or(file.firmware) };
+    Config {
+        chip: chosen.chip.or(file.chip).or(target),
+        probe: chosen.probe.or(file.probe),
+        firmware,
+        serial: chosen.serial.or(file.serial),
+        state: chosen.state.or(file.state.map(PathBuf::from)),
+    }
+}
+
+/// Change what the board is to be; refused once there is one.
+fn choose(cx: &Cx, what: &str, change: impl FnOnce(&mut Config)) -> Result<Value> {
+    if let Some(board) = &cx.board.borrow().board {
+        let error = Error::command(format!("the board is made already: {} with a {} probe", board.chip(), board.probe()));
+        return Err(error.hint(format!("`sim {what}` comes before the first command that needs the board")));
+    }
+    let mut wanted = cx.board.borrow().config.clone();
+    change(&mut wanted);
+    Board::new(&Config { state: None, ..wanted.clone() })?;
+    cx.board.borrow_mut().config = wanted;
+    Ok(Value::None)
+}
+
+fn chip(cx: &Cx, args: &Args) -> Result<Value> {
+    match args.opt_text("name") {
+        Some(name) => choose(cx, "chip", |config| config.chip = Some(name.to_string())),
+        None => {
+            let made = cx.board.borrow().board.as_ref().map(|board| board.chip().to_string());
+            let now = made.or(config(cx).chip).unwrap_or_else(|| DEFAULT_CHIP.to_string());
+            let names: Vec<_> = CHIPS.iter().map(|row| row.name).filter(|name| name.starts_with("stm32")).collect();
+            let lines: Vec<_> = names.iter().map(|name| format!("{} {name}", if *name == now { '*' } else { ' ' })).collect();
+            let list = names.iter().map(|name| Value::Text(name.to_string())).collect();
+            Ok(Value::shown(Value::List(list), lines.join("\n")))
+        }
+    }
+}
+
+fn probe(cx: &Cx, args: &Args) -> Result<Value> {
+    let name = KINDS.iter().map(|kind| kind.name).find(|name| args.has(name)).unwrap_or(DEFAULT_PROBE);
+    choose(cx, "probe", |config| {
+        config.probe = Some(name.to_string());
+        config.firmware = args.opt_text("firmware").map(str::to_string);
+    })
+}
+
+fn flash(cx: &Cx, _: &Args) -> Result<Value> {
+    let lines = board(cx)?.flash_report();
+    let text = lines.join("\n");
+    Ok(Value::shown(Value::List(lines.into_iter().map(Value::Text).collect()), text))
+}
+
+fn unplug(cx: &Cx, _: &Args) -> Result<Value> {
+    board(cx)?.unplug();
+    Ok(Value::None)
+}
+
+fn plug(cx: &Cx, _: &Args) -> Result<Value> {
+    board(cx)?.plug();
+    Ok(Value::None)
+}
+
+fn dump(cx: &Cx, args: &Args) -> Result<Value> {
+    let (file, address, len) = (args.text("file")?, number(args.num("addr")?)?, number(args.num("len")?)?);
+    let bytes = board(cx)?.dump(address, len)?;
+    std::fs::write(file, &bytes).map_err(|error| Error::command(format!("{file}: {error}")))?;
+    Ok(Value::shown(Value::Int(bytes.len() as i64), format!("{len} bytes from {address:#010x} are in {file}")))
+}
+
+fn poke(cx: &Cx, args: &Args) -> Result<Value> {
+    let bytes: std::result::Result<Vec<u8>, _> = args.nums("byte").into_iter().map(u8::try_from).collect();
+    let bytes = bytes.map_err(|_| Error::usage("a byte is at most 0xff"))?;
+    board(cx)?.poke(number(args.num("addr")?)?, &bytes)?;
+    Ok(Value::None)
+}
+
+fn number(wide: u64) -> Result<u32> {
+    u32::try_from(wide).map_err(|_| Error::usage(format!("{wide:#x} is beyond the 32-bit address space")))
+}
+
+fn save(cx: &Cx, args: &Args) -> Result<Value> {
+    board(cx)?.save(Path::new(args.text("file")?))?;
+    Ok(Value::None)
+}
+
+fn load(cx: &Cx, args: &Args) -> Result<Value> {
+    board(cx)?.load(Path::new(args.text("file")?))?;
+    Ok(Value::None)
+}
+
+fn trace(cx: &Cx, args: &Args) -> Result<Value> {
+    let board = board(cx)?;
+    if args.has("on") || args.has("off") {
+        board.record(args.has("on"));
+        return Ok(Value::None);
+    }
+    let lines: Vec<_> = board.log().iter().map(ToString::to_string).collect();
+    let text = lines.join("\n");
+    Ok(Value::shown(Value::List(lines.into_iter().map(Value::Text).collect()), text))
+}
+
+fn board_n(cx: &Cx, args: &Args) -> Result<Value> {
+    let current = board(cx)?.found().serial;
+    let mut slot = cx.board.borrow_mut();
+    let boards: Vec<Board> = if slot.served.is_empty() { slot.board.iter().cloned().collect() } else { slot.served.clone() };
+    let Some(wanted) = args.opt_num("n") else {
+        let line = |(n, board): (usize, &Board)| {
+            let found = board.found();
+            let mark = if found.serial == current { '*' } else { ' ' };
+            format!("{mark} {n} {} {} {}", board.chip(), board.probe(), found.serial)
+        };
+        return Ok(Value::Text(boards.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")));
+    };
+    let chosen = usize::try_from(wanted).ok().and_then(|n| boards.get(n));
+    let Some(chosen) = chosen else {
+        return Err(Error::usage(format!("there is no board {wanted}")).hint(format!("the boards are 0 to {}", boards.len() - 1)));
+    };
+    slot.board = Some(chosen.clone());
+    Ok(Value::None)
+}
+
+/// Blocks until `shutdown`, Ctrl-C or a termination signal. Lines from stdin are commands like any other; each is
+/// answered on stdout by its value and `ok`, or by one line that begins with `error:`.
+fn serve(cx: &Cx, args: &Args) -> Result<Value> {
+    if !cx.board.borrow().served.is_empty() {
+        return Err(Error::command("the boards are being served already"));
+    }
+    let boards = boards(cx, args)?;
+    if let (Some(file), Some(first)) = (args.opt_text("file"), boards.first()) {
+        first.keep_in(Path::new(file))?;
+    }
+    let mut server = Server::listen(args.opt_text("address").unwrap_or(SERVER), boards.clone())?;
+    {
+        let mut slot = cx.board.borrow_mut();
+        slot.board = boards.first().cloned();
+        slot.served = boards.clone();
+    }
+    cx.ears.sink.emit(Event::Output(format!("stlink-tcp {}", server.address())));
+    server.hear(std::io::BufReader::new(std::io::stdin()));
+    let end = attend(cx, &mut server);
+    server.close();
+    cx.board.borrow_mut().served.clear();
+    let kept = keep(&boards);
+    end.and(kept).map(|()| Value::None)
+}
+
+fn boards(cx: &Cx, args: &Args) -> Result<Vec<Board>> {
+    let specs = args.texts("spec");
+    if specs.is_empty() {
+        return Ok(vec![board(cx)?]);
+    }
+    let made =
+        specs.iter().enumerate().map(|(n, spec)| Board::numbered(&parse_board(spec)?, n as u32).during(format!("making board {spec}")));
+    made.collect()
+}
+
+/// CHIP[,PROBE[:FIRMWARE][,SERIAL]]
+fn parse_board(spec: &str) -> Result<Config> {
+    let parts: Vec<&str> = spec.split(',').collect();
+    if parts.len() > 3 || parts.iter().any(|part| part.is_empty()) {
+        return Err(Error::usage(format!("`{spec}` is no board")).hint("CHIP[,PROBE[:FIRMWARE][,SERIAL]], such as stm32h743,v3:V3J10M3"));
+    }
+    let (probe, firmware) = match parts.get(1).map(|part| part.split_once(':').ok_or(*part)) {
+        None => (None, None),
+        Some(Ok((probe, firmware))) => (Some(probe.to_string()), Some(firmware.to_string())),
+        Some(Err(probe)) => (Some(probe.to_string()), None),
+    };
+    let serial = parts.get(2).map(|part| part.to_string());
+    Ok(Config { chip: Some(parts[0].to_string()), probe, firmware, serial, state: None })
+}
+
+fn keep(boards: &[Board]) -> Result<()> {
+    boards.iter().try_for_each(Board::keep)
+}
+
+/// `Ok` on a signal, `shutdown`'s own end, or the failure to keep the state.
+fn attend(cx: &Cx, server: &mut Server) -> Result<()> {
+    loop {
+        match (cx.ears.breathe)() {
+            Err(error) if matches!(error.cause, Cause::Interrupted(_)) => return Ok(()),
+            other => other?,
+        }
+        match server.next(BREATH) {
+            None => {}
+            Some(Heard::Left) => keep(server.boards())?,
+            Some(Heard::Line { text, read_on }) => {
+                answer(cx, &text)?;
+                // The reader of stdin waits for this; it is gone at the end of stdin.
+                read_on.send(()).ok();
+            }
+        }
+    }
+}
+
+/// Only what ends the run is an error here; what fails is told to whoever wrote the line.
+fn answer(cx: &Cx, line: &str) -> Result<()> {
+    let say = |text: String| cx.ears.sink.emit(Event::Output(text));
+    match (cx.up.line)(cx, line) {
+        Ok(value) => {
+            let text = value.to_string();
+            if !text.is_empty() {
+                say(text);
+            }
+            say("ok".into());
+        }
+        Err(error) if matches!(error.cause, Cause::Exit(_)) => {
+            say("ok".into());
+            return Err(error);
+        }
+        Err(error) => say(error.to_string().replace("\n  ", "; ")),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Commands, Up};
+    use crate::event::Ears;
+
+    fn cx() -> Cx {
+        Cx::new(Ears::none(), Commands::default(), Up::none())
+    }
+
+    fn run(cx: &Cx, line: &str) -> Result<Value> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let row = COMMANDS
+            .iter()
+            .filter(|row| row.usage.starts_with(&words[..2].join(" ")))
+            .find(|row| row.usage.split(' ').nth(1) == Some(words[1]));
+        let row = row.expect("the test names a command");
+        (row.run)(cx, &Args::example(row.usage, &words[2..].join(" "))?)
+    }
+
+    #[test]
+    fn a_board_is_named_by_commas() {
+        let full = parse_board("stm32g071,v3:V3J7M3B5S1,303030303030303030303030").unwrap();
+        assert_eq!((full.chip.as_deref(), full.probe.as_deref()), (Some("stm32g071"), Some("v3")));
+        assert_eq!((full.firmware.as_deref(), full.serial.as_deref()), (Some("V3J7M3B5S1"), Some("303030303030303030303030")));
+        let plain = parse_board("stm32h743").unwrap();
+        assert_eq!((plain.probe, plain.firmware, plain.serial), (None, None, None));
+        for bad in ["", "stm32h743,", ",v2", "stm32h743,v2,,", "a,b,c,d"] {
+            assert_eq!(parse_board(bad).unwrap_err().message, format!("`{bad}` is no board"));
+        }
+    }
+
+    #[test]
+    fn chip_and_probe_are_chosen_before_the_board_is_made() {
+        let cx = cx();
+        run(&cx, "sim chip stm32g071").unwrap();
+        run(&cx, "sim probe v3 V3J7M3B5S1").unwrap();
+        let refused = run(&cx, "sim chip stm32z1").unwrap_err();
+        assert_eq!(refused.message, "the board has no chip `stm32z1`");
+        assert!(refused.hint.unwrap().contains("stm32g071"));
+        assert_eq!(run(&cx, "sim probe v2 V3J1").unwrap_err().message, "`V3J1` is no firmware of a v2 probe: another generation");
+        let board = board(&cx).unwrap();
+        assert_eq!((board.chip(), board.probe(), board.found().pid), ("stm32g071", "v3", 0x374E));
+        let late = run(&cx, "sim chip stm32h743").unwrap_err();
+        assert_eq!(late.message, "the board is made already: stm32g071 with a v3 probe");
+        assert!(run(&cx, "sim chip").unwrap().to_string().contains("* stm32g071"));
+    }
+
+    #[test]
+    fn the_own_door_writes_and_reads_ram() {
+        let (cx, folder) = (cx(), tempfile::tempdir().unwrap());
+        let file = folder.path().join("dump.bin");
+        run(&cx, "sim poke 0x20000010 0xde 0xad 190 239").unwrap();
+        let said = run(&cx, &format!("sim dump {} 0x20000010 4", file.display())).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), [0xDE, 0xAD, 0xBE, 0xEF]);
+        assert!(said.to_string().starts_with("4 bytes from 0x20000010 are in "));
+        assert_eq!(run(&cx, "sim poke 0x20000010 256").unwrap_err().message, "a byte is at most 0xff");
+        assert_eq!(run(&cx, "sim poke 0xffffffff 1 2").unwrap_err().message, "stm32h743 has nothing at 0xffffffff");
+    }
+
+    #[test]
+    fn another_chips_state_is_refused() {
+        let (g0, h7, folder) = (cx(), cx(), tempfile::tempdir().unwrap());
+        let file = folder.path().join("board.state");
+        run(&g0, "sim chip stm32g071").unwrap();
+        run(&g0, "sim poke 0x08000000 1 2 3").unwrap();
+        run(&g0, &format!("sim save {}", file.display())).unwrap();
+        run(&g0, "sim poke 0x08000000 4 5 6").unwrap();
+        run(&g0, &format!("sim load {}", file.display())).unwrap();
+        assert_eq!(board(&g0).unwrap().dump(0x0800_0000, 3).unwrap(), [1, 2, 3]);
+        let refused = run(&h7, &format!("sim load {}", file.display())).unwrap_err();
+        assert!(refused.message.ends_with("this is the state of a stm32g071, the board has a stm32h743"), "{refused}");
+    }
+
+    #[test]
+    fn an_error_is_one_line_for_whoever_wrote_the_command() {
+        let error = Error::command("stm32h743 has nothing at 0x00000000").during("sim dump").hint("look at the map");
+        assert_eq!(
+            error.to_string().replace("\n  ", "; "),
+            "error: stm32h743 has nothing at 0x00000000; while sim dump; hint: look at the map"
+        );
+    }
+}

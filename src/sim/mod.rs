@@ -50,7 +50,7 @@ pub struct Config {
 
 /// Without a target file that says otherwise.
 pub const DEFAULT_CHIP: &str = "stm32h743";
-const DEFAULT_PROBE: &str = "v2";
+pub const DEFAULT_PROBE: &str = "v2";
 
 /// What a test makes go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,16 +105,13 @@ impl Board {
             probe: StLink::new(kind, firmware, row),
             serial: serial(config.serial.as_deref(), number)?,
             number,
-            state: config.state.clone(),
+            state: None,
             plugged: true,
             plugs: 0,
             injected: Vec::new(),
         };
         let board = Board(Rc::new(RefCell::new(inner)));
-        match &config.state {
-            Some(path) if path.exists() => board.load(path)?,
-            _ => {}
-        }
+        config.state.as_deref().map_or(Ok(()), |path| board.keep_in(path))?;
         Ok(board)
     }
 
@@ -212,7 +209,16 @@ impl Board {
         fits.map_err(refuse).during("loading the board's state")
     }
 
-    /// Save to the state file that the configuration names, if it names one.
+    /// Load the state file, if it exists, and save there from now on (`keep`).
+    pub fn keep_in(&self, path: &Path) -> Result<()> {
+        if path.exists() {
+            self.load(path)?;
+        }
+        self.0.borrow_mut().state = Some(path.to_path_buf());
+        Ok(())
+    }
+
+    /// Save to the state file, if there is one: whoever ends a run calls this.
     pub fn keep(&self) -> Result<()> {
         let state = self.0.borrow().state.clone();
         state.map_or(Ok(()), |path| self.save(&path))
