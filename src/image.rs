@@ -1,7 +1,21 @@
 //! Images: ELF, Intel HEX, S-record and raw binaries, recognised by content and never by name.
+//!
+//! `Image::read` looks at the first bytes (content.rs), refuses what is no firmware with kind image, and hands the rest
+//! to one reader per format. Only bytes that are to be loaded are ever in memory, whatever else the file holds.
 
-use crate::error::Result;
+mod content;
+mod elf;
+mod hex;
+mod srec;
+
+use crate::error::{Error, Result};
+use content::Content;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
+
+/// Bytes to load at most: far above internal flash (2 MiB) and RAM; keeps a wrong file from filling the host's memory.
+const LARGEST: u64 = 16 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -12,10 +26,28 @@ pub enum Format {
 }
 
 impl Format {
+    const TABLE: &[(Format, &str, &str)] = &[
+        (Format::Elf, "elf", "an ELF file"),
+        (Format::Hex, "ihex", "an Intel HEX file"),
+        (Format::Srec, "s19", "an S-record file"),
+        (Format::Bin, "bin", "a raw binary"),
+    ];
+
+    fn row(self) -> &'static (Format, &'static str, &'static str) {
+        Self::TABLE.iter().find(|row| row.0 == self).expect("every format has a row")
+    }
+
     /// The word OpenOCD uses: "elf", "ihex", "s19", "bin".
     pub fn from_word(word: &str) -> Option<Format> {
-        let _ = word;
-        todo!()
+        Self::TABLE.iter().find(|row| row.1 == word).map(|row| row.0)
+    }
+
+    pub fn word(self) -> &'static str {
+        self.row().1
+    }
+
+    fn what(self) -> &'static str {
+        self.row().2
     }
 }
 
@@ -57,15 +89,29 @@ pub struct Image {
 impl Image {
     /// `address`: where a BIN goes (required for one), added to the addresses of the other formats.
     /// `format`: what the user said it is; `Bin` takes any file as raw bytes, with a warning.
+    ///
+    /// Kind command: the file cannot be opened. Kind image: it is no firmware, damaged, or not what `format` says.
     pub fn read(path: &Path, address: Option<u32>, format: Option<Format>) -> Result<Image> {
-        let _ = (path, address, format);
-        todo!()
+        let name = path.display().to_string();
+        match open(path)? {
+            Opened::File(file) => read_from(&name, Some(path), file, address, format),
+            Opened::Pipe(bytes) => read_from(&name, Some(path), Cursor::new(bytes), address, format),
+        }
     }
 
     /// Like `read`, from bytes already in memory.
     pub fn parse(name: &str, bytes: &[u8], address: Option<u32>, format: Option<Format>) -> Result<Image> {
-        let _ = (name, bytes, address, format);
-        todo!()
+        read_from(name, None, Cursor::new(bytes), address, format)
+    }
+
+    /// What `read` would take the file for; the same errors, except those found further inside.
+    pub fn recognise(path: &Path, format: Option<Format>) -> Result<Format> {
+        let name = path.display().to_string();
+        let head = match open(path)? {
+            Opened::File(file) => head(&name, file)?,
+            Opened::Pipe(_) => return Err(Error::command(format!("{name} is no regular file: its format must be given"))),
+        };
+        Ok(decide(&name, Some(path), &head, format)?.0)
     }
 
     /// Bytes in all segments.
@@ -76,4 +122,249 @@ impl Image {
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }
+
+    /// The first two words of a vector table at `at` (initial stack pointer, reset handler), if the image holds them.
+    pub fn vectors(&self, at: u32) -> Option<(u32, u32)> {
+        let segment = self.segments.iter().find(|segment| segment.address <= at && u64::from(at) + 8 <= segment.end())?;
+        let bytes = &segment.data[(at - segment.address) as usize..];
+        let word = |index: usize| u32::from_le_bytes(bytes[index * 4..index * 4 + 4].try_into().expect("8 bytes are there"));
+        Some((word(0), word(1)))
+    }
+
+    /// A raw image whose vectors say that it was linked for another address: its stack is in RAM, its reset handler in
+    /// flash but outside the image. `ram` and `flash` are (address, size). The message of the refusal (kind image).
+    pub fn linked_elsewhere(&self, ram: &[(u32, u32)], flash: &[(u32, u32)]) -> Option<String> {
+        let first = self.segments.first().filter(|_| self.format == Format::Bin)?;
+        let (stack, reset) = self.vectors(first.address)?;
+        let within = |regions: &[(u32, u32)], address: u32| regions.iter().any(|(start, size)| address.wrapping_sub(*start) < *size);
+        // The stack is full descending, so it may start right behind the RAM (DDI0403 B1.5.5).
+        let in_ram = stack != 0 && within(ram, stack - 1);
+        let in_image = u64::from(reset) >= u64::from(first.address) && u64::from(reset) < first.end();
+        let elsewhere = in_ram && reset & 1 == 1 && within(flash, reset) && !in_image;
+        elsewhere.then(|| {
+            format!(
+                "{} was linked for another address: at {:#010x} it ends at {:#010x}, but its reset handler is at {:#010x}",
+                self.path,
+                first.address,
+                first.end() - 1,
+                reset & !1
+            )
+        })
+    }
 }
+
+enum Opened {
+    File(File),
+    /// What came through it: a pipe cannot seek.
+    Pipe(Vec<u8>),
+}
+
+fn open(path: &Path) -> Result<Opened> {
+    let shown = path.display();
+    let failed = |error: std::io::Error| {
+        let failure = Error::command(format!("cannot open {shown}: {error}"));
+        match content::built_near(path) {
+            Some(built) => failure.hint(format!("did you mean {}?", built.display())),
+            None => failure,
+        }
+    };
+    let data = std::fs::metadata(path).map_err(failed)?;
+    if data.is_dir() {
+        return Err(Error::command(format!("{shown} is a directory")));
+    }
+    let file = File::open(path).map_err(failed)?;
+    if data.is_file() {
+        return Ok(Opened::File(file));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(Opened::Pipe(bytes))
+}
+
+fn unreadable(name: &str, error: std::io::Error) -> Error {
+    Error::command(format!("cannot read {name}: {error}"))
+}
+
+/// The first bytes, by which a file is recognised.
+fn head(name: &str, source: impl Read) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    source.take(content::HEAD).read_to_end(&mut head).map_err(|error| unreadable(name, error))?;
+    Ok(head)
+}
+
+/// The format to read it as, and what the user should hear about that.
+fn decide(name: &str, path: Option<&Path>, head: &[u8], said: Option<Format>) -> Result<(Format, Vec<String>)> {
+    if head.is_empty() {
+        return Err(Error::image(format!("{name} is empty")));
+    }
+    let content = Content::of(head);
+    match (content, said) {
+        (Content::Image(Format::Bin), Some(Format::Bin)) => Ok((Format::Bin, vec![])),
+        (content, Some(Format::Bin)) => {
+            Ok((Format::Bin, vec![format!("{name} is {}, taken as raw bytes because of the word `bin`", content.what())]))
+        }
+        (Content::Other(other), _) => Err(other.refusal(name, path)),
+        (Content::Image(found), Some(said)) if said != found => {
+            Err(Error::image(format!("{name} is {}, not {} as the word `{}` says", found.what(), said.what(), said.word())))
+        }
+        (Content::Image(found), _) => Ok((found, vec![])),
+    }
+}
+
+fn read_from<R: Read + Seek>(name: &str, path: Option<&Path>, mut source: R, address: Option<u32>, said: Option<Format>) -> Result<Image> {
+    let (format, warnings) = decide(name, path, &head(name, &mut source)?, said)?;
+    source.rewind().map_err(|error| unreadable(name, error))?;
+    let mut parts = Parts::new(name, if format == Format::Elf { "segment" } else { "line" }, address.unwrap_or(0));
+    let mut image = Image { path: name.into(), format, segments: vec![], entry: None, symbols: vec![], warnings };
+    match format {
+        Format::Elf => elf::read(&mut image, path, source, &mut parts)?,
+        Format::Hex => image.entry = hex::read(name, source, &mut parts)?,
+        Format::Srec => image.entry = srec::read(name, source, &mut parts)?,
+        Format::Bin => {
+            image.segments = vec![raw(name, source, address)?];
+            return Ok(image);
+        }
+    }
+    image.segments = parts.into_segments()?;
+    Ok(image)
+}
+
+fn raw(name: &str, mut source: impl Read + Seek, address: Option<u32>) -> Result<Segment> {
+    let address = address.ok_or_else(|| Error::usage(format!("{name} is a raw binary: it needs an address")))?;
+    let size = source.seek(SeekFrom::End(0)).and_then(|size| source.rewind().map(|()| size)).map_err(|error| unreadable(name, error))?;
+    check_size(name, size)?;
+    let mut data = vec![0; size as usize];
+    source.read_exact(&mut data).map_err(|error| unreadable(name, error))?;
+    let segment = Segment { address, data };
+    match segment.end() <= 1 << 32 {
+        true => Ok(segment),
+        false => Err(Error::image(format!("{name}: {size:#x} bytes at {address:#010x} pass the end of the address space"))),
+    }
+}
+
+fn check_size(name: &str, size: u64) -> Result<()> {
+    match size <= LARGEST {
+        true => Ok(()),
+        false => Err(Error::image(format!("{name} has {size} bytes to load, more than the {} MiB that are taken", LARGEST >> 20))),
+    }
+}
+
+/// The bytes of an image as they come, each run with the line or segment it came from.
+struct Parts<'a> {
+    name: &'a str,
+    /// What `origin` counts: "line" or "segment".
+    unit: &'static str,
+    /// Added to every address.
+    offset: u32,
+    data: Vec<u8>,
+    rows: Vec<Part>,
+}
+
+struct Part {
+    address: u32,
+    /// Index into `data`.
+    start: usize,
+    len: usize,
+    origin: usize,
+}
+
+impl Part {
+    fn end(&self) -> u64 {
+        u64::from(self.address) + self.len as u64
+    }
+
+    /// "line 12 (0x08000000..0x0800000f)"
+    fn shown(&self, unit: &str) -> String {
+        format!("{unit} {} ({:#010x}..{:#010x})", self.origin, self.address, self.end() - 1)
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn new(name: &'a str, unit: &'static str, offset: u32) -> Parts<'a> {
+        Parts { name, unit, offset, data: Vec::new(), rows: Vec::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// Make room for `len` bytes at `address`; the caller fills them.
+    fn add(&mut self, address: u32, len: usize, origin: usize) -> Result<&mut [u8]> {
+        let start = self.data.len();
+        check_size(self.name, (start + len) as u64)?;
+        let moved = u64::from(address) + u64::from(self.offset);
+        if moved + len as u64 > 1 << 32 {
+            let offset = if self.offset == 0 { String::new() } else { format!(" + {:#010x}", self.offset) };
+            return Err(Error::image(format!(
+                "{}: {} {origin}: {len:#x} bytes at {address:#010x}{offset} pass the end of the address space",
+                self.name, self.unit
+            )));
+        }
+        if len > 0 {
+            self.rows.push(Part { address: moved as u32, start, len, origin });
+        }
+        self.data.resize(start + len, 0);
+        Ok(&mut self.data[start..])
+    }
+
+    /// Sorted, adjacent runs joined. An overlap is an error that names both.
+    fn into_segments(mut self) -> Result<Vec<Segment>> {
+        self.rows.sort_by_key(|row| (row.address, row.origin));
+        for pair in self.rows.windows(2) {
+            if pair[0].end() > u64::from(pair[1].address) {
+                let (first, second) = if pair[0].origin <= pair[1].origin { (&pair[0], &pair[1]) } else { (&pair[1], &pair[0]) };
+                return Err(Error::image(format!("{}: {} overlaps {}", self.name, second.shown(self.unit), first.shown(self.unit))));
+            }
+        }
+        let mut segments: Vec<Segment> = Vec::new();
+        for row in &self.rows {
+            let bytes = &self.data[row.start..row.start + row.len];
+            match segments.last_mut().filter(|segment| segment.end() == u64::from(row.address)) {
+                Some(segment) => segment.data.extend_from_slice(bytes),
+                None => segments.push(Segment { address: row.address, data: bytes.to_vec() }),
+            }
+        }
+        Ok(segments)
+    }
+}
+
+/// Call `each` with every line that is not blank and its number, from 1, until it says stop. The number of the last line.
+fn each_line(name: &str, source: impl Read, mut each: impl FnMut(usize, &str) -> Result<()>) -> Result<usize> {
+    // The longest HEX record has 521 characters, the longest S-record 514.
+    const LONGEST: u64 = 1024;
+    let mut reader = BufReader::new(source);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let read = (&mut reader).take(LONGEST).read_until(b'\n', &mut line).map_err(|error| unreadable(name, error))?;
+        if read == 0 {
+            return Ok(number - 1);
+        }
+        if read as u64 == LONGEST {
+            return Err(bad_line(name, number, "the line is too long for a record"));
+        }
+        let text = String::from_utf8_lossy(&line);
+        match text.trim_start_matches('\u{feff}').trim() {
+            "" => {}
+            text => each(number, text)?,
+        }
+    }
+    unreachable!("the loop has no end but those above")
+}
+
+fn bad_line(name: &str, number: usize, message: impl std::fmt::Display) -> Error {
+    Error::image(format!("{name}:{number}: {message}"))
+}
+
+/// Every character from `from` on is a hexadecimal digit.
+fn hex_digits(name: &str, number: usize, line: &str, from: usize) -> Result<()> {
+    match line.char_indices().find(|(index, letter)| *index >= from && !letter.is_ascii_hexdigit()) {
+        Some((index, letter)) => {
+            Err(bad_line(name, number, format!("`{}` in column {} is no hexadecimal digit", letter.escape_default(), index + 1)))
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

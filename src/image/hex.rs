@@ -1,0 +1,70 @@
+//! Intel HEX (Intel's specification of 1988): records by crate `ihex`, addresses and order here.
+
+use super::{Parts, bad_line, each_line, hex_digits};
+use crate::error::{Error, Result};
+use ihex::{ReaderError, Record};
+use std::io::Read;
+
+/// What the address of the next data record is added to, by record type 04 or 02.
+#[derive(Clone, Copy)]
+enum Base {
+    Linear(u32),
+    /// Offsets stay within 64 KiB.
+    Segment(u32),
+}
+
+/// The start address, if a record 03 or 05 gives one.
+pub fn read(name: &str, source: impl Read, parts: &mut Parts) -> Result<Option<u32>> {
+    let (mut base, mut entry, mut end) = (Base::Linear(0), None, None);
+    let last = each_line(name, source, |number, line| {
+        if let Some(end) = end {
+            return Err(bad_line(name, number, format!("a record after the end-of-file record in line {end}")));
+        }
+        match record(name, number, line)? {
+            Record::Data { offset, value } => {
+                let address = address(base, offset, value.len()).map_err(|message| bad_line(name, number, message))?;
+                parts.add(address, value.len(), number)?.copy_from_slice(&value);
+            }
+            Record::EndOfFile => end = Some(number),
+            Record::ExtendedSegmentAddress(segment) => base = Base::Segment(u32::from(segment) << 4),
+            Record::ExtendedLinearAddress(high) => base = Base::Linear(u32::from(high) << 16),
+            Record::StartSegmentAddress { cs, ip } => entry = Some((u32::from(cs) << 4) + u32::from(ip)),
+            Record::StartLinearAddress(address) => entry = Some(address),
+        }
+        Ok(())
+    })?;
+    match end {
+        None => Err(Error::image(format!("{name} ends in line {last} without an end-of-file record (:00000001FF): it is truncated"))),
+        Some(_) if parts.is_empty() => Err(Error::image(format!("{name} holds no data, only an end-of-file record"))),
+        Some(_) => Ok(entry),
+    }
+}
+
+fn record(name: &str, number: usize, line: &str) -> Result<Record> {
+    if !line.starts_with(':') {
+        return Err(bad_line(name, number, "a record starts with `:`"));
+    }
+    hex_digits(name, number, line, 1)?;
+    // The crate looks at the checksum first, which says less about a line that was cut.
+    let said = line.get(1..3).and_then(|digits| usize::from_str_radix(digits, 16).ok());
+    let whole = 11 + 2 * said.unwrap_or(0);
+    if line.len() != whole {
+        return Err(bad_line(name, number, format!("the record has {} characters, by its length it should have {whole}", line.len())));
+    }
+    Record::from_record_string(line).map_err(|error| match error {
+        // The crate gives the sum it computed first, then the one it read.
+        ReaderError::ChecksumMismatch(right, found) => {
+            bad_line(name, number, format!("checksum {found:02X} is wrong, {right:02X} is right"))
+        }
+        ReaderError::UnsupportedRecordType(kind) => bad_line(name, number, format!("unknown record type {kind:02X}")),
+        other => bad_line(name, number, other),
+    })
+}
+
+fn address(base: Base, offset: u16, len: usize) -> std::result::Result<u32, String> {
+    match base {
+        Base::Linear(base) => Ok(base + u32::from(offset)),
+        Base::Segment(_) if usize::from(offset) + len > 0x1_0000 => Err("the record passes the end of its 64 KiB segment".into()),
+        Base::Segment(base) => Ok(base + u32::from(offset)),
+    }
+}
