@@ -38,7 +38,7 @@ pub const COMMANDS: &[Command] = &[
 fn list(cx: &Cx, _: &Args) -> Result<Value> {
     let transport = cx.settings.borrow().interface.as_ref().map_or(Transport::Usb, |interface| interface.transport);
     let probes = match transport {
-        Transport::Sim => vec![super::sim::found(cx)?],
+        Transport::Sim => vec![super::sim::board(cx)?.found()],
         Transport::Usb => on_usb()?,
     };
     Ok(Value::shown(Value::List(probes.iter().map(probe_value).collect()), probe_lines(&probes)))
