@@ -2,7 +2,11 @@
 //!
 //! The DAP (dap.rs) reaches it through `read` and `write` of an AP; the board's own door through `peek` and `poke`.
 
+use super::bus::{Bus, Flash};
 use super::chips::Row;
+use super::cpu::{Core, Request};
+use super::flash::{Ecc, Master};
+use std::collections::BTreeMap;
 
 /// Virtual time, nanoseconds since the board was powered.
 pub type Ns = u64;
@@ -24,6 +28,17 @@ pub enum BusError {
     Busy { until: Ns },
 }
 
+/// How an access port sees the chip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// As the core: private peripherals, tightly coupled memories, everything on the bus.
+    Core,
+    /// The system bus, without what is the core's own.
+    System,
+    /// The debug bus only (H7: APB-D with DBGMCU at 0xE00E1000).
+    Debug,
+}
+
 /// What an access port says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApRow {
@@ -34,81 +49,283 @@ pub struct ApRow {
     /// CSW after reset, and the bits that can be written.
     pub csw: u32,
     pub csw_mask: u32,
+    pub view: View,
+}
+
+/// Why the chip was reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    Power,
+    Pin,
+    /// SYSRESETREQ
+    Request,
+    /// Option bytes loaded anew (G0 OBL_LAUNCH).
+    Options,
 }
 
 pub struct Chip {
     pub row: &'static Row,
+    now: Ns,
+    core: Core,
+    bus: Bus,
+    /// NRST is low.
+    low: bool,
+    /// Level of the BOOT0 pin at the next reset.
+    pub boot_pin: bool,
+    volts: f32,
 }
+
+/// Starts what `save` gives; the chip's name and the parts follow, each with its length.
+const MAGIC: &[u8] = b"rocd board 1\n";
 
 impl Chip {
     /// Powered on at time 0 with flash blank and option bytes at their factory values.
     pub fn new(row: &'static Row) -> Chip {
-        Chip { row }
+        let (core, bus) = (Core::new(row.core), Bus::new(row));
+        let mut chip = Chip { row, now: 0, core, bus, low: false, boot_pin: false, volts: 3.3 };
+        chip.power_cycle();
+        chip
     }
 
     /// Bring everything that takes time up to `now`: flash operations end, resets end, the core runs.
     pub fn advance(&mut self, now: Ns) {
-        let _ = now;
-        todo!()
+        self.now = self.now.max(now);
+        self.bus.advance(self.now);
+        self.core.run(&mut self.bus, self.now);
+        self.settle();
+    }
+
+    fn view(&self, ap: u8) -> Option<View> {
+        self.row.aps.iter().find(|row| row.index == ap).map(|row| row.view)
     }
 
     /// One bus access by an AP, at the chip's present time. `address` is a multiple of `size` (else Fault) and the
-    /// value is right-aligned: byte lanes and TAR are the DAP's. Cacheable bits come with `csw`.
+    /// value is right-aligned: byte lanes and TAR are the DAP's. Cacheable bits come with `csw`; caches are not
+    /// modelled yet.
     pub fn read(&mut self, ap: u8, csw: u32, address: u32, size: Size) -> Result<u32, BusError> {
-        let _ = (ap, csw, address, size);
-        todo!()
+        let _ = csw;
+        let view = self.reach(ap, address, size)?;
+        if view == View::Debug {
+            return self.bus.read_debug(address).ok_or(BusError::Fault);
+        }
+        if view == View::Core
+            && let Some(answer) = self.core.read(address, size)
+        {
+            return answer;
+        }
+        self.bus.read(address, size, Master::Debugger)
     }
 
     pub fn write(&mut self, ap: u8, csw: u32, address: u32, size: Size, value: u32) -> Result<(), BusError> {
-        let _ = (ap, csw, address, size, value);
-        todo!()
+        let _ = csw;
+        let view = self.reach(ap, address, size)?;
+        if view == View::Debug {
+            return if self.bus.write_debug(address, value, u32::MAX) { Ok(()) } else { Err(BusError::Fault) };
+        }
+        let answer = match view {
+            View::Core => self.core.write(address, size, value),
+            _ => None,
+        };
+        let answer = answer.unwrap_or_else(|| self.bus.write(address, size, value, Master::Debugger));
+        self.settle();
+        answer
     }
 
-    /// The reset pin as the probe drives it.
+    /// How the port sees this address, if at all.
+    fn reach(&self, ap: u8, address: u32, size: Size) -> Result<View, BusError> {
+        let view = self.view(ap).ok_or(BusError::Fault)?;
+        let private = address >> 20 == 0xE00 || self.bus.tightly_coupled(address);
+        let open = match view {
+            View::Core => true,
+            View::System => !private,
+            View::Debug => size == Size::Word,
+        };
+        let aligned = address.is_multiple_of(size as u32);
+        if open && aligned && self.debug_port() { Ok(view) } else { Err(BusError::Fault) }
+    }
+
+    /// Carries out the resets that software asked for.
+    fn settle(&mut self) {
+        let request = self.core.take_request();
+        if self.low {
+            return;
+        }
+        let launch = matches!(&self.bus.flash, Flash::G0(flash) if flash.launch);
+        match request {
+            _ if launch => self.reset(Cause::Options),
+            Some(Request::System) => self.reset(Cause::Request),
+            Some(Request::Local) => {
+                let vectors = self.bus.vectors(self.boot_pin);
+                self.core.reset(&mut self.bus, vectors);
+            }
+            None => (),
+        }
+    }
+
+    /// A reset of the whole chip, over in no time (assumed: the real one lasts some 20 µs).
+    fn reset(&mut self, cause: Cause) {
+        self.reset_bus(cause);
+        self.start();
+    }
+
+    fn reset_bus(&mut self, cause: Cause) {
+        self.bus.reset(cause, self.boot_pin);
+        let causes = &self.row.causes;
+        self.bus.periph.cause(match cause {
+            Cause::Power => causes.power,
+            Cause::Pin => causes.pin,
+            Cause::Request => causes.request,
+            Cause::Options => causes.options,
+        });
+    }
+
+    fn start(&mut self) {
+        let vectors = self.bus.vectors(self.boot_pin);
+        self.core.reset(&mut self.bus, vectors);
+    }
+
+    /// The reset pin as the probe drives it. While it is low the core's debug registers answer; the system bus of an H7
+    /// faults and that of a G0 reads 0; the H7's debug bus answers.
     pub fn nrst(&mut self, low: bool) {
-        let _ = low;
-        todo!()
+        if low == self.low {
+            return;
+        }
+        self.low = low;
+        self.bus.held = low;
+        if low {
+            self.core.hold();
+            self.reset_bus(Cause::Pin);
+        } else {
+            self.start();
+        }
     }
 
     /// Off and on again: RAM is lost, option bytes are loaded, EMPTY is sampled.
     pub fn power_cycle(&mut self) {
-        todo!()
+        self.bus.power_on();
+        self.core.power_on();
+        self.reset_bus(Cause::Power);
+        if self.low {
+            self.core.hold();
+        } else {
+            self.start();
+        }
     }
 
     /// The debug port answers: false once software cleared FLASH_ACR.DBG_SWEN (G0) or RDP is at level 2.
     pub fn debug_port(&self) -> bool {
-        true
+        match &self.bus.flash {
+            Flash::H7(flash) => !flash.debug_closed(),
+            Flash::G0(flash) => flash.debug_open(),
+            Flash::Plain(_) => true,
+        }
     }
 
     /// Volts on VREF.
     pub fn volts(&self) -> f32 {
-        3.3
+        self.volts
+    }
+
+    /// The supply, as the bench sets it.
+    pub fn set_volts(&mut self, volts: f32) {
+        self.volts = volts;
+        match &mut self.bus.flash {
+            Flash::H7(flash) => flash.volts = volts,
+            Flash::G0(flash) => flash.volts = volts,
+            Flash::Plain(_) => (),
+        }
     }
 
     /// The board's own door: no rule of the chip applies. `None` where nothing is.
     pub fn peek(&self, address: u32) -> Option<u8> {
-        let _ = address;
-        todo!()
+        self.core.peek(address).or_else(|| self.bus.peek(address))
     }
 
-    /// False where nothing is.
+    /// False where nothing is, and for the core's own registers: those have their debug access.
     pub fn poke(&mut self, address: u32, byte: u8) -> bool {
-        let _ = (address, byte);
-        todo!()
+        self.bus.poke(address, byte)
+    }
+
+    /// By the board's own door: what the ECC of the flash word at `address` says from now on. False where no flash is.
+    pub fn set_ecc(&mut self, address: u32, ecc: Ecc) -> bool {
+        self.bus.set_ecc(address, ecc)
+    }
+
+    /// A core register by its DCRSR number, by the board's own door.
+    pub fn register(&mut self, select: u32) -> u32 {
+        self.core.register(select)
+    }
+
+    /// What was touched in peripherals that the board does not model: (block, address) and how often.
+    pub fn unmodelled(&self) -> &BTreeMap<(&'static str, u32), u32> {
+        &self.bus.periph.unmodelled
     }
 
     /// The flash controllers' state in words, one line each: `sim flash`.
     pub fn flash_report(&self) -> Vec<String> {
-        todo!()
+        match &self.bus.flash {
+            Flash::H7(flash) => flash.report(),
+            Flash::G0(flash) => flash.report(),
+            Flash::Plain(bytes) => vec![format!("flash: {} KiB without a controller", bytes.len() / 1024)],
+        }
     }
 
     /// Flash, OTP and option bytes, for `sim save`.
     pub fn save(&self) -> Vec<u8> {
-        todo!()
+        let parts = match &self.bus.flash {
+            Flash::H7(flash) => flash.save(),
+            Flash::G0(flash) => flash.save(),
+            Flash::Plain(bytes) => vec![("flash".into(), bytes.clone())],
+        };
+        let mut out = MAGIC.to_vec();
+        put(&mut out, self.row.name.as_bytes());
+        for (name, bytes) in parts {
+            put(&mut out, name.as_bytes());
+            put(&mut out, &bytes);
+        }
+        out
     }
 
+    /// Takes what `save` gave of the same chip, then powers on with it. On an error nothing has changed.
     pub fn load(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let _ = bytes;
-        todo!()
+        let mut rest = bytes.strip_prefix(MAGIC).ok_or("not a saved board")?;
+        let name = take(&mut rest).ok_or("the saved board is cut short")?;
+        if name != self.row.name.as_bytes() {
+            return Err(format!("saved from {}, this board is {}", String::from_utf8_lossy(name), self.row.name));
+        }
+        let mut fresh = Bus::new(self.row);
+        while !rest.is_empty() {
+            let (name, part) = take(&mut rest).zip(take(&mut rest)).ok_or("the saved board is cut short")?;
+            let name = String::from_utf8_lossy(name);
+            let fits = match &mut fresh.flash {
+                Flash::H7(flash) => flash.load(&name, part),
+                Flash::G0(flash) => flash.load(&name, part),
+                Flash::Plain(bytes) if bytes.len() == part.len() => {
+                    bytes.copy_from_slice(part);
+                    true
+                }
+                Flash::Plain(_) => false,
+            };
+            if !fits {
+                return Err(format!("the saved part {name:?} of {} bytes does not fit this chip", part.len()));
+            }
+        }
+        self.bus.flash = fresh.flash;
+        self.bus.advance(self.now);
+        self.set_volts(self.volts);
+        self.power_cycle();
+        Ok(())
     }
+}
+
+fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend((bytes.len() as u32).to_le_bytes());
+    out.extend(bytes);
+}
+
+fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, tail) = rest.split_first_chunk::<4>()?;
+    let (bytes, tail) = tail.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    *rest = tail;
+    Some(bytes)
 }

@@ -15,11 +15,16 @@
 //! # Ok::<(), rocd::error::Error>(())
 //! ```
 
+pub mod bus;
 pub mod chip;
 pub mod chips;
+pub mod coresight;
+pub mod cpu;
 pub mod dap;
+pub mod flash;
 pub mod flash_g0;
 pub mod flash_h7;
+pub mod periph;
 pub mod probes;
 pub mod serve;
 pub mod stlink;

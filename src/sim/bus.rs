@@ -1,0 +1,426 @@
+//! The system bus of one chip: RAM, ROM, flash, peripherals, and the debug bus (APB-D) beside it.
+//!
+//! The core's private bus (PPB) is the core's. `view` says how an access port sees the rest.
+
+use super::chip::{BusError, Cause, Ns, Size};
+use super::chips::Row;
+use super::coresight::Components;
+use super::flash::{Ecc, Master};
+use super::flash_g0::{self, Boot, FlashG0};
+use super::flash_h7::{self, FlashH7};
+use super::periph::Periph;
+
+/// Which flash controller the chip has.
+#[derive(Clone, Copy)]
+pub enum Controller {
+    H7(&'static flash_h7::H7),
+    G0(&'static flash_g0::G0),
+    /// Contents only, erased: size in bytes at 0x08000000 (the hidden F1-like chip).
+    Plain(u32),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Ram {
+    pub base: u32,
+    pub size: u32,
+    /// More of it while RAM parity is off (G0 option RAM_PARITY_CHECK = 1).
+    pub without_parity: u32,
+    /// Read by the core and its own access port only.
+    pub tightly_coupled: bool,
+}
+
+/// System memory: a stub that loops for ever, and words that ST writes at the factory.
+#[derive(Clone, Copy, Debug)]
+pub struct Rom {
+    pub base: u32,
+    pub size: u32,
+    /// Where the boot loader's vectors are.
+    pub vectors: Option<u32>,
+    pub words: &'static [(u32, u32)],
+}
+
+pub enum Flash {
+    H7(FlashH7),
+    G0(FlashG0),
+    Plain(Vec<u8>),
+}
+
+const FLASH: u32 = 0x0800_0000;
+/// APB-D: as the debugger's AP2 sees it, and where the core finds it.
+const DEBUG_BUS: u32 = 0xE00E_0000;
+const DEBUG_BUS_ALIAS: u32 = 0x5C00_0000;
+const DEBUG_BUS_SIZE: u32 = 0x2_0000;
+const DBGMCU: u32 = 0xE00E_1000;
+/// What the G0's own ROM table reads as while RCC_APBENR1.DBGEN is 0 (seen on G0B1).
+const GARBAGE: u32 = 0x9090_9090;
+/// `b .` twice.
+const LOOP: u32 = 0xE7FE_E7FE;
+
+pub struct Bus {
+    row: &'static Row,
+    ram: Vec<Vec<u8>>,
+    rom: Vec<Vec<u8>>,
+    pub flash: Flash,
+    pub periph: Periph,
+    debug: Components,
+    /// NRST is low.
+    pub held: bool,
+    /// What the alias at address 0 shows (G0, F1); the H7 has ITCM there.
+    pub boot: Boot,
+}
+
+impl Bus {
+    pub fn new(row: &'static Row) -> Bus {
+        let flash = match row.flash {
+            Controller::H7(chip) => Flash::H7(FlashH7::new(chip)),
+            Controller::G0(chip) => Flash::G0(FlashG0::new(chip)),
+            Controller::Plain(size) => Flash::Plain(vec![0xFF; size as usize]),
+        };
+        let ram = row.ram.iter().map(|ram| vec![0; ram.size.max(ram.without_parity) as usize]).collect();
+        let mut bus = Bus {
+            row,
+            ram,
+            rom: row.rom.iter().map(rom_contents).collect(),
+            flash,
+            periph: Periph::new(row.blocks),
+            debug: Components::new(row.debug),
+            held: false,
+            boot: Boot::Flash,
+        };
+        bus.power_on();
+        bus
+    }
+
+    /// RAM comes up with noise, so that nobody builds on zeros.
+    pub fn power_on(&mut self) {
+        let mut noise = 0x2545_F491u32;
+        for byte in self.ram.iter_mut().flatten() {
+            noise ^= noise << 13;
+            noise ^= noise >> 17;
+            noise ^= noise << 5;
+            *byte = noise as u8;
+        }
+        self.debug.power_on();
+    }
+
+    pub fn reset(&mut self, cause: Cause, boot_pin: bool) {
+        self.periph.reset(cause == Cause::Power);
+        match &mut self.flash {
+            Flash::H7(flash) => flash.reset(cause),
+            Flash::G0(flash) => {
+                flash.reset(cause);
+                self.boot = flash.options.boot(boot_pin, flash.empty());
+            }
+            Flash::Plain(_) => (),
+        }
+    }
+
+    pub fn advance(&mut self, now: Ns) {
+        match &mut self.flash {
+            Flash::H7(flash) => flash.advance(now),
+            Flash::G0(flash) => flash.advance(now),
+            Flash::Plain(_) => (),
+        }
+    }
+
+    /// Where the core finds its vectors after reset.
+    pub fn vectors(&self, boot_pin: bool) -> u32 {
+        let Flash::H7(flash) = &self.flash else { return 0 };
+        let address = flash.boot_address(boot_pin);
+        // The boot loader's table is not at the start of system memory, and VTOR says so (seen on real chips).
+        let rom = self.row.rom.iter().find(|rom| rom.base == address);
+        rom.and_then(|rom| rom.vectors).unwrap_or(address)
+    }
+
+    /// The address behind the alias at 0.
+    fn resolve(&self, address: u32) -> u32 {
+        if address >= self.row.alias {
+            return address;
+        }
+        let system = self.row.rom.iter().find(|rom| rom.vectors.is_some());
+        match (self.boot, system, self.row.ram.first()) {
+            (Boot::System, Some(rom), _) if address < rom.size => rom.base + address,
+            (Boot::Ram, _, Some(ram)) => ram.base + address,
+            (Boot::Flash, ..) => FLASH + address,
+            _ => address,
+        }
+    }
+
+    fn ram_place(&self, address: u32) -> Option<(usize, usize)> {
+        let place = self.row.ram.iter().position(|ram| address.wrapping_sub(ram.base) < self.ram_size(ram))?;
+        Some((place, (address - self.row.ram[place].base) as usize))
+    }
+
+    fn ram_size(&self, ram: &Ram) -> u32 {
+        match &self.flash {
+            Flash::G0(flash) if flash.options.parity_off() => ram.without_parity.max(ram.size),
+            _ => ram.size,
+        }
+    }
+
+    fn rom_place(&self, address: u32) -> Option<(usize, usize)> {
+        let place = self.row.rom.iter().position(|rom| address.wrapping_sub(rom.base) < rom.size)?;
+        Some((place, (address - self.row.rom[place].base) as usize))
+    }
+
+    /// True where only the core and its own access port reach.
+    pub fn tightly_coupled(&self, address: u32) -> bool {
+        self.ram_place(address).is_some_and(|(place, _)| self.row.ram[place].tightly_coupled)
+    }
+
+    fn flash_holds(&self, address: u32) -> bool {
+        match &self.flash {
+            Flash::H7(flash) => flash.holds(address),
+            Flash::G0(flash) => flash.holds(address),
+            Flash::Plain(bytes) => address.wrapping_sub(FLASH) < bytes.len() as u32,
+        }
+    }
+
+    /// The flash controller's registers: the offset.
+    fn flash_register(&self, address: u32) -> Option<u32> {
+        let (base, size) = match self.flash {
+            Flash::H7(_) => (flash_h7::REGISTERS, 0x1000),
+            Flash::G0(_) => (flash_g0::REGISTERS, 0x400),
+            Flash::Plain(_) => return None,
+        };
+        let offset = address.wrapping_sub(base);
+        (offset < size).then_some(offset & !3)
+    }
+
+    pub fn read(&mut self, address: u32, size: Size, by: Master) -> Result<u32, BusError> {
+        let address = self.resolve(address);
+        if self.held {
+            return self.read_held();
+        }
+        if self.flash_holds(address) {
+            return self.read_flash(address, size, by);
+        }
+        if let Some((place, offset)) = self.ram_place(address) {
+            return Ok(little_endian(&self.ram[place][offset..offset + size as usize]));
+        }
+        if let Some((place, offset)) = self.rom_place(address) {
+            return Ok(little_endian(&self.rom[place][offset..offset + size as usize]));
+        }
+        let word = match debug_address(address) {
+            Some(debug) => self.read_debug(debug),
+            None => self.read_register(address),
+        };
+        word.map(|word| lane(word, address, size)).ok_or(BusError::Fault)
+    }
+
+    /// H7 under NRST: the AXI bus is down and faults. G0: IDCODE was seen to read 0; the rest is assumed alike.
+    fn read_held(&self) -> Result<u32, BusError> {
+        match self.flash {
+            Flash::H7(_) => Err(BusError::Fault),
+            _ => Ok(0),
+        }
+    }
+
+    fn read_flash(&mut self, address: u32, size: Size, by: Master) -> Result<u32, BusError> {
+        match &mut self.flash {
+            Flash::H7(flash) => flash.read(address, size, by),
+            Flash::G0(flash) => flash.read(address, size, by),
+            Flash::Plain(bytes) => {
+                let offset = (address - FLASH) as usize;
+                Ok(little_endian(&bytes[offset..offset + size as usize]))
+            }
+        }
+    }
+
+    fn read_register(&mut self, address: u32) -> Option<u32> {
+        match self.flash_register(address) {
+            Some(offset) => self.peek_flash_register(offset).or(Some(0)),
+            None => self.periph.read(address).or_else(|| self.peek_component(address)),
+        }
+    }
+
+    fn peek_flash_register(&self, offset: u32) -> Option<u32> {
+        match &self.flash {
+            Flash::H7(flash) => flash.reg(offset),
+            Flash::G0(flash) => flash.reg(offset),
+            Flash::Plain(_) => None,
+        }
+    }
+
+    /// A component that hangs on the system bus: the G0's ROM table, garbage until the debug clock runs.
+    fn peek_component(&self, address: u32) -> Option<u32> {
+        let word = self.debug.peek(address)?;
+        let clocked = self.row.debug_clock.is_none_or(|(rcc, bit)| self.periph.peek(rcc).unwrap_or(0) >> bit & 1 == 1);
+        Some(if clocked { word } else { GARBAGE })
+    }
+
+    /// APB-D, addresses as AP2 sees them. It answers under NRST too.
+    pub fn read_debug(&mut self, address: u32) -> Option<u32> {
+        match dbgmcu(address) {
+            Some(dbgmcu) => self.periph.read(dbgmcu),
+            None => self.debug.peek(address),
+        }
+    }
+
+    pub fn write_debug(&mut self, address: u32, value: u32, lanes: u32) -> bool {
+        match dbgmcu(address) {
+            Some(dbgmcu) => self.periph.write(dbgmcu, value, lanes),
+            None => self.debug.write(address, value),
+        }
+    }
+
+    pub fn write(&mut self, address: u32, size: Size, value: u32, by: Master) -> Result<(), BusError> {
+        let address = self.resolve(address);
+        if self.held {
+            return self.read_held().map(drop);
+        }
+        if self.flash_holds(address) {
+            return self.write_flash(address, size, value, by);
+        }
+        if let Some((place, offset)) = self.ram_place(address) {
+            let len = size as usize;
+            self.ram[place][offset..offset + len].copy_from_slice(&value.to_le_bytes()[..len]);
+            return Ok(());
+        }
+        if let Some(offset) = self.flash_register(address) {
+            return self.write_flash_register(offset, size, value);
+        }
+        let (value, lanes) = spread(value, address, size);
+        let taken = match debug_address(address) {
+            Some(debug) => self.write_debug(debug, value, lanes),
+            None => self.periph.write(address, value, lanes) || self.debug.write(address, value),
+        };
+        if taken { Ok(()) } else { Err(BusError::Fault) }
+    }
+
+    fn write_flash(&mut self, address: u32, size: Size, value: u32, by: Master) -> Result<(), BusError> {
+        match &mut self.flash {
+            Flash::H7(flash) => flash.write(address, size, value, by),
+            Flash::G0(flash) => flash.write(address, size, value, by),
+            Flash::Plain(_) => Err(BusError::Fault),
+        }
+    }
+
+    /// Words only (assumed: the manuals allow narrower ones, nobody uses them).
+    fn write_flash_register(&mut self, offset: u32, size: Size, value: u32) -> Result<(), BusError> {
+        if size != Size::Word {
+            return Err(BusError::Fault);
+        }
+        match &mut self.flash {
+            Flash::H7(flash) => flash.write_reg(offset, value).map(drop),
+            Flash::G0(flash) => flash.write_reg(offset, value).map(drop),
+            Flash::Plain(_) => Err(BusError::Fault),
+        }
+    }
+
+    pub fn peek(&self, address: u32) -> Option<u8> {
+        let address = self.resolve(address);
+        if let Some((place, offset)) = self.ram_place(address) {
+            return Some(self.ram[place][offset]);
+        }
+        if let Some((place, offset)) = self.rom_place(address) {
+            return Some(self.rom[place][offset]);
+        }
+        let cell = match &self.flash {
+            Flash::H7(flash) => flash.peek(address),
+            Flash::G0(flash) => flash.peek(address),
+            Flash::Plain(bytes) => bytes.get(address.wrapping_sub(FLASH) as usize).copied(),
+        };
+        cell.or_else(|| self.peek_word(address).map(|word| lane(word, address, Size::Byte) as u8))
+    }
+
+    fn peek_word(&self, address: u32) -> Option<u32> {
+        if let Some(offset) = self.flash_register(address) {
+            return self.peek_flash_register(offset).or(Some(0));
+        }
+        match debug_address(address) {
+            Some(debug) => dbgmcu(debug).map_or_else(|| self.debug.peek(debug), |at| self.periph.peek(at)),
+            None => self.periph.peek(address).or_else(|| self.peek_component(address)),
+        }
+    }
+
+    pub fn poke(&mut self, address: u32, byte: u8) -> bool {
+        let address = self.resolve(address);
+        if let Some((place, offset)) = self.ram_place(address) {
+            self.ram[place][offset] = byte;
+            return true;
+        }
+        if let Some((place, offset)) = self.rom_place(address) {
+            self.rom[place][offset] = byte;
+            return true;
+        }
+        let done = match &mut self.flash {
+            Flash::H7(flash) => flash.poke(address, byte),
+            Flash::G0(flash) => flash.poke(address, byte),
+            Flash::Plain(bytes) => bytes.get_mut(address.wrapping_sub(FLASH) as usize).map(|cell| *cell = byte).is_some(),
+        };
+        done || self.poke_register(address, byte)
+    }
+
+    fn poke_register(&mut self, address: u32, byte: u8) -> bool {
+        let Some(old) = self.peek_word(address) else { return false };
+        let (value, lanes) = spread(byte as u32, address, Size::Byte);
+        let word = old & !lanes | value;
+        match (self.flash_register(address), &mut self.flash) {
+            (Some(offset), Flash::H7(flash)) => flash.poke_reg(offset, word),
+            (Some(offset), Flash::G0(flash)) => flash.poke_reg(offset, word),
+            _ => self.periph.poke(debug_address(address).and_then(dbgmcu).unwrap_or(address), word),
+        }
+    }
+
+    /// Damages one flash word's ECC, by the board's own door.
+    pub fn set_ecc(&mut self, address: u32, ecc: Ecc) -> bool {
+        match &mut self.flash {
+            Flash::H7(flash) => flash.set_ecc(address, ecc),
+            Flash::G0(flash) => flash.set_ecc(address, ecc),
+            Flash::Plain(_) => false,
+        }
+    }
+}
+
+/// From the core's address of the debug bus to the debugger's.
+fn debug_address(address: u32) -> Option<u32> {
+    let offset = address.wrapping_sub(DEBUG_BUS_ALIAS);
+    (offset < DEBUG_BUS_SIZE).then_some(DEBUG_BUS + offset)
+}
+
+/// DBGMCU is a peripheral at the core's address.
+fn dbgmcu(address: u32) -> Option<u32> {
+    (address & !0xFFF == DBGMCU).then_some(address - DEBUG_BUS + DEBUG_BUS_ALIAS)
+}
+
+fn rom_contents(rom: &Rom) -> Vec<u8> {
+    let mut bytes: Vec<u8> = if rom.vectors.is_some() {
+        LOOP.to_le_bytes().into_iter().cycle().take(rom.size as usize).collect()
+    } else {
+        vec![0xFF; rom.size as usize]
+    };
+    let mut set = |address: u32, word: u32| {
+        let at = (address - rom.base) as usize;
+        bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+    };
+    if let Some(vectors) = rom.vectors {
+        set(vectors, 0x2000_1000);
+        (1..16).for_each(|vector| set(vectors + 4 * vector, vectors + 0x100 + 1));
+    }
+    rom.words.iter().for_each(|(address, word)| set(*address, *word));
+    bytes
+}
+
+fn little_endian(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |sum, byte| sum << 8 | *byte as u32)
+}
+
+/// The bytes of a register that a narrow read carries, right-aligned.
+pub fn lane(word: u32, address: u32, size: Size) -> u32 {
+    match size {
+        Size::Byte => word >> (8 * (address & 3)) & 0xFF,
+        Size::Half => word >> (8 * (address & 2)) & 0xFFFF,
+        Size::Word => word,
+    }
+}
+
+/// A right-aligned value at its place in the word, and the mask of its bytes.
+pub fn spread(value: u32, address: u32, size: Size) -> (u32, u32) {
+    let (mask, shift) = match size {
+        Size::Byte => (0xFF, 8 * (address & 3)),
+        Size::Half => (0xFFFF, 8 * (address & 2)),
+        Size::Word => (u32::MAX, 0),
+    };
+    ((value & mask) << shift, mask << shift)
+}

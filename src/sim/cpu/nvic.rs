@@ -1,0 +1,71 @@
+//! NVIC registers as storage (ARM DDI0403 B3.4): enable, pending, active, priority.
+
+pub(super) struct Nvic {
+    enabled: [u32; 8],
+    pending: [u32; 8],
+    active: [u32; 8],
+    priority: Vec<u8>,
+    mask: u8,
+    interrupts: usize,
+}
+
+impl Nvic {
+    pub fn new(interrupts: usize, mask: u8) -> Nvic {
+        let priority = vec![0; interrupts.div_ceil(4) * 4];
+        Nvic { enabled: [0; 8], pending: [0; 8], active: [0; 8], priority, mask, interrupts }
+    }
+
+    /// Interrupts of word `index` that there are.
+    fn lines(&self, index: usize) -> u32 {
+        ((1u64 << self.interrupts.saturating_sub(index * 32).min(32)) - 1) as u32
+    }
+
+    /// `offset` from 0xE000E100. `None`: no such register.
+    pub fn reg(&self, offset: u32) -> Option<u32> {
+        let index = (offset as usize / 4) % 32;
+        match offset {
+            0x000..=0x01F | 0x080..=0x09F => Some(self.enabled[index]),
+            0x100..=0x11F | 0x180..=0x19F => Some(self.pending[index]),
+            0x200..=0x21F => Some(self.active[index]),
+            0x300..=0x3EF => {
+                let at = offset as usize - 0x300;
+                Some(self.priority.get(at..at + 4).map_or(0, |four| u32::from_le_bytes([four[0], four[1], four[2], four[3]])))
+            }
+            _ => None,
+        }
+    }
+
+    pub fn write(&mut self, offset: u32, value: u32, lanes: u32) -> bool {
+        let index = (offset as usize / 4) % 32;
+        match offset {
+            0x000..=0x01F => self.enabled[index] |= value & self.lines(index),
+            0x080..=0x09F => self.enabled[index] &= !value,
+            0x100..=0x11F => self.pending[index] |= value & self.lines(index),
+            0x180..=0x19F => self.pending[index] &= !value,
+            0x200..=0x21F => (),
+            0x300..=0x3EF => self.write_priority(offset as usize - 0x300, value, lanes),
+            _ => return false,
+        }
+        true
+    }
+
+    fn write_priority(&mut self, at: usize, value: u32, lanes: u32) {
+        let bytes = value.to_le_bytes().into_iter().zip(lanes.to_le_bytes());
+        for (priority, (byte, lane)) in self.priority.iter_mut().skip(at).take(4).zip(bytes) {
+            if lane != 0 {
+                *priority = byte & self.mask;
+            }
+        }
+    }
+
+    /// STIR: pend by number.
+    pub fn trigger(&mut self, number: u32) {
+        if (number as usize) < self.interrupts {
+            self.pending[number as usize / 32] |= 1 << (number % 32);
+        }
+    }
+
+    pub fn any_pending(&self) -> bool {
+        self.pending.iter().any(|word| *word != 0)
+    }
+}

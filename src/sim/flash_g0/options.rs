@@ -1,0 +1,293 @@
+//! Option bytes of STM32G0 (RM0444 3.4): 0x1FFF7800, each word followed by its complement; the registers show what was
+//! loaded at power-on or by OBL_LAUNCH, writes to them wait for OPTSTRT.
+
+use super::super::chip::Ns;
+use super::super::flash::Lock;
+use super::{Banks, ERASE_BANK, G0, PAGE};
+
+pub const SIZE: u32 = 0x80;
+const KEYS: [u32; 2] = [0x0819_2A3B, 0x4C5D_6E7F];
+/// Erase and program of the option page (assumed: a page erase and its words).
+const CHANGE: Ns = 25_000_000;
+/// Bytes of a PCROP unit.
+const PCROP_UNIT: usize = 512;
+
+/// Places in `ROWS`; an area's end follows its start.
+mod word {
+    pub const OPTR: usize = 0;
+    pub const PCROP1A: usize = 1;
+    pub const WRP1A: usize = 3;
+    pub const WRP1B: usize = 4;
+    pub const PCROP1B: usize = 5;
+    pub const PCROP2A: usize = 7;
+    pub const WRP2A: usize = 9;
+    pub const WRP2B: usize = 10;
+    pub const PCROP2B: usize = 11;
+    pub const SECR: usize = 13;
+}
+
+struct Row {
+    /// Offset of the register, and of the word in 0x1FFF7800 (OPTR and SECR as RM0444 gives them, the rest assumed).
+    register: u32,
+    memory: u32,
+    needs: Needs,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Needs {
+    Nothing,
+    Extended,
+    TwoBanks,
+}
+
+const fn row(register: u32, memory: u32, needs: Needs) -> Row {
+    Row { register, memory, needs }
+}
+
+const ROWS: [Row; 14] = [
+    row(0x20, 0x00, Needs::Nothing),
+    row(0x24, 0x08, Needs::Extended),
+    row(0x28, 0x10, Needs::Extended),
+    row(0x2C, 0x18, Needs::Nothing),
+    row(0x30, 0x20, Needs::Nothing),
+    row(0x34, 0x28, Needs::Extended),
+    row(0x38, 0x30, Needs::Extended),
+    row(0x44, 0x38, Needs::TwoBanks),
+    row(0x48, 0x40, Needs::TwoBanks),
+    row(0x4C, 0x48, Needs::TwoBanks),
+    row(0x50, 0x50, Needs::TwoBanks),
+    row(0x54, 0x58, Needs::TwoBanks),
+    row(0x58, 0x60, Needs::TwoBanks),
+    row(0x80, 0x70, Needs::Extended),
+];
+
+/// No PCROP, no write protection (start above end), no secure area: what new chips were seen to hold.
+const FACTORY: [u32; 14] = [0, u32::MAX, 0, 0x0000_00FF, 0x0000_00FF, u32::MAX, 0, u32::MAX, 0, 0x0000_00FF, 0x0000_00FF, u32::MAX, 0, 0];
+
+/// A failed load reads as the most protected set, but not level 2 (RM0444 3.4.2: "secure"; value assumed).
+const MISMATCH: u32 = 0xFFFF_FF00;
+const N_SWAP_BANK: u32 = 1 << 20;
+const RAM_PARITY_OFF: u32 = 1 << 22;
+const N_BOOT_SEL: u32 = 1 << 24;
+const N_BOOT1: u32 = 1 << 25;
+const N_BOOT0: u32 = 1 << 26;
+const BOOT_LOCK: u32 = 1 << 16;
+
+/// What the core boots from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boot {
+    Flash,
+    System,
+    Ram,
+}
+
+pub struct Options {
+    chip: &'static G0,
+    pub lock: Lock,
+    memory: Vec<u8>,
+    loaded: [u32; 14],
+    pending: [u32; 14],
+}
+
+impl Options {
+    pub fn new(chip: &'static G0) -> Options {
+        let mut factory = FACTORY;
+        factory[word::OPTR] = chip.optr;
+        let memory = vec![0xFF; SIZE as usize];
+        let mut options = Options { chip, lock: Lock::Locked, memory, loaded: factory, pending: factory };
+        options.store(factory);
+        options
+    }
+
+    fn has(&self, needs: Needs) -> bool {
+        match needs {
+            Needs::Nothing => true,
+            Needs::Extended => self.chip.extended,
+            Needs::TwoBanks => self.chip.banks == Banks::Two,
+        }
+    }
+
+    fn store(&mut self, words: [u32; 14]) {
+        for (row, word) in ROWS.iter().zip(words) {
+            let at = row.memory as usize;
+            self.memory[at..at + 4].copy_from_slice(&word.to_le_bytes());
+            self.memory[at + 4..at + 8].copy_from_slice(&(!word).to_le_bytes());
+        }
+    }
+
+    /// False: a word and its complement disagree.
+    pub fn reset(&mut self, load: bool) -> bool {
+        self.lock = Lock::Locked;
+        let mut good = true;
+        if load {
+            good = self.check();
+            let words = ROWS.map(|row| self.memory(row.memory, 4));
+            self.loaded = words;
+            if !good {
+                self.loaded[word::OPTR] = MISMATCH;
+            }
+        }
+        self.pending = self.loaded;
+        good
+    }
+
+    fn check(&self) -> bool {
+        let rows = ROWS.iter().filter(|row| self.has(row.needs));
+        rows.map(|row| row.memory).all(|at| self.memory(at, 4) == !self.memory(at + 4, 4))
+    }
+
+    pub fn memory(&self, offset: u32, size: usize) -> u32 {
+        let at = offset as usize;
+        self.memory[at..at + size].iter().rev().fold(0, |sum, byte| sum << 8 | *byte as u32)
+    }
+
+    /// A byte of a word takes its complement along, so that it loads; a byte of a complement stays alone.
+    pub fn poke(&mut self, offset: u32, byte: u8) {
+        self.memory[offset as usize] = byte;
+        if offset & 4 == 0 {
+            self.memory[offset as usize + 4] = !byte;
+        }
+    }
+
+    /// A reset in mid-change: nothing matches its complement.
+    pub fn tear(&mut self) {
+        self.memory.fill(0xFF);
+    }
+
+    /// OPTKEYR counts only while CR is unlocked (RM0444 3.7.3; else the key is wrong).
+    pub fn key(&mut self, unlocked: bool, value: u32) -> bool {
+        if !unlocked {
+            self.lock = Lock::Dead;
+            return false;
+        }
+        self.lock.key(KEYS, value)
+    }
+
+    fn find(&self, offset: u32) -> Option<usize> {
+        ROWS.iter().position(|row| row.register == offset && self.has(row.needs))
+    }
+
+    pub fn reg(&self, offset: u32) -> Option<u32> {
+        self.find(offset).map(|index| self.loaded[index])
+    }
+
+    /// Kept until OPTSTRT; the register goes on reading what was loaded (RM0444 p. 90).
+    pub fn write(&mut self, offset: u32, value: u32) -> bool {
+        let Some(index) = self.find(offset) else { return false };
+        if self.lock.is_open() {
+            self.pending[index] = value;
+        }
+        true
+    }
+
+    /// How long the change takes; `None`: refused, level 2 is for ever.
+    pub fn start(&self) -> Option<Ns> {
+        if self.rdp() == 2 {
+            return None;
+        }
+        Some(CHANGE + if self.regresses() { ERASE_BANK } else { 0 })
+    }
+
+    fn regresses(&self) -> bool {
+        self.rdp() == 1 && level(self.pending[word::OPTR]) == 0
+    }
+
+    /// True: RDP falls from 1 to 0, so everything is to be erased, and PCROP with it.
+    pub fn program(&mut self) -> bool {
+        let erase = self.regresses();
+        let mut words = self.pending;
+        if erase {
+            let areas = [word::PCROP1A, word::PCROP1B, word::PCROP2A, word::PCROP2B];
+            for start in areas {
+                (words[start], words[start + 1]) = (FACTORY[start], FACTORY[start + 1]);
+            }
+        }
+        self.store(words);
+        erase
+    }
+
+    fn word(&self, index: usize) -> u32 {
+        self.loaded[index]
+    }
+
+    pub fn rdp(&self) -> u8 {
+        level(self.word(word::OPTR))
+    }
+
+    pub fn swapped(&self) -> bool {
+        self.word(word::OPTR) & N_SWAP_BANK == 0
+    }
+
+    pub fn parity_off(&self) -> bool {
+        self.word(word::OPTR) & RAM_PARITY_OFF != 0
+    }
+
+    /// The table of RM0444 2.5.
+    pub fn boot(&self, pin: bool, empty: bool) -> Boot {
+        let optr = self.word(word::OPTR);
+        let locked = self.chip.extended && self.word(word::SECR) & BOOT_LOCK != 0;
+        let boot0 = if optr & N_BOOT_SEL != 0 { optr & N_BOOT0 == 0 } else { pin };
+        match (boot0, optr & N_BOOT1 != 0) {
+            _ if locked => Boot::Flash,
+            (false, _) if empty => Boot::System,
+            (false, _) => Boot::Flash,
+            (true, true) => Boot::System,
+            (true, false) => Boot::Ram,
+        }
+    }
+
+    /// `offset` counts within the bank.
+    pub fn write_protected(&self, bank: usize, offset: usize) -> bool {
+        let page = (offset / PAGE) as u32;
+        let areas = [[word::WRP1A, word::WRP1B], [word::WRP2A, word::WRP2B]][bank];
+        let mask = (1 << self.chip.wrp_bits) - 1;
+        let mut inside = areas.iter().map(|area| self.word(*area));
+        inside.any(|area| (area & mask..=area >> 16 & mask).contains(&page)) || self.in_pcrop(bank, offset)
+    }
+
+    pub fn in_pcrop(&self, bank: usize, offset: usize) -> bool {
+        let areas = [[word::PCROP1A, word::PCROP1B], [word::PCROP2A, word::PCROP2B]][bank];
+        let (unit, mask) = ((offset / PCROP_UNIT) as u32, (1 << self.chip.pcrop_bits) - 1);
+        let within = |start: usize| {
+            let (start, end) = (self.loaded[start], self.loaded[start + 1]);
+            (start & mask..=end & mask).contains(&unit) && start & mask < end & mask
+        };
+        self.chip.extended && areas.into_iter().any(within)
+    }
+
+    pub fn in_secure(&self, bank: usize, offset: usize) -> bool {
+        let pages = self.word(word::SECR) >> [0, 20][bank] & ((1 << self.chip.sec_bits) - 1);
+        self.chip.extended && ((offset / PAGE) as u32) < pages
+    }
+
+    pub fn report(&self) -> Vec<String> {
+        let mut line = format!("options: {}, RDP level {}", self.lock.word(), self.rdp());
+        if self.pending != self.loaded {
+            line += ", changed but not loaded";
+        }
+        for (name, word) in [("OPTR", word::OPTR), ("WRP1AR", word::WRP1A), ("WRP1BR", word::WRP1B)] {
+            line += &format!(", {name} = 0x{:08x}", self.word(word));
+        }
+        vec![line]
+    }
+
+    pub fn save(&self) -> Vec<u8> {
+        self.memory.clone()
+    }
+
+    pub fn load(&mut self, bytes: &[u8]) -> bool {
+        let fits = bytes.len() == self.memory.len();
+        if fits {
+            self.memory.copy_from_slice(bytes);
+        }
+        fits
+    }
+}
+
+fn level(optr: u32) -> u8 {
+    match optr & 0xFF {
+        0xAA => 0,
+        0xCC => 2,
+        _ => 1,
+    }
+}
