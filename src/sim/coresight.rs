@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_rom_table_says_who_made_it_and_where_its_parts_are() {
         let mut table = Components::new(ROWS);
-        let word = |offset| table.peek(0xE00F_E000 + offset).unwrap();
+        let word = |offset: u32| table.peek(0xE00F_E000 + offset).unwrap();
         let pidr = word(0xFE0) | word(0xFE4) << 8 | word(0xFE8) << 16;
         assert_eq!(pidr, 0x000A_0450);
         let cidr = word(0xFF0) | word(0xFF4) << 8 | word(0xFF8) << 16 | word(0xFFC) << 24;
