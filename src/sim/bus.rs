@@ -376,12 +376,12 @@ impl Bus {
 /// From the core's address of the debug bus to the debugger's.
 fn debug_address(address: u32) -> Option<u32> {
     let offset = address.wrapping_sub(DEBUG_BUS_ALIAS);
-    (offset < DEBUG_BUS_SIZE).then_some(DEBUG_BUS + offset)
+    (offset < DEBUG_BUS_SIZE).then(|| DEBUG_BUS + offset)
 }
 
 /// DBGMCU is a peripheral at the core's address.
 fn dbgmcu(address: u32) -> Option<u32> {
-    (address & !0xFFF == DBGMCU).then_some(address - DEBUG_BUS + DEBUG_BUS_ALIAS)
+    (address & !0xFFF == DBGMCU).then(|| address - DEBUG_BUS + DEBUG_BUS_ALIAS)
 }
 
 fn rom_contents(rom: &Rom) -> Vec<u8> {
