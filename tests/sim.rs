@@ -309,6 +309,7 @@ fn a_fault_by_dap_registers_sticks_until_abort() {
 #[test]
 fn a_fault_by_a_memory_command_names_its_address_and_does_not_stick() {
     let mut host = Host::entered("stm32h743", "v3");
+    host.board.poke(0x2000_0400, &[0; 8]).unwrap();
     host.board.inject(Inject::Fault(0x2000_0404));
     for op in [0x08, 0x07] {
         match op {
@@ -356,6 +357,7 @@ fn memory_commands_have_limits() {
         v2.read(op, address, len);
         assert_eq!(v2.last(), (0x0A, address), "{op:02x} {address:08x} {len}");
     }
+    v2.board.poke(0x2000_0000, &[0; 3]).unwrap();
     v2.write(0x08, 0x2000_0000, &[0xA5; 3]);
     assert_eq!(v2.last().0, 0x0A);
     assert_eq!(v2.board.dump(0x2000_0000, 3).unwrap(), [0; 3]);
@@ -392,6 +394,7 @@ fn a_batch_reads_and_writes_words_in_order() {
     let items = [(1, 0x2000_0000), (2, 0xAA55_AA55), (3, 0x2000_0000), (5, 2), (3, 0xE00E_1000)];
     let (results, states) = batch(&mut host, &items);
     assert_eq!((results[2], results[4] & 0xFFF, &states[..]), (0xAA55_AA55, 0x450, &[0x80; 5][..]));
+    host.board.poke(0x2000_0020, &[0; 4]).unwrap();
     host.board.inject(Inject::Fault(0x2000_0010));
     let (results, states) = batch(&mut host, &[(3, 0x2000_0000), (3, 0x2000_0010), (1, 0x2000_0020), (2, 7)]);
     assert_eq!((results[0], &states[..]), (0xAA55_AA55, &[0x80, 0x11, 0x11, 0x11][..]));
