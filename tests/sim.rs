@@ -107,6 +107,9 @@ impl Host {
 #[test]
 fn a_v2j16_answers_byte_for_byte_as_it_was_seen_to() {
     let mut host = Host::new("f1-like", "v2", Some("V2J16S0"));
+    // A chip that runs: vectors and `b .`, then the reset button.
+    host.board.poke(0x0800_0000, &[0x00, 0x10, 0x00, 0x20, 0x09, 0x00, 0x00, 0x08, 0xFE, 0xE7]).unwrap();
+    host.board.press_reset();
     assert_eq!(host.ask(&[0xF1, 0x80], 6), [0x24, 0x00, 0x83, 0x04, 0x48, 0x37]);
     assert_eq!(host.ask(&[0xF5], 2), [0x00, 0x01]);
     host.send(&[0xF3, 0x07]);
@@ -510,6 +513,18 @@ fn nrst_holds_the_chip() {
     host.pipe.sleep(Duration::from_millis(10));
     assert_ne!(host.word(0xE000_EDF0) & 1 << 25, 0, "S_RESET_ST");
     assert_eq!(host.word(0xE000_EDF0) & 1 << 25, 0, "read once");
+}
+
+#[test]
+fn a_power_cycle_forgets_ram_and_the_debug_port_but_no_flash() {
+    let mut host = Host::entered("stm32g071", "v2");
+    host.board.poke(0x0800_0000, &[1, 2, 3, 4]).unwrap();
+    host.write(0x08, 0x2000_0000, &[1, 2, 3, 4]);
+    host.board.power_cycle();
+    assert_eq!(host.dap(0xFFFF, 0x00).0, 0x16, "no line reset since: nobody answers");
+    assert_eq!(host.ask(&[0xF2, 0x30, 0xA3], 2), [0x80, 0]);
+    assert_eq!(host.read(0x07, 0x0800_0000, 4), [1, 2, 3, 4]);
+    assert_ne!(host.read(0x07, 0x2000_0000, 4), [1, 2, 3, 4]);
 }
 
 /// Packets as a bus splits them.

@@ -163,6 +163,22 @@ impl Board {
         }
     }
 
+    /// The board's reset button, pressed and released: NRST low for 10 ms.
+    pub fn press_reset(&self) {
+        let wire = &mut self.0.borrow_mut().probe.wire;
+        wire.chip.nrst(true);
+        wire.pass(10 * time::MS);
+        wire.chip.nrst(false);
+    }
+
+    /// The chip's supply off and on again: RAM and the debug port forget, option bytes are loaded. The probe stays.
+    pub fn power_cycle(&self) {
+        let wire = &mut self.0.borrow_mut().probe.wire;
+        wire.chip.power_cycle();
+        wire.dap.power_cycle();
+        wire.pass(10 * time::MS);
+    }
+
     /// The board's own door: memory as it is, not through the probe. Works in flash, RAM, option bytes and registers.
     pub fn dump(&self, address: u32, len: u32) -> Result<Vec<u8>> {
         let inner = self.0.borrow();
