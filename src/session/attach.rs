@@ -126,13 +126,12 @@ impl Session {
 fn come_in(probe: &mut dyn Probe, target: &Target, options: &AttachOptions, ears: &Ears, found: &mut Found) -> Result<u32> {
     let khz = options.khz.unwrap_or(target.khz);
     let how = Connect { protocol: Protocol::Swd, khz, under_reset: options.under_reset };
-    let khz = probe.connect(&how).map_err(|error| explain_silence(probe, error, options))?;
+    let khz = probe.connect(&how)?;
     if options.under_reset {
         probe.drive_nrst(true)?;
         probe.sleep(Duration::from_millis(target.reset.hold_ms));
     }
-    let dpidr = probe.read_reg(Port::Dp, dp::DPIDR).during("reading DPIDR");
-    let dpidr = dpidr.map_err(|error| explain_silence(probe, error, options))?;
+    let dpidr = probe.read_reg(Port::Dp, dp::DPIDR).during("reading DPIDR")?;
     found.ctrl_stat = Some(power_up(probe, ears)?);
     identify::check_dpidr(probe, target, dpidr)?;
     if options.under_reset {
@@ -140,19 +139,6 @@ fn come_in(probe: &mut dyn Probe, target: &Target, options: &AttachOptions, ears
     }
     (ears.breathe)()?;
     Ok(khz)
-}
-
-/// Nothing answers: say the likeliest reason there is evidence for.
-fn explain_silence(probe: &mut dyn Probe, error: Error, options: &AttachOptions) -> Error {
-    match probe.voltage() {
-        _ if fatal(&error) => error,
-        Ok(Some(volts)) if volts < LOW_VOLTS => {
-            let message = format!("{} (target voltage {volts:.2} V)", error.message);
-            Error { message, ..error }.hint(format!("there are {volts:.2} V on the target: power the board and connect VREF"))
-        }
-        _ if options.under_reset => error.hint("nothing answers with NRST held: check SWDIO, SWCLK and GND, or a lower `adapter speed`"),
-        _ => error.hint("check SWDIO, SWCLK and GND; if the program turns SWD off or sleeps, `connect under_reset`"),
-    }
 }
 
 /// Clear sticky errors, ask for power, wait for it. CTRL/STAT as it was.

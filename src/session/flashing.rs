@@ -115,22 +115,20 @@ impl Session {
 
     /// Every core halted, for rocd's own purposes unless it already was.
     fn quieten(&mut self, noreset: bool) -> Result<()> {
-        let mut running = Vec::new();
         for core in self.available() {
             match self.state(core) {
                 Ok(State::Halted(_)) => {}
                 Err(error) if fatal(&error) => return Err(error),
-                // Asleep or unreachable: a reset may mend that, and a halt says what is wrong.
-                _ => running.push(core),
+                // Asleep or unreachable: a reset may mend that, and if not, the halt below says what is wrong.
+                _ => self.parts(core)?.0.own_halt = true,
             }
         }
         if !noreset {
             self.reset_chip(true)?;
         }
         for core in self.available() {
-            let (core_now, mut mem, ears) = self.parts(core)?;
-            core_now.halt(&mut mem, ears, HALT_WAIT)?;
-            core_now.own_halt |= running.contains(&core);
+            let (core, mut mem, ears) = self.parts(core)?;
+            core.halt(&mut mem, ears, HALT_WAIT)?;
         }
         Ok(())
     }

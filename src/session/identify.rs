@@ -91,12 +91,12 @@ pub(super) fn check_dpidr(probe: &mut dyn Probe, target: &Target, dpidr: u32) ->
     if (dpidr ^ target.dpidr) & DPIDR_FAMILY == 0 {
         return Ok(());
     }
-    let family = DPS.iter().find(|row| (row.0 ^ dpidr) & DPIDR_FAMILY == 0).map_or("no chip rocd knows", |row| row.1);
+    let family = DPS.iter().find(|row| (row.0 ^ dpidr) & DPIDR_FAMILY == 0).map(|row| row.1);
     let (what, dev_id) = match stranger(probe) {
-        Some((dev_id, name)) => (name.to_string(), format!(", DEV_ID = {dev_id:#05x}")),
-        None => (family.to_string(), String::new()),
+        Some((dev_id, name)) => (Some(name), format!(", DEV_ID = {dev_id:#05x}")),
+        None => (family, String::new()),
     };
-    Err(wrong_chip(target, format!("this is a {what}; DPIDR = {dpidr:#010x}{dev_id}")))
+    Err(wrong_chip(target, format!("{}; DPIDR = {dpidr:#010x}{dev_id}", this_is(what))))
 }
 
 /// The DEV_ID of a chip the target file is not for, where it is one we can name.
@@ -106,6 +106,10 @@ fn stranger(probe: &mut dyn Probe) -> Option<(u32, &'static str)> {
         let dev_id = MemAp::new(probe, ap).read32(*address).ok()? & 0xFFF;
         Some((dev_id, dev_name(dev_id)?))
     })
+}
+
+fn this_is(name: Option<&str>) -> String {
+    name.map_or("this is a chip rocd does not know".to_string(), |name| format!("this is an {name}"))
 }
 
 fn wrong_chip(target: &Target, what: String) -> Error {
@@ -133,8 +137,7 @@ fn known(target: &Target, idcode: u32) -> Result<(u32, u32)> {
     if target.dies.iter().any(|die| die.dev_id == dev_id) {
         return Ok((dev_id, idcode >> 16));
     }
-    let name = dev_name(dev_id).unwrap_or("chip rocd does not know");
-    Err(wrong_chip(target, format!("this is a {name}; DEV_ID = {dev_id:#05x}")))
+    Err(wrong_chip(target, format!("{}; DEV_ID = {dev_id:#05x}", this_is(dev_name(dev_id)))))
 }
 
 /// The AP's IDR; 0 or a refusal: nothing there.

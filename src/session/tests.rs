@@ -227,7 +227,7 @@ fn a_chip_with_another_debug_port_is_named_and_nothing_in_it_is_written() {
     assert_eq!(error.kind, Kind::Target);
     assert_eq!(
         error.message,
-        "this is a STM32F10x medium density; DPIDR = 0x1ba01477, DEV_ID = 0x410; the target file toy covers small (DEV_ID 0x450), \
+        "this is an STM32F10x medium density; DPIDR = 0x1ba01477, DEV_ID = 0x410; the target file toy covers small (DEV_ID 0x450), \
          large (DEV_ID 0x450), dual (DEV_ID 0x467)"
     );
     assert_eq!(fake.chip.borrow().writes, []);
@@ -241,7 +241,7 @@ fn a_debug_port_that_does_not_say_its_chip_names_the_family() {
     stranger.mapped.clear();
     let (error, _) = error_of(stranger);
     assert!(
-        error.message.starts_with("this is a STM32G0 (or C0, L0: Cortex-M0+); DPIDR = 0x0bc11477; the target file toy covers"),
+        error.message.starts_with("this is an STM32G0 (or C0, L0: Cortex-M0+); DPIDR = 0x0bc11477; the target file toy covers"),
         "{error}"
     );
 }
@@ -249,7 +249,7 @@ fn a_debug_port_that_does_not_say_its_chip_names_the_family() {
 #[test]
 fn another_chip_of_the_same_family_is_named_by_dev_id_and_nothing_in_it_is_written() {
     let (error, fake) = error_of(chip(0x485, 2048));
-    assert!(error.message.starts_with("this is a STM32H7Rx/7Sx; DEV_ID = 0x485; the target file toy covers"), "{error}");
+    assert!(error.message.starts_with("this is an STM32H7Rx/7Sx; DEV_ID = 0x485; the target file toy covers"), "{error}");
     assert_eq!(fake.chip.borrow().writes, []);
 }
 
