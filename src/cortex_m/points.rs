@@ -216,7 +216,7 @@ impl Core {
         if !length.is_power_of_two() || length > MAX_WATCH {
             return Err(Error::command(format!("a watchpoint's length is a power of two up to {MAX_WATCH}, not {length}")));
         }
-        if address % length != 0 {
+        if !address.is_multiple_of(length) {
             return Err(Error::command(format!("a watchpoint of {length} bytes must be aligned to {length}; {address:#010x} is not")));
         }
         let units = self.units(mem)?.clone();
