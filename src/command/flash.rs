@@ -88,7 +88,7 @@ fn count(n: usize, what: &str) -> String {
 
 /// "128 KiB", "100 bytes"
 fn size(bytes: u64) -> String {
-    if bytes % 1024 == 0 { format!("{} KiB", bytes / 1024) } else { format!("{bytes} bytes") }
+    if bytes.is_multiple_of(1024) { format!("{} KiB", bytes / 1024) } else { format!("{bytes} bytes") }
 }
 
 // ---- what there is ----
@@ -260,9 +260,8 @@ fn covering(banks: &[Bank], from: u64, length: u64, pad: bool) -> Result<Vec<Ran
         let first = (at as u32 - bank.address) / bank.sector;
         let last = ((past - 1).min(u64::from(bank.end())) as u32 - bank.address) / bank.sector;
         let bank_past = u64::from(bank.end()) + 1;
-        let unaligned = (at - u64::from(bank.address)) % u64::from(bank.sector) != 0
-            || (past < bank_past && (past - u64::from(bank.address)) % u64::from(bank.sector) != 0);
-        if unaligned && !pad {
+        let at_sector = |address: u64| (address - u64::from(bank.address)).is_multiple_of(bank.sector.into());
+        if !pad && !(at_sector(at) && at_sector(past.min(bank_past))) {
             return Err(Error::usage(format!(
                 "{from:#010x}, {length} bytes are not whole sectors of {} ({} each)",
                 bank.name,

@@ -61,9 +61,9 @@ impl Busy<'_> {
         }
     }
 
-    /// Wait for an operation of many milliseconds. It cannot be stopped, so Ctrl-C is answered by words, and by its
-    /// error once the operation has ended.
-    pub(super) fn wait_long(&self, mem: &mut MemAp, ears: &Ears) -> Result<u32> {
+    /// Wait for an operation of many milliseconds. It cannot be stopped, so Ctrl-C is answered by words first; its error
+    /// comes beside the status, for when the operation is settled.
+    pub(super) fn wait_long(&self, mem: &mut MemAp, ears: &Ears) -> Result<(u32, Result<()>)> {
         let pause = (self.limit / 1000).clamp(Duration::from_millis(1), Duration::from_millis(10));
         let mut interrupted = Ok(());
         let status = self.wait(mem, |mem| {
@@ -75,7 +75,7 @@ impl Busy<'_> {
                 }
             }
         })?;
-        interrupted.map(|()| status)
+        Ok((status, interrupted))
     }
 
     fn timeout(&self, status: u32) -> Error {

@@ -109,6 +109,8 @@ struct Work<'a> {
     erased: Vec<(String, Vec<u32>)>,
     /// First and last address, in the order of work.
     written: Vec<(u32, u32)>,
+    /// Bytes outside the image that an erase took and that are not back yet.
+    lost: Option<String>,
 }
 
 impl<'a> Work<'a> {
@@ -121,6 +123,7 @@ impl<'a> Work<'a> {
             done: Done { skipped_sectors: skipped, ..Done::default() },
             erased: Vec::new(),
             written: Vec::new(),
+            lost: None,
         };
         work.show("erase", 0, work.erase_total);
         work.show("write", 0, work.write_total);
@@ -146,6 +149,7 @@ impl<'a> Work<'a> {
         let written = step.runs.iter().try_for_each(|(address, data)| self.write(*address, data, bank, driver, mem));
         self.done.write_seconds += (mem.now() - started).as_secs_f64();
         written?;
+        self.lost = None;
         self.done.kept_bytes += u64::from(step.kept);
         Ok(())
     }
@@ -158,6 +162,7 @@ impl<'a> Work<'a> {
         if !matches!(&result, Err(error) if !matches!(error.cause, Cause::Interrupted(_))) {
             // An interrupted erase was waited for: the sector is erased.
             self.note_erased(step, bank);
+            self.lost = (step.kept > 0).then(|| format!("; not put back: {} bytes of sector {} of {}", step.kept, step.sector, bank.name));
         }
         result.during(what.text(bank))
     }
@@ -198,11 +203,12 @@ impl<'a> Work<'a> {
         let written: Vec<String> = self.written.iter().map(|(first, last)| format!("{first:#010x}..{last:#010x}")).collect();
         let or_none = |parts: Vec<String>| if parts.is_empty() { "nothing".to_string() } else { parts.join(", ") };
         error.during(format_args!(
-            "programming flash (erased so far: {}; written so far: {}, {} of {} bytes)",
+            "programming flash (erased so far: {}; written so far: {}, {} of {} bytes{})",
             or_none(erased),
             or_none(written),
             self.done.written_bytes,
-            self.write_total
+            self.write_total,
+            self.lost.as_deref().unwrap_or_default()
         ))
     }
 }
@@ -366,6 +372,15 @@ mod tests {
             error.trail,
             ["programming flash (erased so far: sector 0 of bank1; written so far: 0x08000000..0x080000ff, 256 of 528 bytes)"]
         );
+    }
+
+    #[test]
+    fn bytes_outside_the_image_that_could_not_be_put_back_are_named() {
+        let there = BTreeMap::from([(0x0800_0000, vec![5; 0x100])]);
+        let plan = plan(&image(&[(0x0800_0000, vec![7; 0x20])]), &banks(), &there, Policy::Erase).unwrap();
+        let driver = Scribe { fail: Some("program"), ..Scribe::default() };
+        let error = execute(&plan, &banks(), &driver, &mut MemAp::new(&mut Fake::default(), AP), &Ears::none()).unwrap_err();
+        assert!(error.trail[0].ends_with("0 of 256 bytes; not put back: 224 bytes of sector 0 of bank1)"), "{error}");
     }
 
     #[test]

@@ -128,7 +128,7 @@ pub enum Policy {
 
 /// The sectors an image touches, as (bank index, sector index), or the refusal: outside flash, RAM only …
 pub fn touched(image: &Image, banks: &[Bank]) -> Result<Vec<(usize, u32)>> {
-    if image.len() == 0 {
+    if image.segments.iter().all(|segment| segment.data.is_empty()) {
         return Err(Error::image(format!("{} has no bytes to write", image.path)));
     }
     let mut sectors = BTreeSet::new();

@@ -172,9 +172,10 @@ impl<'a> Controller<'a> {
         };
         self.set(mem, operation)?;
         mem.update(self.at(CR), CR_OPERATION, operation | CR_STRT)?;
-        let status = self.busy(limit).wait_long(mem, ears)?;
+        let (status, interrupted) = self.busy(limit).wait_long(mem, ears)?;
         verdict(status)?;
-        self.set(mem, 0)
+        self.set(mem, 0)?;
+        interrupted
     }
 
     /// RM0444 3.3.8, standard programming. PG stays set over the words of a run.

@@ -249,9 +249,10 @@ impl<'a> Controller<'a> {
         };
         self.set(mem, bits)?;
         mem.write32(self.at(CR), bits | self.layout.psize(self.bank) | self.layout.start)?;
-        let status = self.busy(Duration::from_millis(limit)).wait_long(mem, ears)?;
+        let (status, interrupted) = self.busy(Duration::from_millis(limit)).wait_long(mem, ears)?;
         self.verdict(status, ears)?;
-        self.set(mem, 0)
+        self.set(mem, 0)?;
+        interrupted
     }
 
     /// RM0433 4.3.9. PG stays set over the words of a run.
