@@ -22,7 +22,7 @@ pub struct Other {
     hint: &'static str,
 }
 
-const LINK: &str = "program what the linker makes: the .elf, .hex or .bin";
+pub const LINK: &str = "program what the linker for the chip (such as arm-none-eabi-ld) makes: the .elf, .hex or .bin";
 const UNPACK: &str = "unpack it first";
 const OTHER_SYSTEM: &str = "firmware is built by a compiler for ARM, such as arm-none-eabi-gcc";
 const RAW: &str = "the word `bin` takes any file as raw bytes";

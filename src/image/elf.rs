@@ -3,7 +3,7 @@
 //! Headers and symbols are read through a cache by crate `object`; a segment's bytes are read once, straight to where
 //! they stay. Debug information, of any size, is never read.
 
-use super::content::meant;
+use super::content::{LINK, meant};
 use super::{Image, Parts, Symbol, check_size, unreadable};
 use crate::error::{Error, Result};
 use object::LittleEndian as LE;
@@ -102,7 +102,7 @@ fn check_header(name: &str, path: Option<&Path>, source: &mut (impl Read + Seek)
         2 => u16::from_be_bytes([bytes[at], bytes[at + 1]]),
         _ => u16::from_le_bytes([bytes[at], bytes[at + 1]]),
     };
-    let refuse = |what: String| Err(Error::image(format!("{name} is {what}{}", meant(path, false))));
+    let refuse = |what: String| Err(Error::image(format!("{name} is {what}{}", meant(path, false))).hint(LINK));
     let machine = half(18);
     if machine != ARM {
         let known = MACHINES.iter().find(|row| row.0 == machine).map_or_else(|| format!("machine {machine}"), |row| row.1.to_string());
