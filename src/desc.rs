@@ -40,7 +40,7 @@ const INTERFACE_KEYS: &[&str] = &["transport", "usb", "serial", "sim", "driver",
 /// Find the file that `-f name` means and read it. Kind usage: not found (with every place looked at), not readable, or faulty.
 pub fn load(name: &str, search: &[PathBuf], known: &Known) -> Result<Description> {
     let Loaded { path, text } = find(name, Wanted::Any, search)?;
-    if path.ends_with(".rhai") {
+    if path.trim_end_matches(" (built in)").ends_with(".rhai") {
         return Ok(Description::Script(path, text));
     }
     let source = Source::new(&path, &text)?;
@@ -475,6 +475,7 @@ section = "3.3.1"
         assert!(
             matches!(load("c.rhai", "print(1)"), Ok(Description::Script(path, text)) if path.ends_with("c.rhai") && text == "print(1)")
         );
+        assert!(matches!(super::load("program", &[], &KNOWN), Ok(Description::Script(..))), "built in");
         let error = load("d.toml", "[package]\nname = \"app\"").unwrap_err();
         assert!(error.message.contains("d.toml:1: neither an interface"), "{error}");
         assert!(error.message.ends_with("in `[package]`"), "{error}");

@@ -104,14 +104,17 @@ impl Image {
         read_from(name, None, Cursor::new(bytes), address, format)
     }
 
-    /// What `read` would take the file for; the same errors, except those found further inside.
+    /// What `read` would take the file for; the same errors, except those found further inside. A pipe, which can be read
+    /// only once, is what it is said to be.
     pub fn recognise(path: &Path, format: Option<Format>) -> Result<Format> {
         let name = path.display().to_string();
-        let head = match open(path)? {
-            Opened::File(file) => head(&name, file)?,
-            Opened::Pipe(_) => return Err(Error::command(format!("{name} is no regular file: its format must be given"))),
-        };
-        Ok(decide(&name, Some(path), &head, format)?.0)
+        if std::fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir()) {
+            return format.ok_or_else(|| Error::usage(format!("{name} is a pipe: add the word elf, ihex, s19 or bin")));
+        }
+        match open(path)? {
+            Opened::File(file) => Ok(decide(&name, Some(path), &head(&name, file)?, format)?.0),
+            Opened::Pipe(bytes) => Ok(decide(&name, Some(path), &bytes, format)?.0),
+        }
     }
 
     /// Bytes in all segments.

@@ -11,6 +11,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("interfaces/stlink.toml", include_str!("../../interfaces/stlink.toml")),
     ("interfaces/stlink-v2.toml", include_str!("../../interfaces/stlink-v2.toml")),
     ("interfaces/stlink-v3.toml", include_str!("../../interfaces/stlink-v3.toml")),
+    ("scripts/program.rhai", include_str!("../../scripts/program.rhai")),
     ("targets/stm32g0.toml", include_str!("../../targets/stm32g0.toml")),
     ("targets/stm32h7.toml", include_str!("../../targets/stm32h7.toml")),
 ];
