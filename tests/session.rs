@@ -2,12 +2,13 @@
 
 use rocd::desc::{Known, Target};
 use rocd::error::{Cause, Error, Kind, Result};
-use rocd::event::Ears;
+use rocd::event::{Ears, Event, Sink};
 use rocd::flash::{Erase, Policy};
 use rocd::image::{Format, Image, Segment};
 use rocd::probe::{Info, stlink};
 use rocd::session::{Access, AttachOptions, BreakKind, Left, Reason, ResetMode, Session, State};
 use rocd::sim::{Board, Config, Inject};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,10 +44,14 @@ fn target(text: &str) -> Rc<Target> {
 }
 
 fn try_attach(board: &Board, text: &str, under_reset: bool) -> Result<Session> {
+    attach_with(board, text, under_reset, Ears::none())
+}
+
+fn attach_with(board: &Board, text: &str, under_reset: bool, ears: Ears) -> Result<Session> {
     let found = board.found();
     let info = Info { vid: found.vid, pid: found.pid, serial: found.serial, path: found.path, ..Info::default() };
     let probe = (stlink::DRIVER.open)(board.pipe(), info)?;
-    Session::attach(probe, target(text), &AttachOptions { khz: None, under_reset }, Ears::none())
+    Session::attach(probe, target(text), &AttachOptions { khz: None, under_reset }, ears)
 }
 
 fn attach(board: &Board, text: &str) -> Session {
@@ -117,12 +122,28 @@ fn look_around(session: &mut Session) {
     }
 }
 
+/// Warnings.
+#[derive(Default)]
+struct Heard(RefCell<Vec<String>>);
+
+impl Sink for Heard {
+    fn emit(&self, event: Event) {
+        if let Event::Warning(text) = event {
+            self.0.borrow_mut().push(text);
+        }
+    }
+}
+
 #[test]
 fn every_chip_on_every_probe_is_identified_with_its_banks() {
     for (chip, text, dev_id, banks) in CHIPS {
         for probe in PROBES {
             let board = board(chip, probe);
-            let mut session = attach(&board, text);
+            let heard = Rc::new(Heard::default());
+            let ears = Ears { sink: heard.clone(), ..Ears::none() };
+            let mut session = attach_with(&board, text, false, ears).expect("it attaches");
+            // No attach write was ignored by the chip.
+            assert_eq!(*heard.0.borrow(), [""; 0], "{chip} on {probe}");
             let seen: Vec<(u32, u32)> = session.banks.iter().map(|bank| (bank.address, bank.size / 1024)).collect();
             assert_eq!((session.dev_id, seen.as_slice()), (*dev_id, *banks), "{chip} on {probe}");
             assert!(session.volts.is_some_and(|volts| (3.2..3.4).contains(&volts)), "{chip} on {probe}: {:?}", session.volts);
@@ -372,6 +393,91 @@ fn program() -> Image {
     bytes[..8].copy_from_slice(&[0x2000_1000u32, 0x0800_0101].map(u32::to_le_bytes).concat());
     bytes[0x100..].copy_from_slice(&[0xFE, 0xE7, 0xFE, 0xE7]);
     image(0x0800_0000, &bytes)
+}
+
+#[test]
+fn noreset_halts_where_the_core_is_and_gives_the_caches_back() {
+    let board = board("stm32h743", "v3");
+    with_program(&board);
+    let mut session = attach(&board, H7);
+    session.reset(ResetMode::Run).unwrap();
+    session.take_reset_seen(0).unwrap();
+    // CCR.IC and DC on (DDI0403 B3.2.8), as a program would have them.
+    let ccr = session.mem(0).update(0xE000_ED14, 0, 0x0003_0000).unwrap() | 0x0003_0000;
+    let far = image(0x0810_0000, &[0x5A; 32]);
+    let plan = session.plan(&far, Policy::Erase).unwrap();
+    session.execute(&plan, true).unwrap();
+    assert!(!session.take_reset_seen(0).unwrap());
+    assert_eq!(session.state(0), Ok(State::Halted(Reason::Request)));
+    assert_eq!(word(&board, 0xE000_ED14), ccr);
+    assert_eq!(board.dump(0x0810_0000, 32).unwrap(), [0x5A; 32]);
+}
+
+#[test]
+fn a_plan_that_is_done_already_does_not_stop_the_program() {
+    let board = board("stm32g071", "v3");
+    let mut session = attach(&board, G0);
+    let plan = session.plan(&program(), Policy::Erase).unwrap();
+    session.execute(&plan, false).unwrap();
+    session.reset(ResetMode::Run).unwrap();
+    session.take_reset_seen(0).unwrap();
+    let again = session.plan(&program(), Policy::Erase).unwrap();
+    session.execute(&again, false).unwrap();
+    assert_eq!((session.state(0), session.take_reset_seen(0)), (Ok(State::Running), Ok(false)));
+    assert_eq!(session.detach(), Ok(Left::AsFound));
+}
+
+#[test]
+fn ctrl_c_in_the_middle_of_flash_still_puts_everything_back() {
+    for (chip, text, ..) in [CHIPS[0], CHIPS[7]] {
+        let board = board(chip, "v2");
+        with_program(&board);
+        reset_run(&board, text);
+        let before = trace(&board, text);
+        let countdown = Rc::new(Cell::new(u32::MAX));
+        let mut session = attach_with(&board, text, false, interrupted_after(&countdown)).unwrap();
+        let plan = session.plan(&image(0x0800_0000, &[0x5A; 8000]), Policy::Erase).unwrap();
+        countdown.set(10);
+        let error = session.execute(&plan, false).unwrap_err();
+        assert_eq!(error.cause, Cause::Interrupted(2), "{chip}: {error}");
+        // What was half written does not run, and that is said; all the rest is as it was.
+        let told = session.detach();
+        assert!(told.is_ok() || told.as_ref().is_err_and(|error| error.kind == Kind::NotRunning), "{chip}: {told:?}");
+        let after = trace(&board, text);
+        let debug = |seen: &[(u32, u32)]| {
+            seen.iter().copied().skip(1).filter(|(address, _)| *address < 0xE000_ED00 && *address >> 28 != 2).collect::<Vec<_>>()
+        };
+        assert_eq!(debug(&after), debug(&before), "{chip}");
+        assert_eq!(after[0].1 & 0xF, 0, "{chip}: DHCSR");
+        assert_eq!(word(&board, 0xE000_EDFC), 0, "{chip}: DEMCR");
+    }
+}
+
+/// Interrupted when the countdown comes to 0, and from then on.
+fn interrupted_after(countdown: &Rc<Cell<u32>>) -> Ears {
+    let left = countdown.clone();
+    let breathe = move || match left.get() {
+        0 => Err(Error::command("interrupted").cause(Cause::Interrupted(2))),
+        n => {
+            left.set(n - 1);
+            Ok(())
+        }
+    };
+    Ears { breathe: Rc::new(breathe), ..Ears::none() }
+}
+
+#[test]
+fn a_step_leaves_interrupts_unmasked_and_tells_that_it_was_one() {
+    for (chip, text, ..) in [CHIPS[0], CHIPS[7]] {
+        let board = board(chip, "v3");
+        with_program(&board);
+        let mut session = attach(&board, text);
+        session.reset(ResetMode::Halt).unwrap();
+        session.step(0, None).unwrap();
+        assert_eq!(session.state(0), Ok(State::Halted(Reason::Step)), "{chip}");
+        // C_MASKINTS is 0, C_HALT and C_DEBUGEN are 1.
+        assert_eq!(word(&board, DHCSR.0) & 0xF, 0x3, "{chip}");
+    }
 }
 
 #[test]

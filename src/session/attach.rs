@@ -124,7 +124,7 @@ impl Session {
 
 /// Up to a powered debug port of the right family. The clock taken, kHz.
 fn come_in(probe: &mut dyn Probe, target: &Target, options: &AttachOptions, ears: &Ears, found: &mut Found) -> Result<u32> {
-    let khz = options.khz.unwrap_or(target.khz);
+    let khz = options.khz.map_or(target.khz, |khz| khz.min(target.khz));
     let how = Connect { protocol: Protocol::Swd, khz, under_reset: options.under_reset };
     let khz = probe.connect(&how)?;
     if options.under_reset {
