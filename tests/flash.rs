@@ -66,8 +66,18 @@ struct Rig {
     board: Board,
     session: Session,
     heard: Rc<Heard>,
-    /// Looks at the cancel flag until it is set.
-    breaths: Rc<Cell<Option<u32>>>,
+    stop: Rc<Cell<Stop>>,
+}
+
+/// When Ctrl-C comes.
+#[derive(Clone, Copy, Default)]
+enum Stop {
+    #[default]
+    Never,
+    /// After so many looks at the cancel flag.
+    Looks(u32),
+    /// Once so many bytes are written.
+    Written(u64),
 }
 
 fn rig(chip: &Chip) -> Rig {
@@ -83,22 +93,23 @@ fn attach(chip: &Chip, board: Board) -> Rig {
     let known = Known { probes: &["stlink"], flash: &["stm32h7", "stm32g0"] };
     let target = Rc::new(Target::parse(chip.target, chip.name, &known).unwrap());
     let heard = Rc::new(Heard::default());
-    let breaths: Rc<Cell<Option<u32>>> = Rc::default();
-    let left = breaths.clone();
-    let breathe = move || match left.get() {
-        Some(0) => Err(Error::command("interrupted").cause(Cause::Interrupted(2))),
-        Some(more) => {
-            left.set(Some(more - 1));
+    let stop: Rc<Cell<Stop>> = Rc::default();
+    let (ask, events) = (stop.clone(), heard.clone());
+    let breathe = move || match ask.get() {
+        Stop::Never => Ok(()),
+        Stop::Looks(more) if more > 0 => {
+            ask.set(Stop::Looks(more - 1));
             Ok(())
         }
-        None => Ok(()),
+        Stop::Written(bytes) if events.progress("write").last().is_none_or(|(done, _)| *done < bytes) => Ok(()),
+        _ => Err(Error::command("interrupted").cause(Cause::Interrupted(2))),
     };
     let ears = Ears { sink: heard.clone(), breathe: Rc::new(breathe) };
     let found = board.found();
     let info = Info { vid: found.vid, pid: found.pid, serial: found.serial, path: found.path, ..Info::default() };
     let probe = (probe::DRIVERS[0].open)(board.pipe(), info).unwrap();
     let session = Session::attach(probe, target, &AttachOptions { khz: None, under_reset: false }, ears).unwrap();
-    Rig { board, session, heard, breaths }
+    Rig { board, session, heard, stop }
 }
 
 impl Rig {
@@ -262,7 +273,7 @@ fn flash_is_locked_afterwards_whatever_happened() {
         let (register, bit) = lock;
         rig.program(&image(&[(FLASH, pattern(1, 500))])).unwrap();
         assert_eq!(rig.word(register) & bit, bit, "{name}: after success");
-        rig.breaths.set(Some(3));
+        rig.stop.set(Stop::Looks(3));
         let error = rig.program(&image(&[(FLASH, pattern(2, 5000))])).unwrap_err();
         assert!(matches!(error.cause, Cause::Interrupted(_)), "{error}");
         assert_eq!(rig.word(register) & bit, bit, "{name}: after an interrupt");
@@ -271,30 +282,29 @@ fn flash_is_locked_afterwards_whatever_happened() {
 
 #[test]
 fn an_interrupted_run_says_what_flash_holds_and_the_next_run_completes() {
-    for chip in CHIPS {
-        let segments = [(FLASH, pattern(5, chip.sector + chip.sector / 2).into_iter().take(chip.flash as usize).collect::<Vec<u8>>())];
-        let mut interrupted = 0;
-        for breaths in [12, 20, 30] {
+    for name in ["stm32h743", "stm32h7a3", "stm32g071", "stm32g0b1"] {
+        let chip = chip(name);
+        let start = FLASH + chip.sector - 2048;
+        let segments = [(start, pattern(5, 6144))];
+        for stop in [1, 2048, 5000] {
             let mut rig = rig(chip);
-            rig.board.poke(FLASH, &[0; 64]).unwrap();
+            rig.board.poke(start, &[0; 64]).unwrap();
             let plan = rig.session.plan(&image(&segments), Policy::Erase).unwrap();
-            rig.breaths.set(Some(breaths));
-            let Err(error) = rig.session.execute(&plan, false) else { continue };
-            interrupted += 1;
+            rig.stop.set(Stop::Written(stop));
+            let error = rig.session.execute(&plan, true).unwrap_err();
+            assert!(matches!(error.cause, Cause::Interrupted(_)), "{name}: {error}");
             let (reported, total) = *rig.heard.progress("write").last().unwrap();
-            assert!(reported < total, "{}", chip.name);
+            assert!(reported >= stop && reported < total, "{name}: {reported} of {total}");
             let told = format!("{reported} of {total} bytes");
-            assert!(error.trail.iter().any(|line| line.contains(&told)), "{}: {told} is not in {error}", chip.name);
-            let flash = rig.flash(chip);
-            let written = reported as usize;
-            assert!(flash[..written] == segments[0].1[..written], "{}: what is told is there", chip.name);
-            rig.breaths.set(None);
+            assert!(error.trail.iter().any(|line| line.contains(&told)), "{name}: {told} is not in {error}");
+            let there = rig.board.dump(start, reported as u32).unwrap();
+            assert!(there == segments[0].1[..reported as usize], "{name}: what is told is there");
+            rig.stop.set(Stop::Never);
             let mut wanted = rig.flash(chip);
             rig.program(&image(&segments)).unwrap();
             overlay(&mut wanted, &segments);
-            assert!(rig.flash(chip) == wanted, "{}: second run", chip.name);
+            assert!(rig.flash(chip) == wanted, "{name}: second run");
         }
-        assert!(interrupted > 0, "{}", chip.name);
     }
 }
 
@@ -316,11 +326,44 @@ fn a_pulled_plug_is_an_error_and_the_next_session_completes() {
     }
 }
 
+#[test]
+fn an_erase_that_ctrl_c_meets_is_waited_for_and_told() {
+    for (name, erase) in [("stm32h743", "erasing sector 0 of bank 1, 0x08000000"), ("stm32g071", "erasing sector 0 of bank 1, 0x08000000")]
+    {
+        let chip = chip(name);
+        let mut rig = rig(chip);
+        rig.board.poke(FLASH, &[0; 64]).unwrap();
+        let plan = rig.session.plan(&image(&[(FLASH, pattern(1, 64))]), Policy::Erase).unwrap();
+        rig.stop.set(Stop::Looks(2));
+        let error = rig.session.execute(&plan, true).unwrap_err();
+        assert_eq!(error.trail[0], erase, "{error}");
+        assert!(error.trail[1].contains("erased so far: sector 0 of bank 1; written so far: nothing"), "{error}");
+        assert!(rig.board.dump(FLASH, chip.sector).unwrap().iter().all(|byte| *byte == 0xFF), "{name}");
+        let said = Event::Warning(format!("waiting for the running erase, up to {} s", if name == "stm32h743" { "4.0" } else { "0.1" }));
+        assert!(rig.heard.0.borrow().contains(&said), "{name}: {:?}", rig.heard.0.borrow().last());
+    }
+}
+
 /// FLASH_OPTSR_CUR, WPSN1_CUR (H7), FLASH_OPTR, WRP1AR (G0): RM0433 4.9, RM0444 3.7.
 const H7_OPTSR: u32 = 0x5200_201C;
 const H7_WPSN1: u32 = 0x5200_2038;
 const G0_OPTR: u32 = 0x4002_2020;
 const G0_WRP1AR: u32 = 0x4002_202C;
+
+/// Write an option register of a G0 as RM0444 3.4.2 says, launch the load, which resets the chip, and come in anew.
+fn set_g0_option(chip: &Chip, mut rig: Rig, register: u32, value: u32) -> Rig {
+    const KEYS: [(u32, u32); 4] =
+        [(0x4002_2008, 0x4567_0123), (0x4002_2008, 0xCDEF_89AB), (0x4002_200C, 0x0819_2A3B), (0x4002_200C, 0x4C5D_6E7F)];
+    const CR: u32 = 0x4002_2014;
+    let mut mem = rig.session.mem(0);
+    for (register, value) in KEYS.into_iter().chain([(register, value), (CR, 1 << 17)]) {
+        mem.write32(register, value).unwrap();
+    }
+    mem.sleep(std::time::Duration::from_millis(100));
+    // The reset may cut the answer off.
+    let _ = mem.write32(CR, 1 << 27);
+    attach(chip, rig.board)
+}
 
 fn refused(rig: &mut Rig, chip: &Chip, kind: Kind, words: &str) {
     let flash = rig.flash(chip);
@@ -339,9 +382,9 @@ fn a_write_protected_sector_is_refused_before_anything_is_erased() {
     refused(&mut h7, h743, Kind::Protected, "sector 1 of bank 1");
     assert_eq!(h7.session.protection(0).unwrap(), [false, true, false, false, false, false, false, false]);
     let g071 = chip("stm32g071");
-    let mut g0 = rig(g071);
+    let g0 = rig(g071);
     g0.board.poke(FLASH, &[0; 64]).unwrap();
-    g0.set_word(G0_WRP1AR, 1 | 3 << 16);
+    let mut g0 = set_g0_option(g071, g0, G0_WRP1AR, 1 | 3 << 16);
     refused(&mut g0, g071, Kind::Protected, "sector 1 of bank 1");
     let flags = g0.session.protection(0).unwrap();
     assert_eq!(flags.iter().enumerate().filter(|(_, flag)| **flag).map(|(page, _)| page).collect::<Vec<_>>(), [1, 2, 3]);
@@ -349,14 +392,15 @@ fn a_write_protected_sector_is_refused_before_anything_is_erased() {
 
 #[test]
 fn readout_protection_is_named() {
-    for (name, register) in [("stm32h743", H7_OPTSR), ("stm32g071", G0_OPTR)] {
-        let chip = chip(name);
-        let mut rig = rig(chip);
-        let shift = if name == "stm32h743" { 8 } else { 0 };
-        let options = rig.word(register) & !(0xFF << shift) | 0x55 << shift;
-        rig.set_word(register, options);
-        refused(&mut rig, chip, Kind::Protected, "readout protection is at level 1");
-    }
+    let h743 = chip("stm32h743");
+    let mut h7 = rig(h743);
+    h7.set_word(H7_OPTSR, h7.word(H7_OPTSR) & !0xFF00 | 0x5500);
+    refused(&mut h7, h743, Kind::Protected, "readout protection is at level 1");
+    let g071 = chip("stm32g071");
+    let g0 = rig(g071);
+    let options = g0.word(G0_OPTR);
+    let mut g0 = set_g0_option(g071, g0, G0_OPTR, options & !0xFF | 0xBB);
+    refused(&mut g0, g071, Kind::Protected, "readout protection is at level 1");
 }
 
 #[test]
@@ -366,8 +410,9 @@ fn swapped_banks_are_refused_by_name() {
     h7.set_word(H7_OPTSR, h7.word(H7_OPTSR) | 1 << 31);
     refused(&mut h7, h743, Kind::Target, "banks are swapped");
     let g0b1 = chip("stm32g0b1");
-    let mut g0 = rig(g0b1);
-    g0.set_word(G0_OPTR, g0.word(G0_OPTR) & !(1 << 20));
+    let g0 = rig(g0b1);
+    let options = g0.word(G0_OPTR);
+    let mut g0 = set_g0_option(g0b1, g0, G0_OPTR, options & !(1 << 20));
     refused(&mut g0, g0b1, Kind::Target, "banks are swapped");
 }
 
@@ -398,4 +443,112 @@ fn an_image_outside_flash_is_refused_before_anything_is_touched() {
         assert!(error.message.contains(words) && error.message.contains("0x08000000..0x0801ffff"), "{error}");
     }
     assert!(rig.flash(chip) == flash);
+}
+
+/// Through the probe, as firmware or another tool would do it.
+fn write(rig: &mut Rig, writes: &[(u32, u32)]) {
+    writes.iter().for_each(|(register, value)| rig.session.mem(0).write32(*register, *value).unwrap());
+}
+
+#[test]
+fn whatever_goes_wrong_on_the_way_success_is_never_claimed_falsely() {
+    let wrongs = [Inject::Wait(1), Inject::Wait(3), Inject::Parity, Inject::ShortReply(1), Inject::Stall, Inject::Silent];
+    for name in ["stm32h743", "stm32g071"] {
+        let chip = chip(name);
+        let segments = [(FLASH + 8, pattern(9, 2000))];
+        let mut failed = 0;
+        for (nth, wrong) in wrongs.into_iter().enumerate() {
+            for after in [30, 51, 77] {
+                let mut rig = rig(chip);
+                rig.board.poke(FLASH, &[3; 8]).unwrap();
+                let mut wanted = rig.flash(chip);
+                overlay(&mut wanted, &segments);
+                rig.board.inject_after(after + nth as u32, wrong);
+                if let Err(error) = rig.program(&image(&segments)) {
+                    failed += 1;
+                    assert!(!error.message.is_empty());
+                    rig = attach(chip, rig.board);
+                    rig.program(&image(&segments)).unwrap_or_else(|error| panic!("{name}: {wrong:?} after {after}: second run: {error}"));
+                } else {
+                    assert!(rig.flash(chip) == wanted, "{name}: {wrong:?} after {after} transfers");
+                }
+                assert!(rig.board.dump(FLASH + 8, 2000).unwrap() == segments[0].1, "{name}: {wrong:?} after {after}: the image");
+            }
+        }
+        assert!(failed > 0, "{name}: something that went wrong was noticed");
+    }
+}
+
+#[test]
+fn a_word_that_is_not_blank_any_more_is_an_error_by_name() {
+    let chip = chip("stm32g071");
+    let mut rig = rig(chip);
+    let plan = rig.session.plan(&image(&[(FLASH, pattern(1, 64))]), Policy::NoErase).unwrap();
+    rig.board.poke(FLASH + 16, &[0x55; 8]).unwrap();
+    let error = rig.session.execute(&plan, true).unwrap_err();
+    assert!(error.message.starts_with("PROGERR: the double word was not blank (FLASH_SR = 0x"), "{error}");
+    assert_eq!(error.trail[0], "writing the flash word at 0x08000010");
+    assert_eq!(rig.board.dump(FLASH, 32).unwrap(), [&pattern(1, 16)[..], &[0x55; 8], &[0xFF; 8]].concat());
+}
+
+/// PRAR1_CUR: 256-byte units, both ends included (RM0433 4.9.16).
+#[test]
+fn a_protected_area_is_an_error_by_name_and_loses_nothing() {
+    let chip = chip("stm32h743");
+    let mut rig = rig(chip);
+    rig.board.poke(FLASH, &[0; 64]).unwrap();
+    let plan = rig.session.plan(&image(&[(FLASH, pattern(1, 64))]), Policy::Erase).unwrap();
+    rig.set_word(0x5200_2028, 0x0001_0000);
+    let flash = rig.flash(chip);
+    let error = rig.session.execute(&plan, true).unwrap_err();
+    assert!(error.message.starts_with("WRPERR: sector is write protected (FLASH_SR1 = 0x"), "{error}");
+    assert_eq!((error.kind, error.trail[0].as_str()), (Kind::Protected, "erasing sector 0 of bank 1, 0x08000000"));
+    assert!(rig.flash(chip) == flash);
+}
+
+const H7_KEYR: u32 = 0x5200_2004;
+const H7_CR: u32 = 0x5200_200C;
+const KEYS: [u32; 2] = [0x4567_0123, 0xCDEF_89AB];
+
+#[test]
+fn an_erase_that_still_runs_is_waited_for() {
+    let chip = chip("stm32h743");
+    let mut rig = rig(chip);
+    rig.board.poke(FLASH + 7 * chip.sector, &[0; 64]).unwrap();
+    let plan = rig.session.plan(&image(&[(FLASH, pattern(1, 64))]), Policy::Erase).unwrap();
+    write(&mut rig, &[(H7_KEYR, KEYS[0]), (H7_KEYR, KEYS[1]), (H7_CR, 0x34 | 7 << 8), (H7_CR, 0xB4 | 7 << 8)]);
+    rig.session.execute(&plan, true).unwrap();
+    assert_eq!(rig.board.dump(FLASH, 64).unwrap(), pattern(1, 64));
+    assert_eq!(rig.board.dump(FLASH + 7 * chip.sector, 64).unwrap(), [0xFF; 64]);
+}
+
+#[test]
+fn a_controller_locked_by_a_wrong_key_is_named_and_a_reset_opens_it() {
+    let chip = chip("stm32h743");
+    let mut rig = rig(chip);
+    let plan = rig.session.plan(&image(&[(FLASH, pattern(1, 64))]), Policy::Erase).unwrap();
+    // The wrong key itself faults (RM0433 4.5.1).
+    let _ = rig.session.mem(0).write32(H7_KEYR, 0x1234_5678);
+    let error = rig.session.execute(&plan, true).unwrap_err();
+    assert_eq!(error.kind, Kind::Target, "{error}");
+    assert!(error.trail.iter().any(|line| line == "unlocking bank 1"), "{error}");
+    rig.session.execute(&plan, false).unwrap();
+    assert_eq!(rig.board.dump(FLASH, 64).unwrap(), pattern(1, 64));
+}
+
+#[test]
+fn a_low_voltage_makes_it_slower_and_is_said() {
+    let chip = chip("stm32h743");
+    let seconds = |volts: f32| {
+        let mut rig = rig(chip);
+        rig.session.banks.iter_mut().for_each(|bank| bank.volts = Some(volts));
+        rig.board.poke(FLASH, &[0; 64]).unwrap();
+        let done = rig.program(&image(&[(FLASH, pattern(1, 4096))])).unwrap();
+        assert_eq!(rig.board.dump(FLASH, 4096).unwrap(), pattern(1, 4096));
+        let warned = rig.heard.0.borrow().iter().any(|event| matches!(event, Event::Warning(text) if text.contains("32 bits at a time")));
+        (done.erase_seconds, warned)
+    };
+    let (high, low) = (seconds(3.3), seconds(1.7));
+    assert!(low.0 > high.0, "{low:?} {high:?}");
+    assert!(low.1 && !high.1);
 }
