@@ -1,1 +1,164 @@
-fn main() {}
+//! The command line: options in the order given, then the words, a prompt, or stdin; and the only way out.
+#![forbid(unsafe_code)]
+
+#[path = "main/options.rs"]
+mod options;
+#[path = "main/terminal.rs"]
+mod terminal;
+
+use options::{Options, Parsed, Step};
+use rocd::command::Settings;
+use rocd::error::{Error, Kind, Result};
+use rocd::host::{Cancel, Host, Outcome, exit_code};
+use rocd::repl;
+use std::io::{BufRead, IsTerminal};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use terminal::Terminal;
+
+/// How often a run that waits for stdin looks at the cancel flag.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// `rocd` alone, at a terminal.
+const SHORT_USAGE: &str = "\
+rocd -f INTERFACE -f TARGET -c COMMAND   run commands and leave
+rocd -f INTERFACE -f TARGET              a prompt; `help` lists the commands
+rocd COMMAND…                            one command, such as `rocd probe list`
+
+without hardware:  rocd -f sim -f stm32h7
+options and more:  rocd --help";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    if args.is_empty() && std::io::stdin().is_terminal() {
+        terminal::print(SHORT_USAGE);
+        return ExitCode::SUCCESS;
+    }
+    let options = match options::parse(&args) {
+        Parsed::Options(options) => options,
+        Parsed::Text(text) => {
+            terminal::print(text.trim_end());
+            return ExitCode::SUCCESS;
+        }
+        Parsed::Refused(error, json) => return refused(error, &args, json),
+    };
+    ExitCode::from(run(options))
+}
+
+/// A command line that makes no sense is told as every other error is.
+fn refused(error: Error, args: &[String], json: bool) -> ExitCode {
+    let code = exit_code(&error);
+    Terminal::plain(json).show(&Outcome::start_up(args.join(" "), error));
+    ExitCode::from(code)
+}
+
+fn run(options: Options) -> u8 {
+    let terminal = match Terminal::new(&options) {
+        Ok(terminal) => Rc::new(terminal),
+        Err(error) => {
+            Terminal::plain(options.json).show(&Outcome::start_up("-l", error.clone()));
+            return exit_code(&error);
+        }
+    };
+    let panic = Panic::caught();
+    let settings = Settings { dry_run: options.dry_run, search: options.search.clone(), ..Settings::default() };
+    let made = Cancel::on_signals().and_then(|cancel| Host::new(terminal.clone(), cancel, settings, options.debug));
+    let result = match &made {
+        Ok(host) => guarded(|| steps(host, &options, &terminal)),
+        Err(error) => told(&terminal, "rocd", Err(error.clone())),
+    };
+    // Whatever happened, the chip and the probe are left in order.
+    let left = made.as_ref().map_or(Ok(()), |host| guarded(|| host.leave()));
+    let left = told(&terminal, "leaving", left);
+    if let Some(text) = panic.text() {
+        let error = Error::new(Kind::Bug, text).hint("this is a bug in rocd; what was typed and the log of `-d3 -l FILE` help to find it");
+        return exit_code(&told(&terminal, "rocd", Err(error)).expect_err("an error stays one"));
+    }
+    result.and(left).err().map_or(0, |error| exit_code(&error))
+}
+
+/// Show the error of something that is no command.
+fn told(terminal: &Terminal, what: &str, result: Result<()>) -> Result<()> {
+    result.inspect_err(|error| terminal.show(&Outcome::start_up(what, error.clone())))
+}
+
+/// Everything that was asked for, in the order given. Every error has been shown when it comes back.
+fn steps(host: &Host, options: &Options, terminal: &Rc<Terminal>) -> Result<()> {
+    for step in &options.steps {
+        match step {
+            Step::File(name) => told(terminal, &format!("-f {name}"), host.file(name))?,
+            Step::Line(line) => host.line(line, &mut |outcome| terminal.show(outcome))?,
+        }
+    }
+    if !options.words.is_empty() {
+        return host.words(&options.words, &mut |outcome| terminal.show(outcome));
+    }
+    let asked = options.steps.iter().any(|step| matches!(step, Step::Line(_)));
+    match asked {
+        true => Ok(()),
+        false if std::io::stdin().is_terminal() => repl::run(host, &mut |outcome| terminal.show(outcome)),
+        false => lines(host, terminal),
+    }
+}
+
+/// Commands from stdin, each run as soon as it is complete.
+fn lines(host: &Host, terminal: &Terminal) -> Result<()> {
+    let input = stdin_lines();
+    let mut text = String::new();
+    loop {
+        match input.recv_timeout(BREATH) {
+            Ok(line) => {
+                text += &line;
+                if !host.unfinished(&text) {
+                    host.line(&std::mem::take(&mut text), &mut |outcome| terminal.show(outcome))?;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => told(terminal, "waiting for stdin", host.cancel().check())?,
+            Err(RecvTimeoutError::Disconnected) => return host.line(&text, &mut |outcome| terminal.show(outcome)),
+        }
+    }
+}
+
+/// A thread reads, so that a signal is noticed while nothing comes.
+fn stdin_lines() -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        let mut bytes = Vec::new();
+        while input.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
+            if sender.send(String::from_utf8_lossy(&std::mem::take(&mut bytes)).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// The text of a panic, kept from stderr until it can be told as an error.
+struct Panic(Arc<Mutex<Option<String>>>);
+
+impl Panic {
+    fn caught() -> Panic {
+        let kept = Arc::new(Mutex::new(None));
+        let keep = kept.clone();
+        std::panic::set_hook(Box::new(move |info| {
+            if let Ok(mut first) = keep.lock() {
+                first.get_or_insert_with(|| info.to_string().replace('\n', " "));
+            }
+        }));
+        Panic(kept)
+    }
+
+    fn text(&self) -> Option<String> {
+        self.0.lock().ok().and_then(|kept| kept.clone())
+    }
+}
+
+/// A panic inside has been noted by the hook, and what comes after still happens.
+fn guarded(run: impl FnOnce() -> Result<()>) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(Ok(()))
+}

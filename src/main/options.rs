@@ -1,0 +1,183 @@
+//! What stands on the command line.
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use rocd::error::Error;
+use std::path::PathBuf;
+
+/// `-f` and `-c` run in the order given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    File(String),
+    Line(String),
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options {
+    pub steps: Vec<Step>,
+    /// One more command line; each is one word.
+    pub words: Vec<String>,
+    pub search: Vec<PathBuf>,
+    pub debug: u8,
+    pub log: Option<PathBuf>,
+    pub quiet: bool,
+    pub json: bool,
+    pub dry_run: bool,
+}
+
+pub enum Parsed {
+    Options(Options),
+    /// `--help` or `--version`: to be printed, and that is all.
+    Text(String),
+    /// Kind usage; and whether `--json` was among the words.
+    Refused(Error, bool),
+}
+
+const MORE: &str = "\
+-f and -c run in the order given. With -c or a COMMAND, rocd runs it and leaves; without, it gives a prompt, or reads
+commands from stdin if that is no terminal. The first error ends the run.
+
+A FILE is found as given, in -s folders, in $ROCD_PATH, in your config folder, then among those built in:
+`-f stlink -f stm32h7`. Commands: `rocd help`; how a line is read: `rocd help lines`.
+
+Exit codes: 0 ok, 1 a command failed, 2 usage, 3 no probe, 4 no target, 5 protected, 6 mismatch, 7 not running,
+8 image refused, 101 a bug, 129, 130 and 143 ended by SIGHUP, SIGINT and SIGTERM.";
+
+pub fn parse(args: &[String]) -> Parsed {
+    let (own, words) = split(args);
+    match command().try_get_matches_from(&own) {
+        Ok(matches) => Parsed::Options(Options { words: words.to_vec(), ..options(&matches) }),
+        Err(error) if !error.use_stderr() => Parsed::Text(error.to_string()),
+        Err(error) => Parsed::Refused(refusal(&error), own.iter().any(|arg| arg == "--json")),
+    }
+}
+
+fn command() -> Command {
+    let text = |id: &'static str, value: &'static str, help: &'static str| Arg::new(id).value_name(value).help(help);
+    let flag = |id: &'static str, help: &'static str| Arg::new(id).help(help).action(ArgAction::SetTrue);
+    Command::new("rocd")
+        .no_binary_name(true)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(env!("CARGO_PKG_DESCRIPTION"))
+        .override_usage("rocd [OPTIONS] [COMMAND…]")
+        .after_help(MORE)
+        .arg(text("file", "FILE", "Interface, target or .rhai file").short('f').action(ArgAction::Append))
+        .arg(text("command", "LINE", "Run this line").short('c').action(ArgAction::Append).allow_hyphen_values(true))
+        .arg(text("search", "FOLDER", "Look for files here, too").short('s').action(ArgAction::Append))
+        .arg(text("log", "FILE", "Write the log, with its debug lines, to a file").short('l'))
+        .arg(
+            text("debug", "N", "Say more [-d: 1]: 1 steps, 2 probe commands, 3 every transfer; written -d3")
+                .short('d')
+                .value_parser(clap::value_parser!(u8).range(0..=3)),
+        )
+        .arg(flag("quiet", "Results and errors only").short('q'))
+        .arg(flag("json", "One line of JSON for each command").long("json"))
+        .arg(flag("dry-run", "Show what would be erased and written, and change nothing").long("dry-run"))
+}
+
+/// rocd's own options, and the words from the first on that is neither an option nor the value of one.
+fn split(args: &[String]) -> (Vec<String>, &[String]) {
+    let mut own = Vec::new();
+    let mut at = 0;
+    while let Some(arg) = args.get(at).filter(|arg| arg.starts_with('-')) {
+        at += 1;
+        if arg == "--" {
+            break;
+        }
+        // `-d` alone means `-d1`: its number never stands apart, or `-d probe list` would read wrong.
+        own.push(if arg == "-d" { "-d1".to_string() } else { arg.clone() });
+        if takes_next(arg) {
+            own.extend(args.get(at).cloned());
+            at += 1;
+        }
+    }
+    (own, args.get(at..).unwrap_or_default())
+}
+
+/// `-f`, also at the end of letters that take no value: `-qf`. In `-fstlink` the value clings to its letter.
+fn takes_next(arg: &str) -> bool {
+    let letters = arg.strip_prefix('-').filter(|letters| !letters.starts_with('-')).unwrap_or_default();
+    letters.find(['f', 'c', 's', 'l', 'd']).is_some_and(|first| first + 1 == letters.len() && !letters.ends_with('d'))
+}
+
+fn options(matches: &ArgMatches) -> Options {
+    let all = |id: &str| matches.get_many::<String>(id).into_iter().flatten().cloned();
+    let at = |id: &str| match matches.value_source(id) {
+        Some(ValueSource::CommandLine) => matches.indices_of(id).into_iter().flatten().collect(),
+        _ => Vec::new(),
+    };
+    let files = at("file").into_iter().zip(all("file").map(Step::File));
+    let lines = at("command").into_iter().zip(all("command").map(Step::Line));
+    let mut steps: Vec<(usize, Step)> = files.chain(lines).collect();
+    steps.sort_by_key(|(at, _)| *at);
+    Options {
+        steps: steps.into_iter().map(|(_, step)| step).collect(),
+        words: Vec::new(),
+        search: all("search").map(PathBuf::from).collect(),
+        debug: matches.get_one("debug").copied().unwrap_or(0),
+        log: matches.get_one::<String>("log").map(PathBuf::from),
+        quiet: matches.get_flag("quiet"),
+        json: matches.get_flag("json"),
+        dry_run: matches.get_flag("dry-run"),
+    }
+}
+
+/// clap's first paragraph, as one of our errors.
+fn refusal(error: &clap::Error) -> Error {
+    let text = error.to_string();
+    let fact = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    Error::usage(fact.split_whitespace().collect::<Vec<_>>().join(" ")).hint("rocd --help")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Options {
+        let args: Vec<String> = line.split_whitespace().map(str::to_string).collect();
+        match parse(&args) {
+            Parsed::Options(options) => options,
+            Parsed::Text(text) => panic!("{text}"),
+            Parsed::Refused(error, _) => panic!("{error}"),
+        }
+    }
+
+    fn refused(line: &str) -> Error {
+        let args: Vec<String> = line.split_whitespace().map(str::to_string).collect();
+        match parse(&args) {
+            Parsed::Refused(error, _) => error,
+            _ => panic!("{line} is taken"),
+        }
+    }
+
+    #[test]
+    fn files_and_lines_keep_their_order() {
+        let steps = parsed("-c one -f a.toml -q -ctwo -f b.rhai -c -three").steps;
+        let file = |name: &str| Step::File(name.into());
+        let line = |text: &str| Step::Line(text.into());
+        assert_eq!(steps, [line("one"), file("a.toml"), line("two"), file("b.rhai"), line("-three")]);
+    }
+
+    #[test]
+    fn from_the_first_word_on_all_belongs_to_the_command() {
+        let options = parsed("-f sim --json sim serve --board stm32h743 -d3 -c x --help");
+        assert_eq!(options.words, ["sim", "serve", "--board", "stm32h743", "-d3", "-c", "x", "--help"]);
+        assert_eq!(parsed("-qfsim -- -x y").words, ["-x", "y"]);
+        assert_eq!(parsed("-qf sim x").words, ["x"]);
+        assert_eq!((options.steps, options.json, options.debug), (vec![Step::File("sim".into())], true, 0));
+    }
+
+    #[test]
+    fn the_debug_level_clings_to_its_letter() {
+        assert_eq!(parsed("-d probe list").debug, 1);
+        assert_eq!(parsed("-d probe list").words, ["probe", "list"]);
+        assert_eq!((parsed("-d3").debug, parsed("-d0").debug, parsed("-f -d").debug), (3, 0, 0));
+        assert_eq!(refused("-d9").kind.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_and_names_the_word() {
+        assert_eq!(refused("--no-such-option").message, "unexpected argument '--no-such-option' found");
+        assert!(refused("-f").message.contains("-f <FILE>"));
+    }
+}

@@ -1,0 +1,210 @@
+//! The terminal: results on stdout; progress, information, warnings and errors on stderr; the log; `--json`.
+//!
+//! Nobody may be there to read: a closed stdout or stderr is no error, and what was asked for is done all the same.
+
+use crate::options::Options;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rocd::error::{Cause, Error, Result};
+use rocd::event::{Event, Sink};
+use rocd::host::{Outcome, exit_code};
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The version of the lines that `--json` prints: docs/json.schema.json.
+const JSON_VERSION: u32 = 1;
+
+const RED: &str = "\x1b[1;31m";
+const YELLOW: &str = "\x1b[33m";
+const PLAIN: &str = "\x1b[0m";
+
+pub struct Terminal {
+    quiet: bool,
+    json: bool,
+    debug: u8,
+    /// stderr is a terminal, so a bar and colours make sense.
+    lively: bool,
+    colours: bool,
+    log: RefCell<Option<File>>,
+    started: Instant,
+    bar: RefCell<Option<(&'static str, ProgressBar)>>,
+}
+
+/// One text to stdout, whether or not anybody reads it.
+pub fn print(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+fn print_aside(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+impl Terminal {
+    /// Kind usage if the log file cannot be written.
+    pub fn new(options: &Options) -> Result<Terminal> {
+        let log = options.log.as_ref().map(|path| {
+            File::create(path).map_err(|error| Error::usage(format!("log file {} cannot be written: {error}", path.display())))
+        });
+        let Options { quiet, json, debug, .. } = *options;
+        let terminal = Terminal { quiet, debug, log: RefCell::new(log.transpose()?), ..Terminal::plain(json) };
+        terminal.note(&format!("rocd {}, {} s since 1970", env!("CARGO_PKG_VERSION"), since_1970()));
+        Ok(terminal)
+    }
+
+    /// For errors before there are options.
+    pub fn plain(json: bool) -> Terminal {
+        let lively = std::io::stderr().is_terminal();
+        Terminal {
+            quiet: false,
+            json,
+            debug: 0,
+            lively,
+            // https://no-color.org
+            colours: lively && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            log: RefCell::default(),
+            started: Instant::now(),
+            bar: RefCell::default(),
+        }
+    }
+
+    /// What a command came to: its value on stdout, or its error on stderr; as JSON both on stdout.
+    pub fn show(&self, outcome: &Outcome) {
+        self.end_bar();
+        self.note(&format!("> {}", outcome.command));
+        match &outcome.result {
+            Err(error) if matches!(error.cause, Cause::Exit(_)) && !self.json => {}
+            result if self.json => {
+                if let Err(error) = result {
+                    self.note(&error.to_string());
+                }
+                print(&json_line(outcome));
+            }
+            Ok(value) => {
+                let text = value.to_string();
+                if !text.is_empty() {
+                    self.note(&text);
+                    print(&text);
+                }
+            }
+            Err(error) => {
+                let text = error.to_string();
+                self.note(&text);
+                print_aside(&match text.strip_prefix("error:") {
+                    Some(rest) => format!("{}{rest}", self.coloured(RED, "error:")),
+                    None => text,
+                });
+            }
+        }
+    }
+
+    fn coloured(&self, colour: &str, text: &str) -> String {
+        if self.colours { format!("{colour}{text}{PLAIN}") } else { text.to_string() }
+    }
+
+    /// One entry of the log file.
+    fn note(&self, text: &str) {
+        if let Some(log) = self.log.borrow_mut().as_mut() {
+            let _ = writeln!(log, "{:.6} {text}", self.started.elapsed().as_secs_f64());
+        }
+    }
+
+    fn aside(&self, text: &str) {
+        self.note(text);
+        if !self.quiet {
+            self.end_bar();
+            print_aside(text);
+        }
+    }
+
+    fn debug_line(&self, level: u8, text: &str) {
+        if level > self.debug {
+            return;
+        }
+        match self.log.borrow().is_some() {
+            true => self.note(text),
+            false => {
+                self.end_bar();
+                print_aside(text);
+            }
+        }
+    }
+
+    /// A bar per phase, gone when the phase ends.
+    fn progress(&self, phase: &'static str, done: u64, total: u64) {
+        if !self.lively || self.quiet {
+            return;
+        }
+        if self.bar.borrow().as_ref().is_none_or(|(showing, _)| *showing != phase) {
+            self.end_bar();
+            *self.bar.borrow_mut() = Some((phase, bar(phase, total)));
+        }
+        if let Some((_, bar)) = self.bar.borrow().as_ref() {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+        if done >= total {
+            self.end_bar();
+        }
+    }
+
+    fn end_bar(&self) {
+        if let Some((_, bar)) = self.bar.borrow_mut().take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Sink for Terminal {
+    fn emit(&self, event: Event) {
+        match event {
+            Event::Output(text) if self.json => self.aside(&text),
+            Event::Output(text) => {
+                self.note(&text);
+                self.end_bar();
+                print(&text);
+            }
+            Event::Info(text) => self.aside(&text),
+            Event::Warning(text) => self.aside(&format!("{} {text}", self.coloured(YELLOW, "warning:"))),
+            Event::Debug(level, text) => self.debug_line(level, &text),
+            Event::Progress { phase, done, total } => self.progress(phase, done, total),
+            Event::Halted { core, reason, pc } => self.aside(&format!("{core} halted at {pc:#010x}: {reason}")),
+            Event::Unplugged => self.aside(&format!("{} the probe was unplugged", self.coloured(YELLOW, "warning:"))),
+        }
+    }
+}
+
+fn bar(phase: &'static str, total: u64) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{msg:>8} [{bar:32}] {bytes} of {total_bytes}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style.progress_chars("=> "));
+    bar.set_message(phase);
+    bar
+}
+
+fn since_1970() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// One line of docs/json.schema.json.
+fn json_line(outcome: &Outcome) -> String {
+    let Outcome { command, result, seconds, wall_seconds, probe, chip } = outcome;
+    let ended = matches!(result, Err(error) if matches!(error.cause, Cause::Exit(_)));
+    let mut line = json!({
+        "v": JSON_VERSION, "command": command, "ok": result.is_ok() || ended,
+        "seconds": seconds, "wall_seconds": wall_seconds, "probe": probe, "chip": chip,
+    });
+    match result {
+        Ok(value) => line["value"] = value.json(),
+        Err(_) if ended => line["value"] = Value::Null,
+        Err(error) => line["error"] = json_error(error),
+    }
+    line.to_string()
+}
+
+fn json_error(error: &Error) -> Value {
+    json!({
+        "kind": error.kind.name(), "message": error.message, "trail": error.trail, "hint": error.hint, "exit": exit_code(error),
+    })
+}
