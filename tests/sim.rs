@@ -328,6 +328,36 @@ fn a_fault_by_a_memory_command_names_its_address_and_does_not_stick() {
     assert_eq!(host.last(), (0x80, 0));
 }
 
+/// RM0433 4.3: a bank that works stalls whoever reads it; the firmware repeats for 2 ms, then says AP WAIT.
+#[test]
+fn a_busy_bank_makes_the_probe_wait_and_at_last_give_up() {
+    let mut host = Host::entered("stm32h743", "v3");
+    for key in [0x4567_0123, 0xCDEF_89AB] {
+        host.set_word(0x5200_2004, key);
+    }
+    // PG, PSIZE x64, one flash word: about 100 µs.
+    host.set_word(0x5200_200C, 0x32);
+    host.write(0x08, 0x0800_0000, &[0x5A; 32]);
+    let start = host.pipe.now();
+    assert_eq!(host.read(0x07, 0x0800_0000, 4), [0x5A; 4]);
+    let took = host.pipe.now() - start;
+    assert!(took > Duration::from_micros(90) && took < Duration::from_micros(400), "{took:?}");
+    assert_eq!(host.last().0, 0x80);
+    // SER and START, sector 0: a second.
+    host.set_word(0x5200_200C, 0x34);
+    host.set_word(0x5200_200C, 0xB4);
+    let start = host.pipe.now();
+    host.read(0x07, 0x0800_0010, 4);
+    let took = host.pipe.now() - start;
+    assert!(took > Duration::from_micros(2000) && took < Duration::from_micros(2300), "{took:?}");
+    assert_eq!(host.last(), (0x10, 0x0800_0010));
+    assert_eq!(host.read(0x07, 0x0810_0000, 4), [0xFF; 4], "the other bank answers");
+    assert_eq!(host.last().0, 0x80);
+    host.pipe.sleep(Duration::from_secs(3));
+    assert_eq!(host.read(0x07, 0x0800_0010, 4), [0xFF; 4]);
+    assert_eq!(host.last().0, 0x80);
+}
+
 #[test]
 fn without_debug_power_the_ap_is_an_error() {
     let mut host = Host::entered("stm32h743", "v3");
