@@ -356,3 +356,100 @@ impl Dap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::chips::CHIPS;
+
+    const ABORT_ALL: u32 = 0x1E;
+
+    /// A powered-up debug port and its chip.
+    fn powered(name: &str) -> (Dap, Chip) {
+        let row = CHIPS.iter().find(|row| row.name == name).expect("the test names a chip");
+        let (mut dap, mut chip) = (Dap::new(row), Chip::new(row));
+        dap.line_reset();
+        dap.write(&mut chip, Port::Dp, BANKED, CDBGPWRUPREQ | CSYSPWRUPREQ).unwrap();
+        (dap, chip)
+    }
+
+    fn read(dap: &mut Dap, chip: &mut Chip, bank: u32, a: u8) -> u32 {
+        dap.write(chip, Port::Dp, RESEND_SELECT, bank).unwrap();
+        dap.read(chip, Port::Dp, a).unwrap()
+    }
+
+    #[test]
+    fn nobody_answers_before_a_line_reset() {
+        let row = &CHIPS[0];
+        let (mut dap, mut chip) = (Dap::new(row), Chip::new(row));
+        assert_eq!(dap.read(&mut chip, Port::Dp, DPIDR_ABORT), Err(Nack::Silent));
+        dap.line_reset();
+        assert_eq!(dap.read(&mut chip, Port::Dp, DPIDR_ABORT), Ok(row.dpidr));
+    }
+
+    #[test]
+    fn banks_of_a_dpv2_and_of_a_dpv1() {
+        let (mut h7, mut chip) = powered("stm32h743");
+        h7.write(&mut chip, Port::Dp, RESEND_SELECT, 1).unwrap();
+        h7.write(&mut chip, Port::Dp, BANKED, u32::MAX).unwrap();
+        let bank = |dap: &mut Dap, chip: &mut Chip| [1, 2, 3, 4, 5].map(|bank| read(dap, chip, bank, BANKED));
+        assert_eq!(bank(&mut h7, &mut chip), [0x340, chip.row.targetid, 1, 1, 0]);
+        let (mut g0, mut chip) = powered("stm32g071");
+        assert_eq!(bank(&mut g0, &mut chip), [0x40, 0, 0, 0, 0]);
+        // A minimal DP has no transaction counter (DPIDR.MIN).
+        for (dap, chip, trn) in [(&mut g0, &mut chip, 0), (&mut h7, &mut powered("stm32h743").1, TRN)] {
+            dap.write(chip, Port::Dp, RESEND_SELECT, 0).unwrap();
+            dap.write(chip, Port::Dp, BANKED, TRN | CDBGPWRUPREQ).unwrap();
+            assert_eq!(dap.read(chip, Port::Dp, BANKED).unwrap() & TRN, trn);
+        }
+    }
+
+    #[test]
+    fn an_ap_that_is_not_there_reads_zero_and_ignores_writes() {
+        let (mut dap, mut chip) = powered("stm32h743");
+        dap.write(&mut chip, Port::Dp, RESEND_SELECT, 9 << 24 | 0xF0).unwrap();
+        dap.write(&mut chip, Port::Ap, 0x0C, 1).unwrap();
+        dap.read(&mut chip, Port::Ap, 0x0C).unwrap();
+        assert_eq!(dap.read(&mut chip, Port::Dp, 0xC), Ok(0));
+        assert_eq!(read(&mut dap, &mut chip, 0, BANKED) & STICKY, 0);
+    }
+
+    #[test]
+    fn while_an_error_sticks_only_its_cause_and_its_cure_answer() {
+        let (mut dap, mut chip) = powered("stm32g071");
+        dap.write(&mut chip, Port::Dp, RESEND_SELECT, 0).unwrap();
+        dap.write(&mut chip, Port::Ap, TAR, 0x6000_0000).unwrap();
+        assert_eq!(dap.write(&mut chip, Port::Ap, DRW, 1), Ok(0), "a posted write is acknowledged");
+        assert_eq!(dap.write(&mut chip, Port::Ap, TAR, 0x2000_0000), Err(Nack::Fault));
+        assert_eq!(dap.write(&mut chip, Port::Dp, RESEND_SELECT, 1), Err(Nack::Fault));
+        assert_eq!(dap.read(&mut chip, Port::Dp, 0xC), Err(Nack::Fault));
+        assert_eq!(dap.read(&mut chip, Port::Dp, DPIDR_ABORT), Ok(chip.row.dpidr));
+        assert_eq!(dap.read(&mut chip, Port::Dp, BANKED).unwrap() & STICKY, STICKYERR);
+        assert_eq!(dap.tar(0), Some(0x6000_0000), "TAR stays where it failed");
+        dap.write(&mut chip, Port::Dp, DPIDR_ABORT, 1 << 2).unwrap();
+        assert_eq!(dap.write(&mut chip, Port::Ap, TAR, 0x2000_0000), Ok(0));
+    }
+
+    #[test]
+    fn overruns_and_bad_parity_have_their_own_flags() {
+        let (mut dap, mut chip) = powered("stm32h743");
+        dap.write(&mut chip, Port::Dp, BANKED, CDBGPWRUPREQ | ORUNDETECT).unwrap();
+        dap.bad_write();
+        assert_eq!(dap.read(&mut chip, Port::Ap, 0), Err(Nack::Fault));
+        assert_eq!(dap.read(&mut chip, Port::Dp, BANKED).unwrap() & STICKY, WDATAERR | STICKYORUN);
+        dap.write(&mut chip, Port::Dp, DPIDR_ABORT, ABORT_ALL).unwrap();
+        assert_eq!(dap.read(&mut chip, Port::Dp, BANKED).unwrap() & STICKY, 0);
+    }
+
+    #[test]
+    fn packed_bytes_go_to_the_end_of_the_word() {
+        let (mut dap, mut chip) = powered("stm32h743");
+        chip.advance(1);
+        dap.write(&mut chip, Port::Dp, RESEND_SELECT, 0).unwrap();
+        dap.write(&mut chip, Port::Ap, CSW, dap.aps[0].row.csw & !0x37 | 0x20).unwrap();
+        dap.write(&mut chip, Port::Ap, TAR, 0x2000_0001).unwrap();
+        dap.write(&mut chip, Port::Ap, DRW, 0x4433_2211).unwrap();
+        let there: Vec<_> = (0x2000_0001..0x2000_0004).map(|at| chip.peek(at)).collect();
+        assert_eq!(there, [Some(0x22), Some(0x33), Some(0x44)]);
+    }
+}
