@@ -609,7 +609,7 @@ impl FlashG0 {
             0x10 => self.flags = value & sr::FLAGS,
             0x14 => self.cr = value & !(cr::LOCK | cr::OPTLOCK | cr::STRT | cr::OPTSTRT),
             0x18 => self.eccr[0] = value,
-            _ => return false,
+            _ => return self.options.poke_reg(offset, value),
         }
         true
     }

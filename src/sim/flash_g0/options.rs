@@ -180,6 +180,15 @@ impl Options {
         true
     }
 
+    /// By the board's own door, through a register: loaded and stored at once.
+    pub fn poke_reg(&mut self, offset: u32, value: u32) -> bool {
+        let Some(index) = self.find(offset) else { return false };
+        self.loaded[index] = value;
+        self.pending = self.loaded;
+        self.store(self.loaded);
+        true
+    }
+
     /// How long the change takes; `None`: refused, level 2 is for ever.
     pub fn start(&self) -> Option<Ns> {
         if self.rdp() == 2 {
