@@ -426,6 +426,11 @@ section = "3.3.1"
             ("address = 0x08000000\n", "", "32: the first bank needs an address"),
             ("share = 1", "share = 0", "35: share is 1 for all of the flash, 2 for half of it …"),
             ("share = 1", "share = 2", "32: the banks' shares make up 0x10000 of 0x20000 bytes"),
+            (
+                "share = 1\n",
+                "share = 1\nsector = 0x800\nword = 8\nregisters = 4\nsection = \"x\"\n[[die.bank]]\nname = \"b\"\nshare = 1\n",
+                "32: the banks' shares make up 0x40000 of 0x20000 bytes",
+            ),
             ("sector = 0x800", "sector = 0x804", "36: 0x804 is not a multiple of 8"),
             ("word = 8", "word = 6", "37: 0x6 is not a multiple of 4"),
             ("registers = 0x40022000", "registers = 0", "38: cannot be 0"),

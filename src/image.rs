@@ -109,7 +109,8 @@ impl Image {
     pub fn recognise(path: &Path, format: Option<Format>) -> Result<Format> {
         let name = path.display().to_string();
         if std::fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir()) {
-            return format.ok_or_else(|| Error::usage(format!("{name} is a pipe: add the word elf, ihex, s19 or bin")));
+            return format
+                .ok_or_else(|| Error::usage(format!("{name} is no regular file: say what comes through it, elf, ihex, s19 or bin")));
         }
         match open(path)? {
             Opened::File(file) => Ok(decide(&name, Some(path), &head(&name, file)?, format)?.0),

@@ -72,8 +72,9 @@ impl<'a> Source<'a> {
 
 /// "targets/x.toml:12: unknown field `foo`, expected one of … in `foo = 3`"
 fn at(file: &str, text: &str, span: Range<usize>, message: &str) -> Error {
-    let start = text[..span.start.min(text.len())].rfind('\n').map_or(0, |newline| newline + 1);
-    let number = text[..start].matches('\n').count() + 1;
+    let before = &text.as_bytes()[..span.start.min(text.len())];
+    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    let number = before.iter().filter(|byte| **byte == b'\n').count() + 1;
     let line = text[start..].lines().next().unwrap_or("").trim();
     match line {
         "" => Error::usage(format!("{file}:{number}: {message}")),
@@ -272,8 +273,10 @@ fn bank(source: &Source, place: &str, row: &BankRow, flash: u32) -> Result<()> {
 /// The shares make up the whole flash, the first bank has an address, and none lies in another at the largest size.
 fn banks(source: &Source, place: &str, row: &Die) -> Result<()> {
     let flash = row.flash_size.max_kib * 1024;
-    let total: u32 = row.banks.iter().map(|bank| flash / bank.share).sum();
-    source.must(total == flash, &format!("{place}.bank"), || format!("the banks' shares make up {total:#x} of {flash:#x} bytes"))?;
+    let total: u64 = row.banks.iter().map(|bank| u64::from(flash / bank.share)).sum();
+    source.must(total == u64::from(flash), &format!("{place}.bank"), || {
+        format!("the banks' shares make up {total:#x} of {flash:#x} bytes")
+    })?;
     let mut end = 0;
     for (index, bank) in row.banks.iter().enumerate() {
         let place = format!("{place}.bank.{index}");
