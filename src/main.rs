@@ -11,6 +11,7 @@ use rocd::command::Settings;
 use rocd::error::{Error, Kind, Result};
 use rocd::host::{Cancel, Host, Outcome, exit_code};
 use rocd::repl;
+use rocd::script::STACK;
 use std::io::{BufRead, IsTerminal};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -46,7 +47,9 @@ fn main() -> ExitCode {
         }
         Parsed::Refused(error, json) => return refused(error, &args, json),
     };
-    ExitCode::from(run(options))
+    // Scripts may nest deeper than a main thread's stack.
+    let running = std::thread::Builder::new().stack_size(STACK).spawn(move || run(options));
+    ExitCode::from(running.ok().and_then(|thread| thread.join().ok()).unwrap_or(Kind::Bug.exit_code()))
 }
 
 /// A command line that makes no sense is told as every other error is.

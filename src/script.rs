@@ -20,9 +20,11 @@ use std::path::{Component, Path, PathBuf};
 use std::rc::{Rc, Weak};
 
 /// How deep functions may call each other within one text. Rhai's own limit is 8 in debug builds.
-const CALL_LEVELS: usize = 48;
-/// How deep scripts may call commands that are scripts: Rhai's count begins anew with each.
+const CALL_LEVELS: usize = 32;
+/// How deep scripts may call commands that are scripts: Rhai's count begins anew with each. All levels at their deepest fit in `STACK`.
 const SCRIPT_LEVELS: usize = 16;
+/// The stack, in bytes, that a thread needs to run scripts.
+pub const STACK: usize = 64 << 20;
 /// A function takes this many words at most (an array counts as its elements).
 const ARITIES: &[fn(&mut Engine, &str, &Weak<Cx>)] = &[
     late::<0>, late::<1>, late::<2>, late::<3>, late::<4>, late::<5>, late::<6>, late::<7>, late::<8>, late::<9>, late::<10>, late::<11>,
@@ -50,9 +52,22 @@ pub struct Script {
 /// What the engine's own functions reach.
 #[derive(Default)]
 struct Shared {
-    closures: RefCell<Vec<FnPtr>>,
+    /// Each with the file that defined it, empty for a line.
+    closures: RefCell<Vec<(FnPtr, String)>>,
     /// The file in which a function was defined last.
-    files: RefCell<HashMap<String, String>>,
+    homes: RefCell<HashMap<String, String>>,
+    /// The functions of each file: its commands use these, whatever others define later.
+    files: RefCell<HashMap<String, AST>>,
+}
+
+impl Shared {
+    fn note_functions(&self, ast: &AST, source: &str) {
+        let names = ast.iter_functions().map(|function| (function.name.to_string(), source.to_string()));
+        self.homes.borrow_mut().extend(names);
+        if !source.is_empty() {
+            self.files.borrow_mut().insert(source.to_string(), ast.clone_functions_only());
+        }
+    }
 }
 
 impl Script {
@@ -109,8 +124,9 @@ impl Script {
 
     /// Carry out a command that a script defined (`Action::Script`).
     pub fn closure(&self, cx: &Cx, number: usize, args: &Args) -> Result<Value> {
-        let closure = self.shared.closures.borrow()[number].clone();
-        let functions = self.functions.borrow().clone();
+        let (closure, source) = self.shared.closures.borrow()[number].clone();
+        let own = self.shared.files.borrow().get(&source).cloned().unwrap_or_else(AST::empty);
+        let functions = self.functions.borrow().merge(&own);
         let called = self.deeper(|| {
             let engine = self.prepare(cx, "");
             closure.call::<Dynamic>(&engine, &functions, (map_of(args),)).map_err(|error| self.failure(*error, ""))
@@ -127,16 +143,12 @@ impl Script {
 
     /// The text is Rhai that ends too early, so another line may follow.
     pub fn unfinished(&self, cx: &Cx, text: &str) -> bool {
-        match self.prepare(cx, "").compile(text) {
-            Ok(_) => false,
-            Err(error) => {
-                matches!(
-                    *error.err_type(),
-                    ParseErrorType::UnexpectedEOF
-                        | ParseErrorType::BadInput(rhai::LexError::UnterminatedString)
-                        | ParseErrorType::MissingToken(..)
-                ) && at_end(text, error.position())
-            }
+        let Err(error) = self.prepare(cx, "").compile(text) else { return false };
+        match error.err_type() {
+            ParseErrorType::UnexpectedEOF | ParseErrorType::MissingToken(..) => at_end(text, error.position()),
+            // Only `…` goes over several lines.
+            ParseErrorType::BadInput(rhai::LexError::UnterminatedString) => text.matches('`').count() % 2 == 1,
+            _ => false,
         }
     }
 
@@ -157,7 +169,7 @@ impl Script {
             let engine = self.prepare(cx, text);
             let mut ast = engine.compile(text).map_err(|error| self.failure(error.into(), source))?;
             ast.set_source(source);
-            self.note_functions(&ast, source);
+            self.shared.note_functions(&ast, source);
             let mut whole = self.functions.borrow().merge(&ast);
             whole.set_source(source);
             *self.functions.borrow_mut() = whole.clone_functions_only();
@@ -166,11 +178,6 @@ impl Script {
             *self.scope.borrow_mut() = scope;
             result.map_err(|error| self.failure(*error, source))
         })
-    }
-
-    fn note_functions(&self, ast: &AST, source: &str) {
-        let mut files = self.shared.files.borrow_mut();
-        files.extend(ast.iter_functions().map(|function| (function.name.to_string(), source.to_string())));
     }
 
     fn deeper<T>(&self, run: impl FnOnce() -> std::result::Result<T, Failure>) -> std::result::Result<T, Failure> {
@@ -248,7 +255,8 @@ impl Script {
             let (Some(cx), Some(shared)) = (cx.upgrade(), shared.upgrade()) else { return Ok(()) };
             let entry = Entry::new(usage, help, "", Action::Script(shared.closures.borrow().len()));
             let entry = entry.map_err(|error| thrown(error, ctx.call_position()))?;
-            shared.closures.borrow_mut().push(closure);
+            let source = ctx.call_source().unwrap_or_default().to_string();
+            shared.closures.borrow_mut().push((closure, source));
             cx.commands.borrow_mut().add(entry);
             Ok(())
         });
@@ -277,9 +285,14 @@ impl Script {
         }
         let mut at = inner.position();
         let (mut error, not_found) = leaf(inner, source);
-        let files = self.shared.files.borrow();
+        if let Some(NotFound::Name(name)) = &not_found
+            && self.cx.upgrade().is_some_and(|cx| cx.commands.borrow().function(name).is_some())
+        {
+            error = error.hint(format!("`{name}` is a command; in Rhai it is called as {name}(…)"));
+        }
+        let homes = self.shared.homes.borrow();
         while let Some((function, called_at)) = calls.pop() {
-            let place = place(files.get(&function).map_or(source, String::as_str), at);
+            let place = place(homes.get(&function).map_or(source, String::as_str), at);
             // Called by us and not from a text: the one function that was run.
             if calls.is_empty() && called_at.is_none() {
                 return Failure { error, location: place, not_found: None };
@@ -576,8 +589,7 @@ impl rhai::ModuleResolver for Imports {
         let text = std::fs::read_to_string(&file).map_err(|error| thrown(Error::usage(format!("{name}: {error}")), at))?;
         let mut ast = engine.compile(&text).map_err(|error| EvalAltResult::ErrorInModule(name.clone(), error.into(), at))?;
         ast.set_source(&name);
-        let functions = ast.iter_functions().map(|function| (function.name.to_string(), name.clone()));
-        self.shared.files.borrow_mut().extend(functions.chain([(name.clone(), name.clone())]));
+        self.shared.note_functions(&ast, &name);
         Module::eval_ast_as_new(Scope::new(), &ast, engine)
             .map(Rc::new)
             .map_err(|error| EvalAltResult::ErrorInModule(name, error, at).into())
