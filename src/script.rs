@@ -30,6 +30,8 @@ const ARITIES: &[fn(&mut Engine, &str, &Weak<Cx>)] = &[
     late::<0>, late::<1>, late::<2>, late::<3>, late::<4>, late::<5>, late::<6>, late::<7>, late::<8>, late::<9>, late::<10>, late::<11>,
     late::<12>,
 ];
+/// More lines of trail than this help nobody.
+const LONGEST_TRAIL: usize = 12;
 /// Rhai operations between two looks at the cancel flag.
 const OPERATIONS_PER_BREATH: u64 = 4096;
 
@@ -100,7 +102,7 @@ impl Script {
     /// Run a .rhai file's text. `source` is its name, for messages and for `import`.
     pub fn load(&self, cx: &Cx, source: &str, text: &str) -> Result<Value> {
         self.run(cx, source, text).map(|value| to_value(&value)).map_err(|failure| match failure.location {
-            Some(place) => failure.error.during(format!("running {source} ({place})")),
+            Some(place) => failure.error.during(format!("running {place}")),
             None => failure.error.during(format!("running {source}")),
         })
     }
@@ -134,10 +136,7 @@ impl Script {
         called.map(|value| to_value(&value)).map_err(|failure| {
             let name = args.spec().map_or("", |spec| &spec.name);
             let call = args.words().iter().fold(name.to_string(), |call, word| format!("{call} {}", quote(word)));
-            match failure.location {
-                Some(place) => failure.error.during(format!("{call} ({place})")),
-                None => failure.error.during(call),
-            }
+            within(failure.error, failure.location.map_or(call.clone(), |place| format!("{call} ({place})")))
         })
     }
 
@@ -298,10 +297,8 @@ impl Script {
                 return Failure { error, location: place, not_found: None };
             }
             let name = if function.starts_with("anon$") { "a closure" } else { &function };
-            error = match place {
-                Some(place) => error.during(format!("calling {name} ({place})")),
-                None => error.during(format!("calling {name}")),
-            };
+            let doing = place.map_or(format!("calling {name}"), |place| format!("calling {name} ({place})"));
+            error = within(error, doing);
             at = called_at;
         }
         Failure { error, location: place(source, at), not_found }
@@ -330,6 +327,15 @@ enum NotFound {
     Syntax,
     /// No variable or function of this name.
     Name(String),
+}
+
+/// The trail, without the tail of an endless recursion.
+fn within(error: Error, doing: String) -> Error {
+    match error.trail.last() {
+        Some(last) if *last == doing || error.trail.len() > LONGEST_TRAIL => error,
+        Some(_) if error.trail.len() == LONGEST_TRAIL => error.during("…"),
+        _ => error.during(doing),
+    }
 }
 
 /// `board.rhai:7`
