@@ -31,6 +31,8 @@ pub fn run(host: &Host, show: Show) -> Result<()> {
         // There is none before the first run.
         let _ = editor.load_history(path);
     }
+    // While there is a printer the editor waits in select(), which a signal wakes; a plain read() would go on.
+    let _printer = editor.create_external_printer();
     let _guard = SignalGuard::new(host.cancel().clone());
     let result = prompt_until_left(host, &mut editor, show);
     if let Some(path) = &history {
@@ -49,8 +51,6 @@ fn editor(host: &Host) -> rustyline::Result<Prompt<'_>> {
         .auto_add_history(true)
         .build();
     let mut editor = Editor::with_config(config)?;
-    // With a printer the editor waits in select(), which signals wake; a plain read() would be restarted.
-    let _ = editor.create_external_printer();
     let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     editor.set_helper(Some(Asks { host, files: FilenameCompleter::new(), colours }));
     Ok(editor)

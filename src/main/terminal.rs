@@ -122,12 +122,12 @@ impl Terminal {
         if level > self.debug {
             return;
         }
-        match self.log.borrow().is_some() {
-            true => self.note(text),
-            false => {
-                self.end_bar();
-                print_aside(text);
-            }
+        let logged = self.log.borrow().is_some();
+        if logged {
+            self.note(text);
+        } else {
+            self.end_bar();
+            print_aside(text);
         }
     }
 
