@@ -7,7 +7,7 @@ use crate::command::line::{self, Part, Word, quote};
 use crate::command::sim::board;
 use crate::command::{Commands, Cx, Entry, Settings, Up, Value};
 use crate::desc::{self, Description, Interface, Known, Target, Transport};
-use crate::error::{Cause, Context, Error, Result};
+use crate::error::{Cause, Context, Error, Kind, Result};
 use crate::event::{Ears, Sink};
 use crate::flash;
 use crate::probe::{self, Driver, Info};
@@ -231,7 +231,15 @@ impl Host {
         let Some(mut session) = self.cx.session.borrow_mut().take() else { return Ok(()) };
         // The signal that brought us here must not cut the farewell short.
         let _ = self.cancel.check();
-        match session.detach().during("leaving the chip")? {
+        let left = match session.detach() {
+            // `reset` and `program … reset` promise a running core; after `flash mass_erase` nothing could run
+            Err(error) if error.kind == Kind::NotRunning => {
+                self.cx.ears.warn(format!("{}; {}", error.message, error.hint.unwrap_or_default()));
+                return Ok(());
+            }
+            left => left.during("leaving the chip")?,
+        };
+        match left {
             Left::AsFound => {}
             Left::Started => self.cx.ears.info("flash was changed: the chip was reset and is running"),
             Left::Halted { core, pc } => {
