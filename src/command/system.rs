@@ -10,7 +10,7 @@ pub const COMMANDS: &[Command] = &[
     Command::new("help [<words:word>…]", "List the commands, or explain one; also `help lines` and `help usage`", "help reset", help),
     Command::new("echo [<words:text>…]", "Print the words", "echo done", echo),
     Command::new("sleep <ms>", "Wait, on the chip's clock", "sleep 10", sleep),
-    Command::new("script <file>", "Run a .rhai file", "help script", script),
+    Command::new("script <file>", "Run a .rhai file", "script scripts/program.rhai", script),
     Command::new("exit [<code:num>]", "Leave rocd with this exit code", "help exit", exit),
     Command::new("shutdown [error]", "Leave rocd; with `error`, exit code 1", "help shutdown", shutdown),
 ];
