@@ -188,7 +188,7 @@ fn fetch(cx: &Cx, from: u32, len: usize, width: Option<Width>) -> Result<Vec<u8>
         let chunk = CHUNK.min(len - done);
         bytes.resize(done + chunk, 0);
         let at = from + done as u32;
-        take(cx, at, &mut bytes[done..], width).during(format!("reading {chunk} bytes at {at:#010x}"))?;
+        take(cx, at, &mut bytes[done..], width).map_err(refused).during(format!("reading {chunk} bytes at {at:#010x}"))?;
         tell(cx, "read", done + chunk, len);
     }
     Ok(bytes)
@@ -213,7 +213,11 @@ fn put(cx: &Cx, to: u32, data: &[u8], width: Option<Width>) -> Result<()> {
         Some(width) => mem.write_width(width, to, data),
         None => mem.write(to, data),
     };
-    written.during(format!("writing {} bytes at {to:#010x}", data.len()))
+    written.map_err(refused).during(format!("writing {} bytes at {to:#010x}", data.len()))
+}
+
+fn refused(error: Error) -> Error {
+    if error.is_fault() { error.hint("nothing is there, or its clock is off, or it is protected") } else { error }
 }
 
 /// Progress only where it takes more than a moment.

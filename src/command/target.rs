@@ -102,7 +102,7 @@ fn stop(cx: &Cx, args: &Args, how: fn(&mut Session, usize, Duration) -> Result<(
     if halted(before).is_none() && halted(after).is_some() {
         cx.fire("halted")?;
     }
-    where_it_is(cx)
+    where_it_is(cx, None)
 }
 
 fn halted(state: State) -> Option<Reason> {
@@ -122,7 +122,7 @@ fn step(cx: &Cx, args: &Args) -> Result<Value> {
     let at = opt_address(args, "addr");
     cx.session()?.step(cx.core.get(), at)?;
     cx.fire("halted")?;
-    where_it_is(cx)
+    where_it_is(cx, None)
 }
 
 fn reset(cx: &Cx, args: &Args) -> Result<Value> {
@@ -138,16 +138,17 @@ fn reset(cx: &Cx, args: &Args) -> Result<Value> {
         cx.fire("reset_init")?;
     }
     cx.fire("reset_end")?;
-    if mode == ResetMode::Run { Ok(Value::None) } else { where_it_is(cx) }
+    // the vector catch was ours: to the user it is the halt that he asked for
+    if mode == ResetMode::Run { Ok(Value::None) } else { where_it_is(cx, Some(Reason::Request)) }
 }
 
-/// The current core's state; of a halted one where and why, in the words OpenOCD logs.
-fn where_it_is(cx: &Cx) -> Result<Value> {
+/// The current core's state; of a halted one where and why (`why`, where the caller knows better), in the words OpenOCD logs.
+fn where_it_is(cx: &Cx, why: Option<Reason>) -> Result<Value> {
     let core = cx.core.get();
     let mut session = cx.session()?;
     let name = session.core_names().into_iter().nth(core).unwrap_or_default();
     match session.state(core)? {
-        State::Halted(reason) => halted_value(&mut session, core, name, reason),
+        State::Halted(reason) => halted_value(&mut session, core, name, why.unwrap_or(reason)),
         state => {
             let text = format!("[{name}] {}", state_word(state));
             Ok(Value::shown(core_map(name, state_word(state), vec![]), text))
