@@ -9,19 +9,38 @@ use std::time::{Duration, Instant};
 struct Chip {
     board: &'static str,
     target: &'static str,
+    firmware: &'static str,
     /// Bytes of sector 0.
     sector: u32,
     /// RAM beyond OpenOCD's work area (stm32h7x.cfg and stm32g0x.cfg put it at 0x20000000).
     ram: u32,
-    /// The register that shows sector 0 protected, the bits that say so, and their value then.
+    /// What OpenOCD calls the units of protection.
+    protected: &'static str,
+    /// The word that shows sector 0 protected, the bits that say so, and their value then.
     protection: (u32, u32, u32),
 }
 
 const CHIPS: &[Chip] = &[
     // FLASH_WPSN_CUR1R, WRPSn1 bit 0 = 0: protected (RM0433 4.9.18)
-    Chip { board: "stm32h743", target: "stm32h7x", sector: 128 << 10, ram: 0x2400_0000, protection: (0x5200_2038, 1, 0) },
-    // FLASH_WRP1AR, WRP1A_STRT and WRP1A_END = 0: page 0 alone (RM0444 3.7.11)
-    Chip { board: "stm32g071", target: "stm32g0x", sector: 2 << 10, ram: 0x2000_2000, protection: (0x4002_202c, 0x003f_003f, 0) },
+    Chip {
+        board: "stm32h743",
+        target: "stm32h7x",
+        firmware: "blinky-h743.elf",
+        sector: 128 << 10,
+        ram: 0x2400_0000,
+        protected: "blocks",
+        protection: (0x5200_2038, 1, 0),
+    },
+    // the option bytes of WRP1A, STRT and END = 0: page 0 alone. FLASH_WRP1AR shows it after the next load only (RM0444 3.4)
+    Chip {
+        board: "stm32g071",
+        target: "stm32g0x",
+        firmware: "blinky-g071.elf",
+        sector: 2 << 10,
+        ram: 0x2000_2000,
+        protected: "sectors",
+        protection: (0x1fff_7818, 0x003f_003f, 0),
+    },
 ];
 
 struct Way {
@@ -59,7 +78,8 @@ fn judge(chip: &Chip, way: &Way, probe: &str) {
         eprintln!("skipped: openocd is not installed (Debian: apt-get install openocd)");
         return;
     }
-    let mut board = Board::serve(&format!("{},{probe}", chip.board));
+    let folder = tempfile::tempdir().unwrap();
+    let mut board = Board::serve(&format!("{},{probe}", chip.board), &programmed(chip, folder.path()), folder.path());
     let before = prepare(chip, &mut board);
     let said = openocd(chip, way, board.port);
     check_words(chip, &said);
@@ -71,28 +91,43 @@ fn there(tool: &str) -> bool {
     Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// Something to be erased in sector 0, and something beside it that must stay; a word in RAM to be read and one to be
-/// written over.
+/// A board's state with firmware in sector 0, so that its core runs from the start.
+fn programmed(chip: &Chip, folder: &Path) -> PathBuf {
+    let state = folder.join("board.state");
+    let output = Command::new(env!("CARGO_BIN_EXE_rocd"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["-f", "interfaces/sim.toml", "-f", &format!("targets/{}.toml", chip.target.trim_end_matches('x'))])
+        .args(["-c", &format!("sim chip {}", chip.board), "-c", &format!("program tests/firmware/{}", chip.firmware)])
+        .args(["-c", &format!("sim save {}", quoted(&state))])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    state
+}
+
+/// Something beside sector 0 that must stay; a word in RAM to be read and one to be written over.
 fn prepare(chip: &Chip, board: &mut Board) -> Vec<u8> {
-    // a vector table: msp, reset, so that `reset halt` has somewhere to go before sector 0 is erased
-    board.run("sim poke 0x08000000 0x00 0x10 0x00 0x20 0x01 0x01 0x00 0x08");
+    let first = board.dump(0x0800_0000, 8);
+    assert_ne!(first, [0xff; 8], "there is nothing to be erased");
     board.run(&format!("sim poke {:#x} 0x5a 0xa5 0x5a 0xa5", 0x0800_0000 + chip.sector));
     board.run(&format!("sim poke {:#x} 0x78 0x56 0x34 0x12 0 0 0 0", chip.ram));
     board.dump(0x0800_0000 + chip.sector, chip.sector)
 }
 
 fn openocd(chip: &Chip, way: &Way, port: u16) -> String {
-    let work = format!(
-        "init; halt; reg; mdw {ram:#x} 2; mww {second:#x} 0xdeadbeef; mdw {second:#x}; flash probe 0; \
-         flash erase_sector 0 0 0; flash protect 0 0 0 on; reset halt; shutdown",
-        ram = chip.ram,
-        second = chip.ram + 4,
-    );
+    let (ram, second) = (chip.ram, chip.ram + 4);
+    let (read, write, again) = (format!("mdw {ram:#x} 2"), format!("mww {second:#x} 0xdeadbeef"), format!("mdw {second:#x}"));
+    let flash = ["flash probe 0", "flash erase_sector 0 0 0", "flash protect 0 0 0 on"];
+    let work = [&["init", "halt", "reg", &read, &write, &again], &flash[..], &["reset halt", "shutdown"]].concat();
     let mut openocd = Command::new("openocd");
     openocd.args(["-c", "gdb_port disabled", "-c", "telnet_port disabled", "-c", "tcl_port disabled"]);
     openocd.args(["-f", &format!("interface/{}.cfg", way.interface), "-c", &format!("{} tcp {port}", way.backend)]);
     openocd.args(["-c", &format!("transport select {}", way.transport)]);
-    openocd.args(["-f", &format!("target/{}.cfg", chip.target), "-c", &work]);
+    openocd.args(["-f", &format!("target/{}.cfg", chip.target)]);
+    // a -c each: of a line with `;` OpenOCD shows only the last result
+    for line in work {
+        openocd.args(["-c", line]);
+    }
     let (said, ok) = finish(openocd.stdin(Stdio::null()), Duration::from_secs(120));
     assert!(ok, "openocd failed:\n{said}");
     said
@@ -129,12 +164,14 @@ fn check_words(chip: &Chip, said: &str) {
         format!("{ram:#010x}: 12345678 00000000"),
         format!("{:#010x}: deadbeef", ram + 4),
         "erased sectors 0 through 0 on flash bank 0".to_string(),
-        "set protection for sectors 0 through 0 on flash bank 0".to_string(),
+        format!("set protection for {} 0 through 0 on flash bank 0", chip.protected),
     ];
     for words in expected {
         assert!(said.contains(&words), "openocd did not say `{words}`:\n{said}");
     }
-    assert!(!said.contains("Error:"), "openocd met an error:\n{said}");
+    // it looks for IDCODE where other families have it, and 0xe0042000 is nothing on a G0
+    let errors: Vec<&str> = said.lines().filter(|line| line.contains("Error:") && !line.ends_with("0xe0042000")).collect();
+    assert!(errors.is_empty(), "openocd met errors:\n{said}");
 }
 
 fn check_board(chip: &Chip, board: &mut Board, before: &[u8]) {
@@ -143,8 +180,8 @@ fn check_board(chip: &Chip, board: &mut Board, before: &[u8]) {
     assert_eq!(board.dump(0x0800_0000 + chip.sector, chip.sector), before, "sector 1 of {} changed", chip.board);
     assert_eq!(board.word(chip.ram + 4), 0xdead_beef);
     assert_eq!(board.word(chip.ram), 0x1234_5678);
-    let (register, mask, value) = chip.protection;
-    assert_eq!(board.word(register) & mask, value, "sector 0 of {} is not protected", chip.board);
+    let (place, mask, value) = chip.protection;
+    assert_eq!(board.word(place) & mask, value, "sector 0 of {} is not protected", chip.board);
 }
 
 /// `rocd sim serve` and its stdin and stdout.
@@ -153,13 +190,15 @@ struct Board {
     lines: ChildStdin,
     answers: BufReader<ChildStdout>,
     port: u16,
-    folder: tempfile::TempDir,
+    dump: PathBuf,
 }
 
 impl Board {
-    fn serve(board: &str) -> Board {
+    fn serve(board: &str, state: &Path, folder: &Path) -> Board {
         let mut child = Command::new(env!("CARGO_BIN_EXE_rocd"))
             .args(["sim", "serve", "--board", board, "--stlink-tcp", "127.0.0.1:0"])
+            .arg("--state")
+            .arg(state)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -170,7 +209,7 @@ impl Board {
         answers.read_line(&mut line).unwrap();
         let port = line.trim_end().strip_prefix("stlink-tcp 127.0.0.1:").and_then(|port| port.parse().ok());
         let port = port.unwrap_or_else(|| panic!("`sim serve` said {line:?}"));
-        Board { child, lines, answers, port, folder: tempfile::tempdir().unwrap() }
+        Board { child, lines, answers, port, dump: folder.join("dump.bin") }
     }
 
     /// The lines of the answer before its `ok`.
@@ -188,14 +227,10 @@ impl Board {
         }
     }
 
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("dump.bin")
-    }
-
     fn dump(&mut self, address: u32, len: u32) -> Vec<u8> {
-        let file = self.file();
-        self.run(&format!("sim dump {} {address:#x} {len:#x}", quoted(&file)));
-        let bytes = std::fs::read(file).unwrap();
+        let line = format!("sim dump {} {address:#x} {len:#x}", quoted(&self.dump));
+        self.run(&line);
+        let bytes = std::fs::read(&self.dump).unwrap();
         assert_eq!(bytes.len(), len as usize);
         bytes
     }
