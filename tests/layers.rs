@@ -59,8 +59,8 @@ fn row(module: &str) -> usize {
 
 #[test]
 fn only_script_names_rhai() {
-    let named: Vec<String> =
-        sources().into_iter().filter(|file| file.tokens.iter().any(|token| token == "rhai")).map(|file| file.name).collect();
+    let names = |file: &Source| file.tokens.windows(2).any(|pair| pair[0] == "rhai" && pair[1] == "::");
+    let named: Vec<String> = sources().into_iter().filter(names).map(|file| file.name).collect();
     assert_eq!(named, ["script.rs"]);
 }
 
@@ -68,7 +68,7 @@ fn only_script_names_rhai() {
 fn only_main_prints() {
     const MACROS: &[&str] = &["print", "println", "eprint", "eprintln", "dbg"];
     let prints = |file: &Source| file.tokens.windows(2).any(|pair| MACROS.contains(&pair[0].as_str()) && pair[1] == "!");
-    let found: Vec<String> = sources().into_iter().filter(|file| file.name != "main.rs" && prints(file)).map(|file| file.name).collect();
+    let found: Vec<String> = sources().into_iter().filter(|file| file.module() != "main" && prints(file)).map(|file| file.name).collect();
     assert_eq!(found, [""; 0]);
 }
 
@@ -114,14 +114,16 @@ impl Source {
         stem.split('/').map(str::to_string).collect()
     }
 
-    /// Every path that starts at `crate::` or `super::` (in main.rs also `rocd::`), from the crate's root on.
+    /// Every path that starts at `crate::` or `super::` (in main also at `rocd::`), from the library's root on.
     fn paths(&self) -> Vec<Vec<String>> {
         let mut found = vec![];
         let mut at = 0;
         while at < self.tokens.len() {
             let start = match self.tokens[at].as_str() {
+                // the binary is a crate of its own, which knows the library as `rocd`
+                "crate" if self.module() == "main" => Some(vec!["main".to_string()]),
+                "rocd" if self.module() == "main" => Some(vec![]),
                 "crate" => Some(vec![]),
-                "rocd" if self.name == "main.rs" => Some(vec![]),
                 "super" => Some(self.place()[..self.place().len().saturating_sub(1)].to_vec()),
                 _ => None,
             };
