@@ -382,11 +382,10 @@ fn report(image: &Image, plan: &Plan, done: &Done) -> Vec<String> {
     if plan.is_done() {
         return vec![format!("nothing to write: flash holds {} already ({} bytes in {skipped})", image.path, plan.image_bytes)];
     }
-    let mut lines = Vec::new();
-    if done.erased_sectors > 0 {
-        let sectors = count(done.erased_sectors as usize, "sector");
-        lines.push(format!("erased {sectors} ({}) in {:.6}s", size(done.erased_bytes), done.erase_seconds));
-    }
+    let mut lines = vec![match done.erased_sectors {
+        0 => "erased no sector: flash was blank where the image goes".to_string(),
+        erased => format!("erased {} ({}) in {:.6}s", count(erased as usize, "sector"), size(done.erased_bytes), done.erase_seconds),
+    }];
     if done.skipped_sectors > 0 {
         lines.push(format!("skipped {skipped} that held the image already"));
     }
