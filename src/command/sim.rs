@@ -30,7 +30,7 @@ pub const COMMANDS: &[Command] = &[
         probe,
     ),
     Command::new("sim flash", "Show the state of the board's flash controllers", "sim flash", flash),
-    Command::new("sim unplug", "Pull the board's USB plug", "sim unplug; sim plug", unplug),
+    Command::new("sim unplug", "Pull the board's USB plug", "sim unplug; sim plug; connect", unplug),
     Command::new("sim plug", "Put the board's USB plug back", "sim plug", plug),
     Command::new(
         "sim dump <file> <addr> <len:num>",

@@ -11,8 +11,8 @@ pub const COMMANDS: &[Command] = &[
     Command::new("echo [<words:text>…]", "Print the words", "echo done", echo),
     Command::new("sleep <ms>", "Wait, on the chip's clock", "sleep 10", sleep),
     Command::new("script <file>", "Run a .rhai file", "script scripts/program.rhai", script),
-    Command::new("exit [<code:num>]", "Leave rocd with this exit code", "help exit", exit),
-    Command::new("shutdown [error]", "Leave rocd; with `error`, exit code 1", "help shutdown", shutdown),
+    Command::new("exit [<code:num>]", "Leave rocd with this exit code", "exit 0", exit),
+    Command::new("shutdown [error]", "Leave rocd; with `error`, exit code 1", "shutdown", shutdown),
 ];
 
 /// Ctrl-C is answered within 200 ms; the sleep is cut into slices well below.
