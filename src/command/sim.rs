@@ -366,7 +366,11 @@ mod tests {
         run(&g0, &format!("sim load {}", file.display())).unwrap();
         assert_eq!(board(&g0).unwrap().dump(0x0800_0000, 3).unwrap(), [1, 2, 3]);
         let refused = run(&h7, &format!("sim load {}", file.display())).unwrap_err();
-        assert!(refused.message.ends_with("this is the state of a stm32g071, the board has a stm32h743"), "{refused}");
+        assert!(refused.message.ends_with("saved from stm32g071, this board is stm32h743"), "{refused}");
+        std::fs::write(&file, "no state").unwrap();
+        let refused = run(&g0, &format!("sim load {}", file.display())).unwrap_err();
+        assert_eq!(refused.message, format!("{}: not a saved board", file.display()));
+        assert_eq!(board(&g0).unwrap().dump(0x0800_0000, 3).unwrap(), [1, 2, 3]);
     }
 
     #[test]

@@ -210,9 +210,7 @@ impl Board {
 
     /// Flash and option bytes to a file, which is replaced as a whole or not at all.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let inner = self.0.borrow();
-        let chip = &inner.probe.wire.chip;
-        let bytes = [STATE_MAGIC, chip.row.name.as_bytes(), b"\n", &chip.save()].concat();
+        let bytes = self.0.borrow().probe.wire.chip.save();
         let mut beside = path.as_os_str().to_owned();
         beside.push(".new");
         std::fs::write(&beside, bytes)
@@ -221,13 +219,12 @@ impl Board {
             .during("saving the board's state")
     }
 
+    /// What `save` wrote for the same chip, which powers on with it (its debug port keeps its connection). Another
+    /// chip's state, or a file that is none, changes nothing.
     pub fn load(&self, path: &Path) -> Result<()> {
-        let refuse = |why: String| Error::command(format!("{}: {why}", path.display()));
-        let bytes = std::fs::read(path).map_err(|error| refuse(error.to_string())).during("loading the board's state")?;
-        let mut inner = self.0.borrow_mut();
-        let chip = &mut inner.probe.wire.chip;
-        let fits = state_of(&bytes, chip.row.name).and_then(|state| chip.load(state));
-        fits.map_err(refuse).during("loading the board's state")
+        let read = std::fs::read(path).map_err(|error| error.to_string());
+        let loaded = read.and_then(|bytes| self.0.borrow_mut().probe.wire.chip.load(&bytes));
+        loaded.map_err(|why| Error::command(format!("{}: {why}", path.display()))).during("loading the board's state")
     }
 
     /// Load the state file, if it exists, and save there from now on (`keep`).
@@ -300,18 +297,6 @@ fn serial(given: Option<&str>, number: u32) -> Result<String> {
 
 fn nothing_at(chip: &str, address: u64) -> Error {
     Error::command(format!("{chip} has nothing at {address:#010x}"))
-}
-
-/// A state file: this line, the chip's name on a line, then what the chip saved.
-const STATE_MAGIC: &[u8] = b"rocd board state 1\n";
-
-fn state_of<'a>(bytes: &'a [u8], chip: &str) -> std::result::Result<&'a [u8], String> {
-    let rest = bytes.strip_prefix(STATE_MAGIC).ok_or("not a board's state file")?;
-    let end = rest.iter().position(|byte| *byte == b'\n').ok_or("the file ends before the chip's name")?;
-    match String::from_utf8_lossy(&rest[..end]) {
-        name if name == chip => Ok(&rest[end + 1..]),
-        name => Err(format!("this is the state of a {name}, the board has a {chip}")),
-    }
 }
 
 fn ns(time: Duration) -> Ns {
@@ -442,15 +427,6 @@ mod tests {
         assert_eq!(due(&mut injected), [Inject::Silent]);
         assert_eq!(due(&mut injected), [Inject::Stall]);
         assert_eq!(due(&mut injected), []);
-    }
-
-    #[test]
-    fn a_state_file_is_known_by_its_first_lines() {
-        assert_eq!(state_of(b"rocd board state 1\nstm32g071\n\x01\n\x02", "stm32g071"), Ok(&b"\x01\n\x02"[..]));
-        assert_eq!(state_of(b"rocd board state 2\nstm32g071\n", "stm32g071"), Err("not a board's state file".to_string()));
-        assert_eq!(state_of(b"rocd board state 1\nstm32g0", "stm32g071"), Err("the file ends before the chip's name".to_string()));
-        let other = state_of(b"rocd board state 1\nstm32h743\n", "stm32g071").unwrap_err();
-        assert_eq!(other, "this is the state of a stm32h743, the board has a stm32g071");
     }
 
     #[test]
