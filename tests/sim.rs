@@ -750,3 +750,167 @@ mod tcp {
         served.end();
     }
 }
+
+/// `rocd sim serve`, the program.
+mod program {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::TcpStream;
+    use std::path::Path;
+    use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+    use std::time::{Duration, Instant};
+
+    struct Served {
+        child: Child,
+        stdin: Option<ChildStdin>,
+        stdout: BufReader<ChildStdout>,
+        port: u16,
+    }
+
+    impl Served {
+        fn new(words: &[&str]) -> Served {
+            let mut child = Command::new(env!("CARGO_BIN_EXE_rocd"))
+                .args(["sim", "serve", "--stlink-tcp", "127.0.0.1:0"])
+                .args(words)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let (stdin, stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+            let mut served = Served { child, stdin, stdout, port: 0 };
+            let line = served.heard();
+            let port = line.strip_prefix("stlink-tcp 127.0.0.1:").and_then(|port| port.parse().ok());
+            served.port = port.unwrap_or_else(|| panic!("it said {line:?}"));
+            served
+        }
+
+        fn heard(&mut self) -> String {
+            let mut line = String::new();
+            self.stdout.read_line(&mut line).unwrap();
+            line.trim_end().to_string()
+        }
+
+        /// The answer to a line: everything up to `ok`, or the error.
+        fn ask(&mut self, line: &str) -> Vec<String> {
+            writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+            let mut said = vec![self.heard()];
+            while !matches!(said.last().map(String::as_str), Some("ok" | "")) && !said[said.len() - 1].starts_with("error:") {
+                said.push(self.heard());
+            }
+            said
+        }
+
+        fn ended(&mut self) -> ExitStatus {
+            let end = Instant::now() + Duration::from_secs(10);
+            while Instant::now() < end {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    return status;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            panic!("it goes on");
+        }
+
+        fn devices(&self) -> u8 {
+            let mut client = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+            client.write_all(&[1]).unwrap();
+            let mut count = [0; 4];
+            client.read_exact(&mut count).unwrap();
+            count[0]
+        }
+    }
+
+    impl Drop for Served {
+        /// After a failed assertion nobody else would end it.
+        fn drop(&mut self) {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+    }
+
+    fn dumped(served: &mut Served, folder: &Path, words: &str) -> Vec<u8> {
+        let file = folder.join("dump.bin");
+        let said = served.ask(&format!("sim dump \"{}\" {words}", file.display()));
+        assert_eq!(said[said.len() - 1], "ok", "{said:?}");
+        std::fs::read(file).unwrap()
+    }
+
+    #[test]
+    fn lines_from_stdin_are_answered_and_act_on_the_chosen_board() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut served = Served::new(&["--board", "stm32g071,v3", "--board", "stm32h743,v2-1:V2J31M21,303030303030303030303031"]);
+        assert_eq!(served.ask("sim poke 0x20000000 1 2 3 4"), ["ok"]);
+        assert_eq!(served.ask("sim board 1"), ["ok"]);
+        assert_eq!(served.ask("sim poke 0x24000000 5 6 7 8"), ["ok"]);
+        assert_eq!(dumped(&mut served, folder.path(), "0x24000000 4"), [5, 6, 7, 8]);
+        let list = served.ask("sim board");
+        assert_eq!(list, ["  0 stm32g071 v3 526F6364426F617264000000", "* 1 stm32h743 v2-1 303030303030303030303031", "ok"]);
+        assert!(served.ask("sim board 2")[0].starts_with("error: there is no board 2; hint: "));
+        assert_eq!(served.ask("sim board 0"), ["ok"]);
+        assert_eq!(dumped(&mut served, folder.path(), "0x20000000 4"), [1, 2, 3, 4]);
+        assert!(served.ask("sim poke 0x24000000 1")[0].starts_with("error: stm32g071 has nothing at 0x24000000"));
+        assert!(served.ask("simm flash")[0].starts_with("error: unknown command `simm`"));
+        assert!(served.ask("sim serve")[0].starts_with("error: the boards are being served already"));
+        assert!(served.ask("sim flash").len() > 1);
+        assert_eq!(served.devices(), 2);
+        assert_eq!(served.ask("sim unplug"), ["ok"]);
+        assert_eq!(served.devices(), 1);
+        assert_eq!(served.ask("sim plug"), ["ok"]);
+        assert_eq!(served.devices(), 2);
+        writeln!(served.stdin.as_mut().unwrap(), "shutdown").unwrap();
+        assert!(served.ended().success());
+    }
+
+    #[test]
+    fn the_state_is_loaded_at_the_start_and_kept_when_a_client_leaves() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("board.state");
+        let words = ["--board", "stm32g071", "--state", state.to_str().unwrap()];
+        let mut first = Served::new(&words);
+        first.ask("sim poke 0x08000000 0xca 0xfe");
+        assert!(!state.exists());
+        first.devices();
+        let end = Instant::now() + Duration::from_secs(5);
+        while !state.exists() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let at_leaving = std::fs::read(&state).unwrap();
+        first.ask("sim poke 0x08000002 0xba 0xbe");
+        writeln!(first.stdin.as_mut().unwrap(), "shutdown").unwrap();
+        assert!(first.ended().success());
+        assert_ne!(std::fs::read(&state).unwrap(), at_leaving, "written at exit too");
+        let mut second = Served::new(&words);
+        assert_eq!(dumped(&mut second, folder.path(), "0x08000000 4"), [0xCA, 0xFE, 0xBA, 0xBE]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_end_of_stdin_does_not_end_it_but_a_signal_does() {
+        for signal in ["-INT", "-TERM"] {
+            let mut served = Served::new(&["--board", "stm32g071"]);
+            drop(served.stdin.take());
+            std::thread::sleep(Duration::from_millis(200));
+            assert_eq!(served.devices(), 1);
+            let sent = Command::new("kill").args([signal, &served.child.id().to_string()]).status().unwrap();
+            assert!(sent.success());
+            assert_eq!(served.ended().code(), Some(0), "{signal}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_named() {
+        let served = Served::new(&["--board", "stm32g071"]);
+        let taken = format!("127.0.0.1:{}", served.port);
+        for (words, code, said) in [
+            (&["--stlink-tcp", &taken][..], 1, format!("error: cannot listen on {taken}: ")),
+            (&["--board", "stm32z9"], 2, "error: the board has no chip `stm32z9`".into()),
+            (&["--board", "stm32g071,v4"], 2, "error: the board has no probe `v4`".into()),
+            (&["--board", "stm32g071,v3:V2J37S7"], 2, "error: `V2J37S7` is no firmware of a v3 probe".into()),
+            (&["--board", "stm32g071,v3,12"], 2, "error: `12` is no serial number".into()),
+        ] {
+            let output = Command::new(env!("CARGO_BIN_EXE_rocd")).args(["sim", "serve"]).args(words).output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(stderr.contains(&said), "{words:?}: {stderr}");
+            assert_eq!(output.status.code(), Some(code), "{words:?}");
+        }
+    }
+}
