@@ -4,7 +4,7 @@
 //! the host will answer from its loop; until then there is one front-end at a time, which calls it.
 
 use crate::command::line::{self, Part, Word, quote};
-use crate::command::sim::board;
+use crate::command::sim::{board, keep};
 use crate::command::{Commands, Cx, Entry, Settings, Up, Value};
 use crate::desc::{self, Description, Interface, Known, Target, Transport};
 use crate::error::{Cause, Context, Error, Kind, Result};
@@ -226,8 +226,13 @@ impl Host {
         self.script.defined()
     }
 
-    /// Leave the chip as docs/DESIGN.md says, and say how.
+    /// Leave the chip as docs/DESIGN.md says, and say how; the embedded board's state file is written.
     pub fn leave(&self) -> Result<()> {
+        let left = self.detach();
+        left.and(keep(&self.cx))
+    }
+
+    fn detach(&self) -> Result<()> {
         let Some(mut session) = self.cx.session.borrow_mut().take() else { return Ok(()) };
         // The signal that brought us here must not cut the farewell short.
         let _ = self.cancel.check();

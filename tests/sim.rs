@@ -882,6 +882,22 @@ mod program {
         assert_eq!(dumped(&mut second, folder.path(), "0x08000000 4"), [0xCA, 0xFE, 0xBA, 0xBE]);
     }
 
+    #[test]
+    fn an_interface_file_keeps_flash_between_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kept.toml");
+        let text = "driver = \"stlink\"\ntransport = \"sim\"\n[sim]\nchip = \"stm32g071\"\nstate = \"board.state\"\n";
+        std::fs::write(&file, text).unwrap();
+        let run = |line: &str| {
+            let output = Command::new(env!("CARGO_BIN_EXE_rocd")).current_dir(folder.path()).args(["-f", "kept.toml", "-c", line]).output();
+            let output = output.unwrap();
+            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        run("sim poke 0x08000000 0xca 0xfe");
+        run("sim dump flash.bin 0x08000000 2");
+        assert_eq!(std::fs::read(folder.path().join("flash.bin")).unwrap(), [0xCA, 0xFE]);
+    }
+
     #[cfg(unix)]
     #[test]
     fn the_end_of_stdin_does_not_end_it_but_a_signal_does() {

@@ -76,6 +76,11 @@ pub fn board(cx: &Cx) -> Result<Board> {
     Ok(board)
 }
 
+/// Write the board's state file, if there is a board and it has one: at the end of a run.
+pub fn keep(cx: &Cx) -> Result<()> {
+    cx.board.borrow().board.as_ref().map_or(Ok(()), Board::keep)
+}
+
 /// What `sim chip` and `sim probe` said, then the interface file, then the target file's chip.
 fn config(cx: &Cx) -> Config {
     let (chosen, settings) = (cx.board.borrow().config.clone(), cx.settings.borrow());
@@ -223,7 +228,7 @@ fn serve(cx: &Cx, args: &Args) -> Result<Value> {
     let end = attend(cx, &mut server);
     server.close();
     cx.board.borrow_mut().served.clear();
-    let kept = keep(&boards);
+    let kept = keep_all(&boards);
     end.and(kept).map(|()| Value::None)
 }
 
@@ -252,7 +257,7 @@ fn parse_board(spec: &str) -> Result<Config> {
     Ok(Config { chip: Some(parts[0].to_string()), probe, firmware, serial, state: None })
 }
 
-fn keep(boards: &[Board]) -> Result<()> {
+fn keep_all(boards: &[Board]) -> Result<()> {
     boards.iter().try_for_each(Board::keep)
 }
 
@@ -265,7 +270,7 @@ fn attend(cx: &Cx, server: &mut Server) -> Result<()> {
         }
         match server.next(BREATH) {
             None => {}
-            Some(Heard::Left) => keep(server.boards())?,
+            Some(Heard::Left) => keep_all(server.boards())?,
             Some(Heard::Line { text, read_on }) => {
                 answer(cx, &text)?;
                 // The reader of stdin waits for this; it is gone at the end of stdin.
