@@ -54,7 +54,7 @@ const DBGMCU: u32 = 0xE00E_1000;
 /// What the G0's own ROM table reads as while RCC_APBENR1.DBGEN is 0 (seen on G0B1).
 const GARBAGE: u32 = 0x9090_9090;
 /// `b .` twice.
-const LOOP: u32 = 0xE7FE_E7FE;
+const LOOP: [u8; 4] = [0xFE, 0xE7, 0xFE, 0xE7];
 
 pub struct Bus {
     row: &'static Row,
@@ -70,6 +70,7 @@ pub struct Bus {
 }
 
 impl Bus {
+    /// Unpowered: RAM holds nothing yet.
     pub fn new(row: &'static Row) -> Bus {
         let flash = match row.flash {
             Controller::H7(chip) => Flash::H7(FlashH7::new(chip)),
@@ -77,7 +78,7 @@ impl Bus {
             Controller::Plain(size) => Flash::Plain(vec![0xFF; size as usize]),
         };
         let ram = row.ram.iter().map(|ram| vec![0; ram.size.max(ram.without_parity) as usize]).collect();
-        let mut bus = Bus {
+        Bus {
             row,
             ram,
             rom: row.rom.iter().map(rom_contents).collect(),
@@ -86,19 +87,20 @@ impl Bus {
             debug: Components::new(row.debug),
             held: false,
             boot: Boot::Flash,
-        };
-        bus.power_on();
-        bus
+        }
     }
 
-    /// RAM comes up with noise, so that nobody builds on zeros.
+    /// RAM comes up with noise (the same page over and over), so that nobody builds on zeros.
     pub fn power_on(&mut self) {
         let mut noise = 0x2545_F491u32;
-        for byte in self.ram.iter_mut().flatten() {
+        let page: [u8; 4096] = std::array::from_fn(|_| {
             noise ^= noise << 13;
             noise ^= noise >> 17;
             noise ^= noise << 5;
-            *byte = noise as u8;
+            noise as u8
+        });
+        for chunk in self.ram.iter_mut().flat_map(|ram| ram.chunks_mut(page.len())) {
+            chunk.copy_from_slice(&page[..chunk.len()]);
         }
         self.debug.power_on();
     }
@@ -308,20 +310,26 @@ impl Bus {
         }
     }
 
-    pub fn peek(&self, address: u32) -> Option<u8> {
+    /// Memory from this address to the end of its array, as it is.
+    pub fn memory(&self, address: u32) -> Option<&[u8]> {
         let address = self.resolve(address);
         if let Some((place, offset)) = self.ram_place(address) {
-            return Some(self.ram[place][offset]);
+            let size = self.ram_size(&self.row.ram[place]) as usize;
+            return Some(&self.ram[place][offset..size]);
         }
         if let Some((place, offset)) = self.rom_place(address) {
-            return Some(self.rom[place][offset]);
+            return Some(&self.rom[place][offset..]);
         }
-        let cell = match &self.flash {
-            Flash::H7(flash) => flash.peek(address),
-            Flash::G0(flash) => flash.peek(address),
-            Flash::Plain(bytes) => bytes.get(address.wrapping_sub(FLASH) as usize).copied(),
-        };
-        cell.or_else(|| self.peek_word(address).map(|word| lane(word, address, Size::Byte) as u8))
+        match &self.flash {
+            Flash::H7(flash) => flash.memory(address),
+            Flash::G0(flash) => flash.memory(address),
+            Flash::Plain(bytes) => bytes.get(address.wrapping_sub(FLASH) as usize..).filter(|rest| !rest.is_empty()),
+        }
+    }
+
+    pub fn peek(&self, address: u32) -> Option<u8> {
+        let memory = self.memory(address).and_then(|memory| memory.first().copied());
+        memory.or_else(|| self.peek_word(address).map(|word| lane(word, address, Size::Byte) as u8))
     }
 
     fn peek_word(&self, address: u32) -> Option<u32> {
@@ -334,22 +342,23 @@ impl Bus {
         }
     }
 
-    pub fn poke(&mut self, address: u32, byte: u8) -> bool {
+    /// How many of the bytes found a place: up to the end of a memory array, one where a register is.
+    pub fn poke(&mut self, address: u32, bytes: &[u8]) -> usize {
+        let Some(first) = bytes.first() else { return 0 };
         let address = self.resolve(address);
         if let Some((place, offset)) = self.ram_place(address) {
-            self.ram[place][offset] = byte;
-            return true;
+            let size = self.ram_size(&self.row.ram[place]) as usize;
+            return overwrite(&mut self.ram[place][offset..size], bytes);
         }
         if let Some((place, offset)) = self.rom_place(address) {
-            self.rom[place][offset] = byte;
-            return true;
+            return overwrite(&mut self.rom[place][offset..], bytes);
         }
-        let done = match &mut self.flash {
-            Flash::H7(flash) => flash.poke(address, byte),
-            Flash::G0(flash) => flash.poke(address, byte),
-            Flash::Plain(bytes) => bytes.get_mut(address.wrapping_sub(FLASH) as usize).map(|cell| *cell = byte).is_some(),
+        let taken = match &mut self.flash {
+            Flash::H7(flash) => flash.poke(address, bytes),
+            Flash::G0(flash) => flash.poke(address, bytes),
+            Flash::Plain(cells) => overwrite(cells.get_mut(address.wrapping_sub(FLASH) as usize..).unwrap_or_default(), bytes),
         };
-        done || self.poke_register(address, byte)
+        if taken > 0 { taken } else { self.poke_register(address, *first) as usize }
     }
 
     fn poke_register(&mut self, address: u32, byte: u8) -> bool {
@@ -385,11 +394,8 @@ fn dbgmcu(address: u32) -> Option<u32> {
 }
 
 fn rom_contents(rom: &Rom) -> Vec<u8> {
-    let mut bytes: Vec<u8> = if rom.vectors.is_some() {
-        LOOP.to_le_bytes().into_iter().cycle().take(rom.size as usize).collect()
-    } else {
-        vec![0xFF; rom.size as usize]
-    };
+    let filler = if rom.vectors.is_some() { LOOP } else { [0xFF; 4] };
+    let mut bytes = filler.repeat(rom.size as usize / 4);
     let mut set = |address: u32, word: u32| {
         let at = (address - rom.base) as usize;
         bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
@@ -400,6 +406,12 @@ fn rom_contents(rom: &Rom) -> Vec<u8> {
     }
     rom.words.iter().for_each(|(address, word)| set(*address, *word));
     bytes
+}
+
+fn overwrite(place: &mut [u8], bytes: &[u8]) -> usize {
+    let len = place.len().min(bytes.len());
+    place[..len].copy_from_slice(&bytes[..len]);
+    len
 }
 
 fn little_endian(bytes: &[u8]) -> u32 {

@@ -241,9 +241,21 @@ impl Chip {
         self.core.peek(address).or_else(|| self.bus.peek(address))
     }
 
+    /// `len` bytes or fewer, as many as lie together from here: for long dumps. Empty where no memory is; registers are
+    /// for `peek`.
+    pub fn peek_all(&self, address: u32, len: usize) -> &[u8] {
+        let memory = self.bus.memory(address).unwrap_or_default();
+        &memory[..memory.len().min(len)]
+    }
+
     /// False where nothing is, and for the core's own registers: those have their debug access.
     pub fn poke(&mut self, address: u32, byte: u8) -> bool {
-        self.bus.poke(address, byte)
+        self.bus.poke(address, &[byte]) == 1
+    }
+
+    /// How many of the bytes found a place from here on: up to the end of a memory array, one where a register is.
+    pub fn poke_all(&mut self, address: u32, bytes: &[u8]) -> usize {
+        self.bus.poke(address, bytes)
     }
 
     /// By the board's own door: what the ECC of the flash word at `address` says from now on. False where no flash is.

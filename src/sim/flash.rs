@@ -39,10 +39,6 @@ impl Cells {
         self.bytes.len()
     }
 
-    pub fn byte(&self, offset: usize) -> u8 {
-        self.bytes[offset]
-    }
-
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.bytes[range]
     }
@@ -79,12 +75,21 @@ impl Cells {
         self.ecc[range.start / self.word..range.end.div_ceil(self.word)].fill(Ecc::TwoBits);
     }
 
-    /// By the board's own door: the word then is as freshly programmed, or erased if it is all ones.
-    pub fn poke(&mut self, offset: usize, byte: u8) {
-        self.bytes[offset] = byte;
-        let start = offset / self.word * self.word;
-        let blank = self.bytes[start..start + self.word].iter().all(|byte| *byte == 0xFF);
-        self.ecc[offset / self.word] = if blank { Ecc::Erased } else { Ecc::Written };
+    /// From the offset to the end.
+    pub fn from(&self, offset: usize) -> &[u8] {
+        &self.bytes[offset..]
+    }
+
+    /// By the board's own door: the words then are as freshly programmed, or erased if they are all ones. How many of
+    /// the bytes there was room for.
+    pub fn poke(&mut self, offset: usize, bytes: &[u8]) -> usize {
+        let len = bytes.len().min(self.bytes.len() - offset);
+        self.bytes[offset..offset + len].copy_from_slice(&bytes[..len]);
+        for word in offset / self.word..(offset + len).div_ceil(self.word) {
+            let blank = self.bytes[word * self.word..(word + 1) * self.word].iter().all(|byte| *byte == 0xFF);
+            self.ecc[word] = if blank { Ecc::Erased } else { Ecc::Written };
+        }
+        len
     }
 
     pub fn save(&self) -> Vec<u8> {
@@ -172,12 +177,12 @@ mod tests {
         cells.program(16, &[0x0F; 16]);
         assert_eq!(cells.ecc(31), Ecc::Written);
         cells.program(16, &[0xF1; 16]);
-        assert_eq!((cells.ecc(16), cells.byte(16)), (Ecc::TwoBits, 0x01));
+        assert_eq!((cells.ecc(16), cells.value(16, 1)), (Ecc::TwoBits, 0x01));
         cells.program(16, &[0; 16]);
-        assert_eq!((cells.ecc(16), cells.byte(16)), (Ecc::Written, 0));
+        assert_eq!((cells.ecc(16), cells.value(16, 1)), (Ecc::Written, 0));
         assert_eq!(cells.ecc(0), Ecc::Erased);
         cells.erase(16..32);
-        assert_eq!((cells.ecc(16), cells.byte(16)), (Ecc::Erased, 0xFF));
+        assert_eq!((cells.ecc(16), cells.value(16, 1)), (Ecc::Erased, 0xFF));
     }
 
     #[test]
@@ -194,11 +199,11 @@ mod tests {
     #[test]
     fn what_is_saved_loads_again() {
         let mut cells = Cells::blank(64, 32);
-        cells.poke(33, 5);
+        assert_eq!(cells.poke(33, &[5; 40]), 31);
         cells.set_ecc(0, Ecc::OneBit);
         let mut other = Cells::blank(64, 32);
         assert!(other.load(&cells.save()));
-        assert_eq!((other.byte(33), other.ecc(32), other.ecc(0)), (5, Ecc::Written, Ecc::OneBit));
+        assert_eq!((other.value(33, 1), other.ecc(32), other.ecc(0)), (5, Ecc::Written, Ecc::OneBit));
         assert!(!other.load(&[0; 3]));
     }
 }

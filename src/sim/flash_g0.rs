@@ -584,23 +584,30 @@ impl FlashG0 {
         self.acr & acr::EMPTY != 0
     }
 
-    pub fn peek(&self, address: u32) -> Option<u8> {
+    /// Memory from this address to the end of its array: a bank's, where the banks are swapped.
+    pub fn memory(&self, address: u32) -> Option<&[u8]> {
         match address {
-            _ if in_options(address) => Some(self.options.memory(address - OPTION_BYTES, 1) as u8),
-            _ if in_otp(address) => Some(self.otp.byte((address - OTP) as usize)),
-            _ => self.place(address).map(|offset| self.cells.byte(offset)),
+            _ if in_options(address) => Some(self.options.from(address - OPTION_BYTES)),
+            _ if in_otp(address) => Some(self.otp.from((address - OTP) as usize)),
+            _ => self.place(address).map(|offset| &self.cells.from(offset)[..self.bank_rest(offset)]),
         }
     }
 
+    fn bank_rest(&self, offset: usize) -> usize {
+        self.bank_size() - offset % self.bank_size()
+    }
+
     /// Option bytes act at the next power-on or OBL_LAUNCH.
-    pub fn poke(&mut self, address: u32, byte: u8) -> bool {
+    pub fn poke(&mut self, address: u32, bytes: &[u8]) -> usize {
         match self.place(address) {
-            Some(offset) => self.cells.poke(offset, byte),
-            None if in_otp(address) => self.otp.poke((address - OTP) as usize, byte),
-            None if in_options(address) => self.options.poke(address - OPTION_BYTES, byte),
-            None => return false,
+            Some(offset) => {
+                let rest = bytes.len().min(self.bank_rest(offset));
+                self.cells.poke(offset, &bytes[..rest])
+            }
+            None if in_otp(address) => self.otp.poke((address - OTP) as usize, bytes),
+            None if in_options(address) => self.options.poke(address - OPTION_BYTES, bytes[0]),
+            None => 0,
         }
-        true
     }
 
     pub fn poke_reg(&mut self, offset: u32, value: u32) -> bool {

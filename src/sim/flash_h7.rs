@@ -390,20 +390,20 @@ impl FlashH7 {
         self.options.boot_address(boot_pin)
     }
 
-    pub fn peek(&self, address: u32) -> Option<u8> {
+    /// Memory from this address to the end of its array.
+    pub fn memory(&self, address: u32) -> Option<&[u8]> {
         match self.otp_offset(address) {
-            Some(offset) => Some(self.banks[0].otp.byte(offset)),
-            None => self.place(address).map(|(bank, offset)| self.banks[bank].cells.byte(offset)),
+            Some(offset) => Some(self.banks[0].otp.from(offset)),
+            None => self.place(address).map(|(bank, offset)| self.banks[bank].cells.from(offset)),
         }
     }
 
-    pub fn poke(&mut self, address: u32, byte: u8) -> bool {
+    pub fn poke(&mut self, address: u32, bytes: &[u8]) -> usize {
         match (self.otp_offset(address), self.place(address)) {
-            (Some(offset), _) => self.banks[0].otp.poke(offset, byte),
-            (None, Some((bank, offset))) => self.banks[bank].cells.poke(offset, byte),
-            (None, None) => return false,
+            (Some(offset), _) => self.banks[0].otp.poke(offset, bytes),
+            (None, Some((bank, offset))) => self.banks[bank].cells.poke(offset, bytes),
+            (None, None) => 0,
         }
-        true
     }
 
     /// By the board's own door: options are set in their _CUR registers, and count as programmed.

@@ -182,22 +182,28 @@ impl Board {
     /// The board's own door: memory as it is, not through the probe. Works in flash, RAM, option bytes and registers.
     pub fn dump(&self, address: u32, len: u32) -> Result<Vec<u8>> {
         let inner = self.0.borrow();
-        (0..len)
-            .map(|offset| {
-                let at = address.checked_add(offset);
-                let byte = at.and_then(|at| inner.probe.wire.chip.peek(at));
-                byte.ok_or_else(|| nothing_at(inner.probe.wire.chip.row.name, u64::from(address) + u64::from(offset)))
-            })
-            .collect()
+        let chip = &inner.probe.wire.chip;
+        let mut bytes = Vec::new();
+        while bytes.len() < len as usize {
+            let at = u64::from(address) + bytes.len() as u64;
+            let here = u32::try_from(at).map_err(|_| nothing_at(chip.row.name, at))?;
+            match chip.peek_all(here, len as usize - bytes.len()) {
+                [] => bytes.push(chip.peek(here).ok_or_else(|| nothing_at(chip.row.name, at))?),
+                memory => bytes.extend(memory),
+            }
+        }
+        Ok(bytes)
     }
 
     pub fn poke(&self, address: u32, bytes: &[u8]) -> Result<()> {
         let mut inner = self.0.borrow_mut();
         let chip = &mut inner.probe.wire.chip;
-        for (offset, byte) in bytes.iter().enumerate() {
-            let at = u64::from(address) + offset as u64;
-            if !u32::try_from(at).is_ok_and(|at| chip.poke(at, *byte)) {
-                return Err(nothing_at(chip.row.name, at));
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = u64::from(address) + done as u64;
+            match u32::try_from(at).map_or(0, |here| chip.poke_all(here, &bytes[done..])) {
+                0 => return Err(nothing_at(chip.row.name, at)),
+                taken => done += taken,
             }
         }
         Ok(())

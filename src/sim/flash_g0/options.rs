@@ -142,11 +142,17 @@ impl Options {
     }
 
     /// A byte of a word takes its complement along, so that it loads; a byte of a complement stays alone.
-    pub fn poke(&mut self, offset: u32, byte: u8) {
+    pub fn poke(&mut self, offset: u32, byte: u8) -> usize {
         self.memory[offset as usize] = byte;
         if offset & 4 == 0 {
             self.memory[offset as usize + 4] = !byte;
         }
+        1
+    }
+
+    /// The bytes from this offset to the end.
+    pub fn from(&self, offset: u32) -> &[u8] {
+        &self.memory[offset as usize..]
     }
 
     /// A reset in mid-change: nothing matches its complement.
