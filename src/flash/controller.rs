@@ -5,6 +5,7 @@ use crate::adi::MemAp;
 use crate::error::{Cause, Context, Error, Kind, Result};
 use crate::event::Ears;
 use crate::probe::{Deadline, MemOp, Width};
+use std::cell::Cell;
 use std::time::Duration;
 
 /// One error bit of a status register.
@@ -113,13 +114,18 @@ pub(super) fn refuse_readout_protection(code: u8, register: &str, value: u32) ->
 
 /// How words get into flash: the same on every controller that takes word stores and then shows itself busy.
 pub(super) struct Writer<'a> {
-    pub(super) status: Busy<'a>,
-    pub(super) errors: &'a [Flag],
+    status: Busy<'a>,
+    errors: &'a [Flag],
     /// Bits that say a part of a flash word waits for the rest (H7: WBNE); 0 where the busy bits say it.
-    pub(super) partial: u32,
+    partial: u32,
+    looks: Cell<usize>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    pub(super) fn new(status: Busy<'a>, errors: &'a [Flag], partial: u32) -> Writer<'a> {
+        Writer { status, errors, partial, looks: Cell::new(2) }
+    }
+
     /// Bytes between two calls of `done`: some 10 ms at the slowest probe and parallelism.
     const CHUNK: usize = 1024;
 
@@ -153,13 +159,17 @@ impl Writer<'_> {
         }
     }
 
-    /// The word's stores and some looks at the status register in one batch, which saves round trips: a flash word takes
-    /// 20 to 290 µs, a look some 10 µs.
+    /// The word's stores and looks at the status register in one batch, because a round trip costs as much as a word. As
+    /// many looks as the word before needed: that depends on the probe, its clock, and the parallelism.
     fn send(&self, mem: &mut MemAp, address: u32, data: &[u8]) -> Result<()> {
-        const LOOKS: usize = 4;
+        const MOST: usize = 16;
         let stores = data.chunks_exact(4).zip((address..).step_by(4)).map(|(bytes, at)| MemOp::write(at, word_of(bytes)));
-        let mut ops: Vec<MemOp> = stores.chain(std::iter::repeat_n(MemOp::read(self.status.address), LOOKS)).collect();
+        let looks = std::iter::repeat_n(MemOp::read(self.status.address), self.looks.get());
+        let mut ops: Vec<MemOp> = stores.chain(looks).collect();
         mem.batch(&mut ops)?;
+        let looks = &ops[data.len() / 4..];
+        let idle = looks.iter().position(|look| look.value() & self.status.mask == 0);
+        self.looks.set(idle.map_or(MOST.min(looks.len() + 2), |index| index + 1));
         self.finish(mem, ops[ops.len() - 1].value())
     }
 
@@ -207,7 +217,7 @@ mod tests {
         let bank = bank(0, 0x0800_0000, 0x100, 0x100, 16);
         let status = Busy { name: "FLASH_SR1", address: STATUS, mask: 7, limit: Duration::from_millis(1) };
         let errors = &[Flag { bit: 17, name: "WRPERR", text: "sector is write protected", hint: "look", kind: Kind::Protected }];
-        let writer = Writer { status, errors, partial: 2 };
+        let writer = Writer::new(status, errors, 2);
         writer.write(&mut MemAp::new(fake, AP), &bank, WORD, data, &mut |_| Ok(()))
     }
 
@@ -256,7 +266,7 @@ mod tests {
     fn a_word_that_waits_for_its_rest_is_not_touched() {
         let mut fake = Fake { wait_after: Some(2), lose_stores: true, words: BTreeMap::from([(STATUS, 2)]), ..Fake::default() };
         let status = Busy { name: "FLASH_SR1", address: STATUS, mask: 5, limit: Duration::from_millis(1) };
-        let writer = Writer { status, errors: &[], partial: 2 };
+        let writer = Writer::new(status, &[], 2);
         let bank = bank(0, 0x0800_0000, 0x100, 0x100, 16);
         let error = writer.write(&mut MemAp::new(&mut fake, AP), &bank, WORD, &[3; 16], &mut |_| Ok(())).unwrap_err();
         assert_eq!(error.trail[0], "a part of the flash word waits for the rest (FLASH_SR1 = 0x00000002)");

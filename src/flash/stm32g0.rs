@@ -182,7 +182,7 @@ impl<'a> Controller<'a> {
     fn program(&self, mem: &mut MemAp, address: u32, data: &[u8], done: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
         verdict(self.idle(mem)?)?;
         self.set(mem, CR_PG)?;
-        Writer { status: self.busy(WORD), errors: ERRORS, partial: 0 }.write(mem, self.bank, address, data, done)?;
+        Writer::new(self.busy(WORD), ERRORS, 0).write(mem, self.bank, address, data, done)?;
         self.set(mem, 0)
     }
 

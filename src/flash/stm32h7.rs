@@ -260,7 +260,7 @@ impl<'a> Controller<'a> {
         self.verdict(self.idle(mem)?, ears)?;
         self.set(mem, CR_PG)?;
         let limit = Duration::from_micros(self.layout.times(self.bank).word_us);
-        Writer { status: self.busy(limit), errors: ERRORS, partial: SR_WBNE }.write(mem, self.bank, address, data, done)?;
+        Writer::new(self.busy(limit), ERRORS, SR_WBNE).write(mem, self.bank, address, data, done)?;
         self.set(mem, 0)
     }
 
