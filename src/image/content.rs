@@ -2,6 +2,7 @@
 
 use super::Format;
 use crate::error::Error;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -171,7 +172,14 @@ fn newest(folder: &Path) -> Option<(SystemTime, PathBuf)> {
     let files = std::fs::read_dir(listed).ok()?.flatten();
     let built = files.filter(|file| {
         let name = file.file_name();
-        Path::new(&name).extension().is_some_and(|ending| ending == "elf" || ending == "axf")
+        Path::new(&name).extension().is_some_and(|ending| ending == "elf" || ending == "axf") && is_linked_for_arm(&file.path())
     });
     built.filter_map(|file| Some((file.metadata().ok()?.modified().ok()?, folder.join(file.file_name())))).max()
+}
+
+/// What may be meant can itself be programmed: ELFCLASS32, ELFDATA2LSB, ET_EXEC, EM_ARM (ELF for the ARM architecture, 4.1).
+fn is_linked_for_arm(path: &Path) -> bool {
+    let mut head = [0; 20];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head[..6] == *b"\x7FELF\x01\x01" && head[16..] == [2, 0, 40, 0]
 }

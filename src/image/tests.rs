@@ -458,8 +458,10 @@ fn a_linker_script_points_to_the_elf_that_was_built_beside_it() {
     let message = || Image::read(&script, None, None).unwrap_err().message;
     assert_eq!(message(), format!("{} is a linker script, not firmware; did you mean Debug/<project>.elf?", script.display()));
     std::fs::create_dir(folder.path().join("Debug")).unwrap();
-    std::fs::write(folder.path().join("Debug/blinky.elf"), b"").unwrap();
     let built = folder.path().join("Debug/blinky.elf");
+    std::fs::write(&built, b"\x7FELF").unwrap();
+    assert!(message().ends_with("did you mean Debug/<project>.elf?"), "what is no firmware itself is not meant");
+    std::fs::copy(firmware("blinky-h743.elf"), &built).unwrap();
     assert_eq!(message(), format!("{} is a linker script, not firmware; did you mean {}?", script.display(), built.display()));
     let source = folder.path().join("main.c");
     std::fs::write(&source, "int main(void) {}").unwrap();
