@@ -75,7 +75,8 @@ fn openocd_dapdirect_on_g071() {
 fn judge(chip: &Chip, way: &Way, probe: &str) {
     if !there("openocd") {
         assert!(std::env::var("ROCD_JUDGES").as_deref() != Ok("required"), "openocd is not installed");
-        eprintln!("skipped: openocd is not installed (Debian: apt-get install openocd)");
+        // not by a macro, whose text cargo would keep to itself
+        let _ = writeln!(std::io::stderr(), "skipped: openocd is not installed (Debian: apt-get install openocd)");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
