@@ -173,10 +173,10 @@ impl Asks<'_> {
         if let Some((entry, count)) = cx.commands.borrow().find(&typed.words) {
             let next = entry.spec.next(&typed.words[count..]);
             words.extend(next.literals);
-            match next.value {
-                Some((_, Completion::File)) => file = true,
-                Some((_, Completion::Symbol)) => words.extend(cx.symbols.borrow().iter().map(|symbol| symbol.name.clone())),
-                Some((_, Completion::None)) | None => {}
+            match next.value.map(|(_, kind)| kind.completion) {
+                Some(Completion::File) => file = true,
+                Some(Completion::Symbol) => words.extend(cx.symbols.borrow().iter().map(|symbol| symbol.name.clone())),
+                Some(Completion::None) | None => {}
             }
         }
         words.extend(self.names(&typed.words));

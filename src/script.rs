@@ -36,6 +36,7 @@ const LONGEST_TRAIL: usize = 12;
 const OPERATIONS_PER_BREATH: u64 = 4096;
 
 type Thrown<T> = std::result::Result<T, Box<EvalAltResult>>;
+type Run<T> = std::result::Result<T, Box<Failure>>;
 
 /// The script engine with what scripts have defined so far.
 pub struct Script {
@@ -163,7 +164,7 @@ impl Script {
         names
     }
 
-    fn run(&self, cx: &Cx, source: &str, text: &str) -> std::result::Result<Dynamic, Failure> {
+    fn run(&self, cx: &Cx, source: &str, text: &str) -> Run<Dynamic> {
         self.deeper(|| {
             let engine = self.prepare(cx, text);
             let mut ast = engine.compile(text).map_err(|error| self.failure(error.into(), source))?;
@@ -179,11 +180,11 @@ impl Script {
         })
     }
 
-    fn deeper<T>(&self, run: impl FnOnce() -> std::result::Result<T, Failure>) -> std::result::Result<T, Failure> {
+    fn deeper<T>(&self, run: impl FnOnce() -> Run<T>) -> Run<T> {
         if self.depth.get() >= SCRIPT_LEVELS {
             let error = Error::command(format!("scripts and commands call each other more than {SCRIPT_LEVELS} levels deep"))
                 .hint("a command that calls itself never ends");
-            return Err(Failure { error, location: None, not_found: None });
+            return Err(Box::new(Failure { error, location: None, not_found: None }));
         }
         self.depth.set(self.depth.get() + 1);
         let result = run();
@@ -274,7 +275,7 @@ impl Script {
     }
 
     /// A Rhai error as ours: the functions it passed through become the trail.
-    fn failure(&self, error: EvalAltResult, source: &str) -> Failure {
+    fn failure(&self, error: EvalAltResult, source: &str) -> Box<Failure> {
         // Each function with the position at which it was called.
         let mut calls = Vec::new();
         let mut inner = error;
@@ -294,14 +295,14 @@ impl Script {
             let place = place(homes.get(&function).map_or(source, String::as_str), at);
             // Called by us and not from a text: the one function that was run.
             if calls.is_empty() && called_at.is_none() {
-                return Failure { error, location: place, not_found: None };
+                return Box::new(Failure { error, location: place, not_found: None });
             }
             let name = if function.starts_with("anon$") { "a closure" } else { &function };
             let doing = place.map_or(format!("calling {name}"), |place| format!("calling {name} ({place})"));
             error = within(error, doing);
             at = called_at;
         }
-        Failure { error, location: place(source, at), not_found }
+        Box::new(Failure { error, location: place(source, at), not_found })
     }
 }
 

@@ -232,6 +232,20 @@ fn quoted(text: &str, quote: char) -> Option<usize> {
     None
 }
 
+/// The plain words of a text, quotes taken off.
+#[cfg(test)]
+pub fn words(text: &str) -> Result<Vec<String>> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let (next, len) = word(rest).map_err(|broken| Error::usage(broken.message))?;
+        assert!(!next.expression, "{text}");
+        words.push(next.text);
+        rest = rest[len..].trim_start();
+    }
+    Ok(words)
+}
+
 /// A word as it must be typed to be one word.
 pub fn quote(word: &str) -> String {
     let plain = !word.is_empty() && !word.contains(|c: char| c == ';' || c.is_whitespace()) && !word.starts_with(['"', '{', '(']);

@@ -235,18 +235,22 @@ pub struct Settings {
     pub search: Vec<PathBuf>,
 }
 
+type Attach = Box<dyn Fn(&Cx) -> Result<Session>>;
+type OnText<T> = Box<dyn Fn(&Cx, &str) -> Result<T>>;
+type OnArgs = Box<dyn Fn(&Cx, usize, &Args) -> Result<Value>>;
+
 /// What the host does for commands: the only way up.
 pub struct Up {
     /// Open the interface's probe and attach; runs no hook.
-    pub attach: Box<dyn Fn(&Cx) -> Result<Session>>,
+    pub attach: Attach,
     /// Run one line as if typed.
-    pub line: Box<dyn Fn(&Cx, &str) -> Result<Value>>,
+    pub line: OnText<Value>,
     /// Run a .rhai file.
-    pub script: Box<dyn Fn(&Cx, &str) -> Result<Value>>,
+    pub script: OnText<Value>,
     /// Call a hook function by name, if a script defines it.
-    pub hook: Box<dyn Fn(&Cx, &str) -> Result<()>>,
+    pub hook: OnText<()>,
     /// Call the closure of a script's command, `Action::Script`.
-    pub closure: Box<dyn Fn(&Cx, usize, &Args) -> Result<Value>>,
+    pub closure: OnArgs,
 }
 
 impl Up {

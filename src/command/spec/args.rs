@@ -1,0 +1,102 @@
+//! What a command is given.
+
+use super::{Arg, Spec};
+use crate::error::{Error, Kind, Result};
+use std::rc::Rc;
+
+/// The arguments of one call, already parsed and checked against the usage line.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Args {
+    spec: Option<Rc<Spec>>,
+    values: Vec<(String, Arg)>,
+    literals: Vec<String>,
+    /// The words behind the name, as given.
+    words: Vec<String>,
+}
+
+impl Args {
+    pub(super) fn new(spec: Rc<Spec>) -> Args {
+        Args { spec: Some(spec), ..Args::default() }
+    }
+
+    pub(super) fn push_literal(&mut self, word: &str) {
+        self.literals.push(word.to_string());
+        self.words.push(word.to_string());
+    }
+
+    pub(super) fn push_value(&mut self, name: &str, arg: Arg, word: &str) {
+        self.values.push((name.to_string(), arg));
+        self.words.push(word.to_string());
+    }
+
+    /// A required number by its name in the usage line (an `Error` of kind bug if the grammar has none of that name).
+    pub fn num(&self, name: &str) -> Result<u64> {
+        self.opt_num(name).ok_or_else(|| self.missing(name))
+    }
+
+    pub fn opt_num(&self, name: &str) -> Option<u64> {
+        self.nums(name).first().copied()
+    }
+
+    /// All values of a repeated item.
+    pub fn nums(&self, name: &str) -> Vec<u64> {
+        self.of(name).into_iter().filter_map(|arg| if let Arg::Num(number) = arg { Some(*number) } else { None }).collect()
+    }
+
+    /// A required signed number (kind `int`).
+    pub fn int(&self, name: &str) -> Result<i64> {
+        self.opt_int(name).ok_or_else(|| self.missing(name))
+    }
+
+    pub fn opt_int(&self, name: &str) -> Option<i64> {
+        self.of(name).into_iter().find_map(|arg| if let Arg::Int(number) = arg { Some(*number) } else { None })
+    }
+
+    pub fn opt_float(&self, name: &str) -> Option<f64> {
+        self.of(name).into_iter().find_map(|arg| if let Arg::Float(number) = arg { Some(*number) } else { None })
+    }
+
+    /// A required word, file name or text.
+    pub fn text(&self, name: &str) -> Result<&str> {
+        self.opt_text(name).ok_or_else(|| self.missing(name))
+    }
+
+    pub fn opt_text(&self, name: &str) -> Option<&str> {
+        self.texts(name).first().copied()
+    }
+
+    pub fn texts(&self, name: &str) -> Vec<&str> {
+        self.of(name).into_iter().filter_map(|arg| if let Arg::Text(text) = arg { Some(text.as_str()) } else { None }).collect()
+    }
+
+    /// A literal (or `--option`) of the usage line was given.
+    pub fn has(&self, literal: &str) -> bool {
+        self.literals.iter().any(|given| given == literal)
+    }
+
+    /// Every value of that name, in order.
+    pub fn of(&self, name: &str) -> Vec<&Arg> {
+        self.values.iter().filter(|(given, _)| given == name).map(|(_, arg)| arg).collect()
+    }
+
+    /// The words behind the name, as given.
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    pub fn spec(&self) -> Option<&Spec> {
+        self.spec.as_deref()
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        let usage = self.spec.as_ref().map_or("", |spec| &spec.usage);
+        Error::new(Kind::Bug, format!("`{usage}` has no value <{name}> in this call"))
+    }
+
+    /// The arguments `line` gives a command of this usage: for tests of commands.
+    #[cfg(test)]
+    pub fn example(usage: &str, words: &str) -> Result<Args> {
+        let words: Vec<String> = words.split_whitespace().map(str::to_string).collect();
+        Rc::new(Spec::new(usage)?).parse(&words, &|_| None)
+    }
+}
