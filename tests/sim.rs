@@ -511,6 +511,54 @@ fn what_is_injected_happens_once() {
 }
 
 #[test]
+fn a_data_phase_cut_short_spoils_only_its_own_command() {
+    let mut host = Host::entered("stm32g071", "v2");
+    host.board.poke(0x2000_0000, &[0; 8]).unwrap();
+    host.put(&[0xF2, 0x08, 0, 0, 0, 0x20, 8, 0], &[1, 2, 3, 4]);
+    assert_eq!(host.ask(&[0xF5], 2), [2, 0]);
+    assert_eq!(host.last(), (0x08, 0x2000_0000));
+    assert_eq!(host.board.dump(0x2000_0000, 8).unwrap(), [0; 8]);
+    // More items than there are: nothing is waited for.
+    host.send(&[0xF2, 0x51, 0xFF, 0xFF, 0xFF, 0xFF]);
+    assert_eq!(host.ask(&[0xF2, 0x52], 2), [0x08, 0]);
+    assert_eq!(host.ask(&[0xF5], 2), [2, 0]);
+}
+
+/// Noise: nothing but answers and errors, and the probe is usable afterwards.
+#[test]
+fn no_bytes_make_the_probe_fall_over() {
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for (chip, probe) in [("stm32h743", "v3"), ("stm32g071", "v2"), ("f1-like", "v2-1")] {
+        let mut host = Host::entered(chip, probe);
+        for _ in 0..3000 {
+            let mut command: Vec<u8> = (0..16).map(|_| random() as u8).collect();
+            // Mostly debug commands, of a few hundred bytes at most, so that it ends.
+            if random() % 8 != 0 {
+                (command[0], command[1], command[7]) = (0xF2, (random() % 0x64) as u8, 0);
+            }
+            let data: Vec<u8> = (0..random() % 80).map(|_| random() as u8).collect();
+            match random() % 3 {
+                0 => drop(host.pipe.transfer(&command, Data::None)),
+                1 => drop(host.pipe.transfer(&command, Data::Out(&data))),
+                _ => drop(host.pipe.transfer(&command, Data::In(&mut [0; 600]))),
+            }
+        }
+        host.pipe.reset().unwrap();
+        host.send(&[0xF3, 0x07]);
+        host.ask(&[0xF2, 0x3C, 1], 2);
+        host.pipe.sleep(Duration::from_secs(60));
+        assert_eq!(host.ask(&[0xF2, 0x30, 0xA3], 2), [0x80, 0], "{chip}");
+        assert_eq!(host.word(0xE000_ED00) >> 24, 0x41, "{chip}");
+    }
+}
+
+#[test]
 fn a_reply_that_does_not_fit_is_an_overflow_as_on_usb() {
     let mut host = Host::entered("stm32g071", "v2");
     let error = host.pipe.transfer(&[0xF1], Data::In(&mut [0; 4])).unwrap_err();

@@ -389,7 +389,11 @@ impl Pipe for Cable {
         if cmd.len() > 16 {
             return Err(Error::new(crate::error::Kind::Bug, format!("a command block of {} bytes: 16 are the most", cmd.len())));
         }
-        self.board.0.borrow_mut().probe.out(cmd);
+        {
+            let probe = &mut self.board.0.borrow_mut().probe;
+            probe.begin();
+            probe.out(cmd);
+        }
         match data {
             Data::None => Ok(0),
             Data::Out(bytes) => {

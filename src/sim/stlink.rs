@@ -222,6 +222,13 @@ impl StLink {
         self.execute(pending.block, pending.data);
     }
 
+    /// The host begins a transfer: a data phase that is still open was ended by a short packet. Its command is not begun.
+    pub fn begin(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            self.refused(Status::COMMAND, &pending.block, 0);
+        }
+    }
+
     /// At most `max` bytes of the reply; `None` while there is nothing to send.
     pub fn input(&mut self, max: usize) -> Option<Vec<u8>> {
         let mut reply = self.reply.take()?;
@@ -260,11 +267,12 @@ impl StLink {
         }
     }
 
-    /// How many bytes the host will send behind this block.
+    /// How many bytes the host will send behind this block. Also for commands that this firmware does not have, so that
+    /// the data is not taken for commands (assumed). No batch of any firmware is longer than `WRITE_MAX`.
     fn data_out(&self, block: &Block) -> usize {
         match (block[0], debug_command(block[1])) {
             (0xF2, Some(Command { shape: Shape::Write, .. })) => usize::from(half(block, 6)),
-            (0xF2, Some(Command { shape: Shape::Batch, .. })) => batch_bytes(word(block, 2) as usize),
+            (0xF2, Some(Command { shape: Shape::Batch, .. })) => batch_bytes(word(block, 2)).filter(|len| *len <= WRITE_MAX).unwrap_or(0),
             _ => 0,
         }
     }
@@ -489,8 +497,9 @@ fn word(block: &[u8], at: usize) -> u32 {
 }
 
 /// Opcodes padded to a word, then a value each.
-fn batch_bytes(items: usize) -> usize {
-    items.next_multiple_of(4) + 4 * items
+fn batch_bytes(items: u32) -> Option<usize> {
+    let opcodes = items.checked_next_multiple_of(4)?;
+    usize::try_from(items.checked_mul(4)?.checked_add(opcodes)?).ok()
 }
 
 /// Status, then zeros up to byte 4, then the words; `len` bytes in all.
