@@ -134,10 +134,9 @@ impl Chip {
     /// How the port sees this address, if at all.
     fn reach(&self, ap: u8, address: u32, size: Size) -> Result<View, BusError> {
         let view = self.view(ap).ok_or(BusError::Fault)?;
-        let private = address >> 20 == 0xE00 || self.bus.tightly_coupled(address);
         let open = match view {
             View::Core => true,
-            View::System => !private,
+            View::System => address >> 20 != 0xE00 && !self.bus.tightly_coupled(address),
             View::Debug => size == Size::Word,
         };
         let aligned = address.is_multiple_of(size as u32);

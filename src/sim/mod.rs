@@ -26,6 +26,8 @@ pub mod flash_g0;
 pub mod flash_h7;
 pub mod periph;
 pub mod probes;
+#[cfg(test)]
+mod rig;
 pub mod serve;
 pub mod stlink;
 pub mod time;

@@ -183,8 +183,11 @@ impl Options {
                 Some(self.cur.optsr | flags)
             }
             // Words are Copy: `of` needs them mutable only for its other caller.
-            _ if offset & 4 == 0 => { self.cur }.of(self.chip, bank, offset).map(|(word, _)| *word),
-            _ => { self.prg }.of(self.chip, bank, offset - 4).map(|(word, _)| *word),
+            _ => {
+                let (mut cur, mut prg) = (self.cur, self.prg);
+                let word = cur.of(self.chip, bank, offset).or(prg.of(self.chip, bank, offset.wrapping_sub(4)));
+                word.map(|(word, _)| *word)
+            }
         }
     }
 
