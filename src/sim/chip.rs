@@ -2,6 +2,9 @@
 //!
 //! The DAP (dap.rs) reaches it through `read` and `write` of an AP; the board's own door through `peek` and `poke`.
 
+#[cfg(test)]
+mod tests;
+
 use super::bus::{Bus, Flash};
 use super::chips::Row;
 use super::cpu::{Core, Request};
