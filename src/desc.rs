@@ -229,10 +229,17 @@ pub struct Die {
     pub flash_size: FlashSize,
     /// The flash driver's register layout.
     pub layout: String,
+    /// How many of the target file's cores it has, in their order.
+    #[serde(default = "one")]
+    pub cores: usize,
     /// What every part of this row has.
     pub ram: Vec<Region>,
     #[serde(rename = "bank")]
     pub banks: Vec<BankRow>,
+}
+
+fn one() -> usize {
+    1
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]

@@ -9,7 +9,7 @@
 //! a name means, or none, is decided when it is called. An `Engine` cannot change while it runs, so a new name makes a new one.
 
 use crate::command::line::quote;
-use crate::command::{Action, Arg, Args, Cx, Entry, RESERVED, Value, line};
+use crate::command::{Action, Arg, Args, Cx, Entry, Value, line, reserved};
 use crate::error::{Cause, Error, Kind, Result};
 use crate::event::Event;
 use rhai::{AST, Array, Dynamic, Engine, EvalAltResult, FnPtr, Module, NativeCallContext, ParseErrorType, Position, Scope};
@@ -212,7 +212,7 @@ impl Script {
         engine.set_max_call_levels(CALL_LEVELS);
         engine.set_max_expr_depths(64, 32);
         engine.set_module_resolver(Imports { cx: self.cx.clone(), shared: self.shared.clone() });
-        for name in names.iter().filter(|name| !RESERVED.contains(&name.as_str())) {
+        for name in names.iter().filter(|name| !reserved(name)) {
             ARITIES.iter().for_each(|arity| arity(&mut engine, name, &self.cx));
         }
         self.own_words(&mut engine);

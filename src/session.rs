@@ -83,13 +83,14 @@ impl Session {
     }
 
     pub fn core_names(&self) -> Vec<String> {
-        self.target.cores.iter().map(|row| row.name.clone()).collect()
+        self.target.cores.iter().take(self.cores.len()).map(|row| row.name.clone()).collect()
     }
 
     /// A core that answers, with the way to it and the ears to hear with.
     fn parts(&mut self, core: usize) -> Result<(&mut Core, MemAp<'_>, &Ears)> {
-        let row = self.target.cores.get(core).ok_or_else(|| Error::command(format!("there is no core {core}")))?;
-        let found = self.cores[core].as_mut().ok_or_else(|| {
+        let found = self.cores.get_mut(core).ok_or_else(|| Error::command(format!("there is no core {core}")))?;
+        let row = &self.target.cores[core];
+        let found = found.as_mut().ok_or_else(|| {
             Error::target(format!("core {} is not available: AP{} does not answer", row.name, row.ap))
                 .hint("its domain may be off or asleep; connect under reset (`connect under_reset`)")
         })?;

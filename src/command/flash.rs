@@ -315,11 +315,7 @@ fn read_image(cx: &Cx, args: &Args) -> Result<(Image, Option<String>)> {
         address = Some(start);
         note = Some(format!("{path} is a raw binary: it goes to {start:#010x}, the start of flash"));
     }
-    let image = Image::read(Path::new(path), address, said)?;
-    for warning in &image.warnings {
-        cx.ears.warn(warning.as_str());
-    }
-    Ok((image, note))
+    Ok((Image::read(Path::new(path), address, said)?, note))
 }
 
 /// A raw binary whose own vectors say that it belongs elsewhere; only a warning if the user said `bin`.
@@ -341,6 +337,7 @@ fn refuse_linked_elsewhere(cx: &Cx, image: &Image, said_bin: bool) -> Result<()>
 
 fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
     let (image, note) = read_image(cx, args)?;
+    image.warnings.iter().for_each(|warning| cx.ears.warn(warning.as_str()));
     refuse_linked_elsewhere(cx, &image, args.has("bin"))?;
     let result = plan_and_write(cx, args, &image);
     let (plan, done, seconds) = result.map_err(|error| unlock_refused(error, args)).during(format_args!("writing {}", image.path))?;

@@ -17,25 +17,29 @@ pub const COMMANDS: &[Command] = &[
     Command::new("mdd <addr> [<n:num>]", "Show 64-bit doublewords of memory", "mdd 0x20000000 4", |cx, args| show(cx, args, 8)),
     Command::new("mwb <addr> <value:num> [<n:num>]", "Write a byte to memory, or n copies of it", "mwb 0x20000000 0xff 16", |cx, args| {
         fill(cx, args, 1)
-    }),
+    })
+    .changes(0),
     Command::new(
         "mwh <addr> <value:num> [<n:num>]",
         "Write a halfword to memory, or n copies of it",
         "mwh 0x20000000 0xbeef",
         |cx, args| fill(cx, args, 2),
-    ),
+    )
+    .changes(0),
     Command::new(
         "mww <addr> <value:num> [<n:num>]",
         "Write a word to memory, or n copies of it",
         "mww 0x20000000 0xdeadbeef 4",
         |cx, args| fill(cx, args, 4),
-    ),
+    )
+    .changes(0),
     Command::new(
         "mwd <addr> <value:num> [<n:num>]",
         "Write a doubleword to memory, or n copies of it",
         "mwd 0x20000000 1 2",
         |cx, args| fill(cx, args, 8),
-    ),
+    )
+    .changes(0),
     Command::new(
         "read_memory <addr> <width:num> <count:num>",
         "Read a list of numbers, each 8, 16, 32 or 64 bits wide",
@@ -47,13 +51,15 @@ pub const COMMANDS: &[Command] = &[
         "Write a list of numbers, each 8, 16, 32 or 64 bits wide",
         "write_memory 0x20000000 32 0xdeadbeef 0",
         write_memory,
-    ),
+    )
+    .changes(0),
     Command::new(
         "load_image <file> [<addr>] [bin|elf|ihex|s19]",
         "Load an image into RAM; the address is where a BIN goes, and is added to those of other formats",
         "dump_image ram.bin 0x20000000 256; load_image ram.bin 0x20000000",
         load_image,
-    ),
+    )
+    .changes(0),
     Command::new(
         "dump_image <file> <addr> <len:num>",
         "Save memory in a file, as raw bytes",

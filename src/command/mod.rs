@@ -36,76 +36,32 @@ pub struct Command {
     pub run: Run,
     /// Runs on the embedded board in a test, after `program tests/firmware/blinky` where it needs firmware.
     pub example: &'static str,
+    /// With this many words or more it changes the chip (memory, registers, run state), so `--dry-run` only names it.
+    /// Flash commands are `None`: they print what they would do.
+    pub changes: Option<usize>,
 }
 
 impl Command {
     pub const fn new(usage: &'static str, help: &'static str, example: &'static str, run: Run) -> Command {
-        Command { usage, help, run, example }
+        Command { usage, help, run, example, changes: None }
+    }
+
+    pub const fn changes(mut self, words: usize) -> Command {
+        self.changes = Some(words);
+        self
     }
 }
 
 /// Words of Rhai, now or in future: a command of this name could not be called as a function.
-pub const RESERVED: &[&str] = &[
-    "as",
-    "async",
-    "await",
-    "break",
-    "call",
-    "case",
-    "catch",
-    "command",
-    "const",
-    "continue",
-    "curry",
-    "debug",
-    "default",
-    "do",
-    "else",
-    "eval",
-    "export",
-    "false",
-    "fn",
-    "for",
-    "global",
-    "go",
-    "goto",
-    "if",
-    "import",
-    "in",
-    "is",
-    "let",
-    "loop",
-    "match",
-    "module",
-    "new",
-    "nil",
-    "null",
-    "package",
-    "print",
-    "private",
-    "protected",
-    "public",
-    "return",
-    "shared",
-    "spawn",
-    "static",
-    "super",
-    "switch",
-    "sync",
-    "this",
-    "thread",
-    "throw",
-    "true",
-    "try",
-    "type_of",
-    "until",
-    "use",
-    "var",
-    "void",
-    "while",
-    "with",
-    "yield",
-];
+pub const RESERVED: &str = "\
+    as async await break call case catch command const continue curry debug default do else eval export false fn for \
+    global go goto if import in is let loop match module new nil null package print private protected public return shared \
+    spawn static super switch sync this thread throw true try type_of until use var void while with yield";
+
+/// A word that Rhai keeps for itself.
+pub fn reserved(word: &str) -> bool {
+    RESERVED.split_whitespace().any(|reserved| reserved == word)
+}
 
 /// What carries a command out.
 #[derive(Clone, Copy)]
@@ -122,6 +78,8 @@ pub struct Entry {
     /// Empty for a command of a script.
     pub example: String,
     pub action: Action,
+    /// See `Command::changes`.
+    pub changes: Option<usize>,
 }
 
 impl Entry {
@@ -131,11 +89,11 @@ impl Entry {
         let function = spec.function();
         let callable =
             function.starts_with(|c: char| c.is_ascii_alphabetic()) && function.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !callable || RESERVED.contains(&function.as_str()) {
+        if !callable || reserved(&function) {
             return Err(Error::usage(format!("`{}` cannot be a command's name: Rhai could not call {function}()", spec.name))
                 .hint("names are words of letters, digits and _, and no words of Rhai"));
         }
-        Ok(Entry { spec, help: help.into(), example: example.into(), action })
+        Ok(Entry { spec, help: help.into(), example: example.into(), action, changes: None })
     }
 
     pub fn name(&self) -> &str {
@@ -158,7 +116,8 @@ impl Commands {
     pub fn built_in() -> Result<Commands> {
         let mut commands = Commands::default();
         for row in BUILT_IN.iter().copied().flatten() {
-            commands.add(Entry::new(row.usage, row.help, row.example, Action::BuiltIn(row.run))?);
+            let entry = Entry::new(row.usage, row.help, row.example, Action::BuiltIn(row.run))?;
+            commands.add(Entry { changes: row.changes, ..entry });
         }
         Ok(commands)
     }
@@ -364,6 +323,11 @@ impl Cx {
     /// Check the words behind a command's name, and carry it out.
     pub fn call(&self, entry: &Entry, words: &[String]) -> Result<Value> {
         let args = entry.spec.parse(words, &|name| self.symbol(name))?;
+        if entry.changes.is_some_and(|least| words.len() >= least) && self.settings.borrow().dry_run {
+            let line = std::iter::once(entry.name()).chain(words.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+            self.ears.info(format!("dry run: `{line}` was not done"));
+            return Ok(Value::None);
+        }
         match entry.action {
             Action::BuiltIn(run) => run(self, &args),
             Action::Script(number) => (self.up.closure)(self, number, &args),

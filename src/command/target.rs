@@ -8,26 +8,29 @@ use std::time::Duration;
 
 pub const COMMANDS: &[Command] = &[
     Command::new("targets [<name:word>]", "List the cores and their state, or make one the current core", "targets", targets),
-    Command::new("halt [<ms>]", "Halt the core and say where; waits up to 5000 ms, with 0 not at all", "halt", halt),
+    Command::new("halt [<ms>]", "Halt the core and say where; waits up to 5000 ms, with 0 not at all", "halt", halt).changes(0),
     Command::new("wait_halt [<ms>]", "Wait up to 5000 ms until the core has halted", "halt; wait_halt 100", wait_halt),
-    Command::new("resume [<addr>]", "Let the core run, from its pc or from an address", "halt; resume", resume),
-    Command::new("step [<addr>]", "Execute one instruction, at the pc or at an address", "halt; step", step),
-    Command::new("reset [run|halt|init]", "Reset the chip, then run it or hold it at its reset vector", "reset halt", reset),
-    Command::new("reg [<reg> [<value:num>]]", "List all registers, or show or set one, by its name or number", "halt; reg pc", reg),
+    Command::new("resume [<addr>]", "Let the core run, from its pc or from an address", "halt; resume", resume).changes(0),
+    Command::new("step [<addr>]", "Execute one instruction, at the pc or at an address", "halt; step", step).changes(0),
+    Command::new("reset [run|halt|init]", "Reset the chip, then run it or hold it at its reset vector", "reset halt", reset).changes(0),
+    Command::new("reg [<reg> [<value:num>]]", "List all registers, or show or set one, by its name or number", "halt; reg pc", reg)
+        .changes(2),
     Command::new(
         "bp [<addr> <len:num> [hw]]",
         "List breakpoints, or set one: in RAM by an instruction, elsewhere or with hw by a comparator",
         "bp 0x08000200 2 hw; rbp all",
         bp,
-    ),
-    Command::new("rbp (all|<addr>)", "Remove a breakpoint, or all", "rbp all", rbp),
+    )
+    .changes(1),
+    Command::new("rbp (all|<addr>)", "Remove a breakpoint, or all", "rbp all", rbp).changes(0),
     Command::new(
         "wp [<addr> <len:num> [r|w|a]]",
         "List watchpoints, or set one that halts on reads, writes or any access",
         "wp 0x20000000 4 w; rwp all",
         wp,
-    ),
-    Command::new("rwp (all|<addr>)", "Remove a watchpoint, or all", "rwp all", rwp),
+    )
+    .changes(1),
+    Command::new("rwp (all|<addr>)", "Remove a watchpoint, or all", "rwp all", rwp).changes(0),
 ];
 
 /// How long `halt` and `wait_halt` wait, as OpenOCD does.

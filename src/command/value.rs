@@ -39,6 +39,15 @@ impl Value {
         }
     }
 
+    /// A map that says itself how it prints, as a script's command may: nothing, if it printed while it worked.
+    fn summary(&self) -> Option<&str> {
+        let Value::Map(entries) = self else { return None };
+        entries.iter().find_map(|(key, value)| match value {
+            Value::Text(text) if key == "summary" => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
     fn is_composite(&self) -> bool {
         match self {
             Value::List(_) | Value::Map(_) => true,
@@ -71,6 +80,7 @@ impl fmt::Display for Value {
             Value::Text(text) | Value::Shown(_, text) => f.write_str(text),
             Value::List(items) if items.iter().any(Value::is_composite) => f.write_str(&lines(items.iter().map(row).collect())),
             Value::List(items) => f.write_str(&items.iter().map(Value::element).collect::<Vec<_>>().join(" ")),
+            Value::Map(_) if self.summary().is_some() => f.write_str(self.summary().unwrap_or_default()),
             Value::Map(entries) => f.write_str(&lines(entries.iter().map(|(key, value)| format!("{key}: {}", row(value))).collect())),
         }
     }
@@ -103,6 +113,7 @@ mod tests {
         assert_eq!(map.to_string(), "name: stm32h7\nbanks: b1 b2\nn: 2");
         assert_eq!(Value::List(vec![map]).to_string(), "name stm32h7 banks {b1 b2} n 2");
         assert_eq!(Value::None.to_string(), "");
+        assert_eq!(Value::map([("n", Value::Int(2)), ("summary", Value::Text("two".into()))]).to_string(), "two");
     }
 
     #[test]

@@ -37,13 +37,15 @@ impl Wanted {
         }
     }
 
-    /// "stlink" also as stlink.toml, stlink.rhai.
+    /// "stlink" also as stlink.toml, stlink.rhai; a name with one of the endings only as it is.
     fn with_endings(self, name: &str) -> Vec<String> {
         let mut forms = vec![name.to_string()];
-        for (_, ending) in self.shelves() {
-            let form = format!("{name}.{ending}");
-            if !name.ends_with(&format!(".{ending}")) && !forms.contains(&form) {
-                forms.push(form);
+        if self.shelves().iter().all(|(_, ending)| !name.ends_with(&format!(".{ending}"))) {
+            for (_, ending) in self.shelves() {
+                let form = format!("{name}.{ending}");
+                if !forms.contains(&form) {
+                    forms.push(form);
+                }
             }
         }
         forms
@@ -52,9 +54,13 @@ impl Wanted {
     /// "stlink" also as interfaces/stlink.toml, targets/stlink.toml, scripts/stlink.rhai.
     fn with_shelves(self, name: &str) -> Vec<String> {
         let mut forms = self.with_endings(name);
-        for (folder, ending) in self.shelves() {
+        let on_a_shelf = self.shelves().iter().any(|(folder, _)| name.starts_with(&format!("{folder}/")));
+        let ended = self.shelves().iter().any(|(_, ending)| name.ends_with(&format!(".{ending}")));
+        for (folder, ending) in self.shelves().iter().filter(|_| !on_a_shelf) {
             let dotted = format!(".{ending}");
-            forms.push(format!("{folder}/{}{dotted}", name.strip_suffix(&dotted).unwrap_or(name)));
+            if !ended || name.ends_with(&dotted) {
+                forms.push(format!("{folder}/{}{dotted}", name.strip_suffix(&dotted).unwrap_or(name)));
+            }
         }
         forms
     }

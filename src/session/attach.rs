@@ -212,16 +212,16 @@ fn examine_chip(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut
     for write in target.attach.iter().filter(|write| applies(write, dev_id)) {
         found.writes.extend(change(probe, target, write, ears)?);
     }
+    let die = identify::find_die(probe, target, dev_id)?;
     let mut cores = Vec::new();
-    for row in &target.cores {
+    for row in target.cores.iter().take(die.cores) {
         cores.push(examine(probe, row)?);
     }
     for (core, armed) in &found.armed {
-        if let Some(core) = cores[*core].as_mut() {
+        if let Some(core) = cores.get_mut(*core).and_then(Option::as_mut) {
             core.found_before(armed);
         }
     }
-    let die = identify::find_die(probe, target, dev_id)?;
     let kib = identify::flash_kib(probe, target, &die)?;
     let banks = identify::banks(&die, kib, core_ap(target, 0), volts);
     ears.debug(1, || format!("{} (DEV_ID {dev_id:#05x}, REV_ID {rev_id:#06x}), {kib} KiB flash, {khz} kHz", die.name));

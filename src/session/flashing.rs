@@ -51,7 +51,8 @@ impl Session {
     }
 
     /// A flash word that an interrupted write left damaged cannot be read (H7: DBECCERR faults the access), and only
-    /// erasing its sector mends it: it reads as something the image is not, so that the sector is replaced.
+    /// erasing its sector mends it: it reads as something the image is not, so that the sector is replaced. Where the
+    /// image does not cover all of it, bytes that were to be kept are lost already, and the user decides.
     fn read_flash(&mut self, bank: &Bank, address: u32, chunk: &mut [u8], image: &Image, damaged: &mut Vec<u32>) -> Result<()> {
         let error = match self.mem(0).read(address, chunk) {
             Err(error) if error.is_fault() => error,
@@ -62,6 +63,9 @@ impl Session {
             match self.mem(0).read(at, word) {
                 Ok(()) => {}
                 Err(fault) if fault.is_fault() && damaged.len() < MAX_DAMAGED => {
+                    if !covers(image, at, bank.word) {
+                        return Err(lost(bank, at));
+                    }
                     damaged.push(at);
                     self.ears.warn(format!("the flash word at {at:#010x} is damaged and cannot be read: its sector must be erased"));
                     word.iter_mut().zip(0..).for_each(|(byte, i)| *byte = unlike(image, at + i));
@@ -177,12 +181,22 @@ fn mismatch(address: u32, is: u8, wanted: u8) -> Error {
     Error::new(Kind::Mismatch, format!("{address:#010x} reads {is:#04x}, the image has {wanted:#04x} there"))
 }
 
-/// A byte that is neither blank nor what the image has at `address`; blank outside the image, where nothing is to be put back.
+/// The image has every byte of the flash word.
+fn covers(image: &Image, address: u32, word: u32) -> bool {
+    let end = u64::from(address) + u64::from(word);
+    image.segments.iter().any(|segment| segment.address <= address && end <= segment.end())
+}
+
+/// Bytes beside the image that cannot be read, so cannot be put back after the erase.
+fn lost(bank: &Bank, address: u32) -> Error {
+    let sector = (address - bank.address) / bank.sector;
+    Error::target(format!("the flash word at {address:#010x} is damaged and cannot be read, and the image does not cover it"))
+        .during(format!("keeping what shares sector {sector} of {} with the image", bank.name))
+        .hint(format!("`flash erase_sector {} {sector} {sector}` gives up what is in that sector; then program again", bank.number))
+}
+
+/// A byte that is neither blank nor what the image has at `address`.
 pub(super) fn unlike(image: &Image, address: u32) -> u8 {
     let byte = image.segments.iter().find_map(|segment| segment.data.get(address.checked_sub(segment.address)? as usize));
-    match byte {
-        None => 0xFF,
-        Some(0) => 0x55,
-        Some(_) => 0,
-    }
+    if byte == Some(&0) { 0x55 } else { 0 }
 }
