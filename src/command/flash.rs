@@ -20,16 +20,16 @@ pub const COMMANDS: &[Command] = &[
     Command::new(
         "flash erase_sector <bank:num> <first:num> (last|<end:num>) [noreset]",
         "Erase sectors of a bank, by number, both ends included",
-        "flash erase_sector 0 0 last",
+        "flash erase_sector 0 1 2",
         erase_sector,
     ),
     Command::new(
         "flash erase_address [pad] [unlock] <addr> <length:num> [noreset]",
         "Erase the sectors of an address range; `pad` widens it to whole sectors",
-        "flash erase_address pad 0x08000000 1K",
+        "flash erase_address pad 0x08020000 1K",
         erase_address,
     ),
-    Command::new("flash mass_erase [<bank:num>] [noreset]", "Erase a whole bank, or all of them", "flash mass_erase 0", mass_erase),
+    Command::new("flash mass_erase [<bank:num>] [noreset]", "Erase a whole bank, or all of them", "flash mass_erase 1", mass_erase),
     Command::new(
         "flash write_image [erase] [unlock] <file> [<addr>] [bin|elf|ihex|s19] [noreset] [noloader]",
         "Write an image into flash; `erase` erases the sectors that need it and keeps what the image does not cover",
