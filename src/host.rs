@@ -474,3 +474,61 @@ fn revision(session: &Session) -> String {
     let row = session.die.revisions.iter().find(|(key, _)| number(key) == Some(session.rev_id));
     row.map_or_else(|| format!("{:#06x}", session.rev_id), |(_, letter)| letter.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(pid: u16, serial: &str, path: &str) -> Found {
+        Found { vid: 0x0483, pid, serial: serial.into(), path: path.into(), trouble: None }
+    }
+
+    fn chosen(all: &[Found], wish: &Wish) -> Result<String> {
+        choose(all.to_vec(), wish, &probe::DRIVERS[0]).map(|found| found.path)
+    }
+
+    const ANY: Wish = Wish { ids: &[], serial: None, path: None };
+
+    #[test]
+    fn the_only_probe_is_the_one() {
+        assert_eq!(chosen(&[found(0x374b, "A1", "1-2")], &ANY).unwrap(), "1-2");
+        let error = chosen(&[], &ANY).unwrap_err();
+        assert_eq!((error.kind, error.message.as_str()), (Kind::Probe, "no probe is plugged in that driver `stlink` knows"));
+    }
+
+    #[test]
+    fn several_probes_are_listed_with_type_serial_and_path() {
+        let two = [found(0x374b, "A1", "1-2"), found(0x3748, "", "3-1.4")];
+        let error = chosen(&two, &ANY).unwrap_err();
+        assert_eq!(exit_code(&error), 3);
+        let list = "2 probes are plugged in: ST-Link V2-1 serial A1 at USB path 1-2, ST-Link V2 serial unknown at USB path 3-1.4";
+        assert_eq!(error.message, list);
+        assert!(error.hint.unwrap().contains("`adapter serial NUMBER`"));
+    }
+
+    #[test]
+    fn serial_path_and_usb_id_choose_one_of_several() {
+        let two = [found(0x374b, "A1", "1-2"), found(0x3748, "B2", "3-1.4")];
+        let ids = ["0483:374B".to_string()];
+        assert_eq!(chosen(&two, &Wish { serial: Some("b2"), ..ANY }).unwrap(), "3-1.4");
+        assert_eq!(chosen(&two, &Wish { path: Some("1-2"), ..ANY }).unwrap(), "1-2");
+        assert_eq!(chosen(&two, &Wish { ids: &ids, ..ANY }).unwrap(), "1-2");
+        let error = chosen(&two, &Wish { serial: Some("C3"), ..ANY }).unwrap_err();
+        assert!(error.message.starts_with("no probe with serial number C3 is plugged in; there is ST-Link V2-1 serial A1"), "{error}");
+    }
+
+    #[test]
+    fn a_probe_without_permission_says_what_to_do() {
+        let barred = Found { trouble: Some("permission denied; add a udev rule".into()), ..found(0x374b, "", "1-2") };
+        let error = chosen(&[barred], &ANY).unwrap_err();
+        assert!(error.message.ends_with("at USB path 1-2 cannot be used: permission denied; add a udev rule"), "{error}");
+        assert_eq!(exit_code(&error), 3);
+    }
+
+    #[test]
+    fn signals_and_exits_have_their_codes() {
+        let error = |cause| Error::command("x").cause(cause);
+        assert_eq!([1, 2, 15].map(|signal| exit_code(&error(Cause::Interrupted(signal)))), [129, 130, 143]);
+        assert_eq!((exit_code(&error(Cause::Exit(9))), exit_code(&error(Cause::None))), (9, 1));
+    }
+}

@@ -8,7 +8,7 @@ mod terminal;
 
 use options::{Options, Parsed, Step};
 use rocd::command::Settings;
-use rocd::error::{Error, Kind, Result};
+use rocd::error::{Cause, Error, Kind, Result};
 use rocd::host::{Cancel, Host, Outcome, exit_code};
 use rocd::repl;
 use rocd::script::STACK;
@@ -76,7 +76,9 @@ fn run(options: Options) -> u8 {
     };
     // Whatever happened, the chip and the probe are left in order.
     let left = made.as_ref().map_or(Ok(()), |host| guarded(|| host.leave()));
-    let left = told(&terminal, "leaving", left);
+    // An unplugged probe cannot be left in order, and has been told of.
+    let unplugged = matches!(&result, Err(error) if error.cause == Cause::Unplugged);
+    let left = if unplugged { Ok(()) } else { told(&terminal, "leaving", left) };
     if let Some(text) = panic.text() {
         let error = Error::new(Kind::Bug, text).hint("this is a bug in rocd; what was typed and the log of `-d3 -l FILE` help to find it");
         return exit_code(&told(&terminal, "rocd", Err(error)).expect_err("an error stays one"));

@@ -288,4 +288,17 @@ mod tests {
         assert_eq!(hint("lamp ").as_deref(), Some("(on|off) [<times:num>]"));
         assert_eq!((hint("lamp"), hint("lamp on "), hint("nothing ")), (None, None, None));
     }
+
+    #[test]
+    fn files_complete_with_their_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lab.rhai");
+        std::fs::write(&path, "").unwrap();
+        let host = host();
+        let asks = Asks { host: &host, files: FilenameCompleter::new(), colours: false };
+        let line = format!("echo a; script {}", folder.path().join("la").display());
+        let (start, choices) = asks.complete(&line, line.len(), &Context::new(&FileHistory::new())).unwrap();
+        assert_eq!(start, "echo a; script ".len());
+        assert_eq!(choices.iter().map(|choice| choice.0.clone()).collect::<Vec<_>>(), [path.display().to_string()]);
+    }
 }

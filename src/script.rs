@@ -108,7 +108,7 @@ impl Script {
         })
     }
 
-    /// Call a function without arguments, if a script defined it.
+    /// Call a hook: a function without arguments that a script must have defined.
     pub fn hook(&self, cx: &Cx, function: &str) -> Result<()> {
         let functions = self.functions.borrow().clone();
         if !functions.iter_functions().any(|known| known.name == function && known.params.is_empty()) {
@@ -617,5 +617,40 @@ impl Imports {
             let looked = places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", ");
             Error::usage(format!("import \"{path}\": not found; looked at: {looked}")).hint("-s FOLDER adds a folder to look in")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Commands;
+
+    /// `sleep` and `exit` are Rhai's, and replaced on purpose.
+    const REPLACED: &[&str] = &["sleep", "exit"];
+
+    #[test]
+    fn no_function_of_rhai_hides_a_command() {
+        let engine = Engine::new();
+        for entry in Commands::built_in().unwrap().iter().filter(|entry| !REPLACED.contains(&entry.name())) {
+            for args in ["", "1", "1.5", "\"x\"", "[1]", "()", "1, 2", "\"x\", 1", "\"x\", \"y\"", "1, 2, 3"] {
+                let call = format!("{}({args})", entry.spec.function());
+                let error = engine.eval::<Dynamic>(&call).map(|value| value.to_string()).expect_err(&call);
+                assert!(matches!(*error, EvalAltResult::ErrorFunctionNotFound(..)), "{call}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_names_a_text_calls_are_found() {
+        let names: Vec<&str> = called_names("let a = f(1) + mod::g (2); if (x) { to_string(h()) } |k| (k)(3); 5(1) é(1)").collect();
+        assert_eq!(names, ["f", "g", "h", "é"]);
+    }
+
+    #[test]
+    fn values_survive_the_way_through_rhai() {
+        let list = Value::List(vec![Value::Int(-1), Value::Float(0.5), Value::Text("x".into()), Value::None, Value::Bool(true)]);
+        let map = Value::Map(vec![("a".into(), list.clone()), ("b".into(), Value::Map(vec![]))]);
+        assert_eq!(to_value(&to_dynamic(&map)), map);
+        assert_eq!(to_value(&to_dynamic(&Value::shown(list.clone(), "shown"))), list);
     }
 }

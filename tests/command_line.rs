@@ -249,6 +249,24 @@ fn json_seconds_are_the_boards() {
     assert!(lines[1]["wall_seconds"].as_f64().unwrap() < 30.0 && start.elapsed() < Duration::from_secs(30));
 }
 
+#[test]
+fn the_boards_state_outlives_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let sim = format!("driver = \"stlink\"\ntransport = \"sim\"\n[sim]\nstate = {:?}\n", folder.path().join("board.state"));
+    let interface = script(folder.path(), "kept.toml", &sim);
+    let run = |line: &str| rocd(&["-q", "-f", &interface, "-f", "stm32g0", "-c", line]);
+    assert_eq!(run("program tests/firmware/blinky-g071.elf").status.code(), Some(0));
+    assert!(!out(&run("mdw 0x08000000")).contains("ffffffff"));
+    assert_eq!(run("flash erase_sector 0 0 last; sleep never").status.code(), Some(2));
+    assert!(out(&run("mdw 0x08000000")).contains("ffffffff"));
+}
+
+#[test]
+fn a_pulled_plug_is_told_once() {
+    let output = rocd(&["-q", "-f", "sim", "-c", "halt; sim unplug; mdw 0x20000000"]);
+    assert_eq!((output.status.code(), err(&output).matches("error:").count()), (Some(3), 1), "{}", err(&output));
+}
+
 #[cfg(unix)]
 mod signals {
     use super::*;

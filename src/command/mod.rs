@@ -206,7 +206,7 @@ pub struct Up {
     pub line: OnText<Value>,
     /// Run a .rhai file.
     pub script: OnText<Value>,
-    /// Call a hook function by name, if a script defines it.
+    /// Call the function that a target file names for an event; an error if no script defines it.
     pub hook: OnText<()>,
     /// Call the closure of a script's command, `Action::Script`.
     pub closure: OnArgs,
