@@ -40,8 +40,8 @@ pub struct Rom {
 }
 
 pub enum Flash {
-    H7(FlashH7),
-    G0(FlashG0),
+    H7(Box<FlashH7>),
+    G0(Box<FlashG0>),
     Plain(Vec<u8>),
 }
 
@@ -73,8 +73,8 @@ impl Bus {
     /// Unpowered: RAM holds nothing yet.
     pub fn new(row: &'static Row) -> Bus {
         let flash = match row.flash {
-            Controller::H7(chip) => Flash::H7(FlashH7::new(chip)),
-            Controller::G0(chip) => Flash::G0(FlashG0::new(chip)),
+            Controller::H7(chip) => Flash::H7(Box::new(FlashH7::new(chip))),
+            Controller::G0(chip) => Flash::G0(Box::new(FlashG0::new(chip))),
             Controller::Plain(size) => Flash::Plain(vec![0xFF; size as usize]),
         };
         let ram = row.ram.iter().map(|ram| vec![0; ram.size.max(ram.without_parity) as usize]).collect();

@@ -35,7 +35,7 @@ impl Cells {
         Cells { bytes: vec![0xFF; size], ecc: vec![Ecc::Erased; size / word], word }
     }
 
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.bytes.len()
     }
 

@@ -244,7 +244,7 @@ impl FlashG0 {
                 self.cfg_busy = until + CFGBSY_TAIL;
             }
             Work::Options if self.options.program() => {
-                let all = 0..self.cells.len();
+                let all = 0..self.cells.size();
                 self.cells.erase(all);
             }
             Work::Options => (),
@@ -256,12 +256,12 @@ impl FlashG0 {
     }
 
     fn bank_size(&self) -> usize {
-        self.cells.len() / if self.chip.banks == Banks::Two { 2 } else { 1 }
+        self.cells.size() / if self.chip.banks == Banks::Two { 2 } else { 1 }
     }
 
     /// From an offset as the bus sees it to the cells: banks may be swapped.
     fn physical(&self, offset: usize) -> usize {
-        if self.chip.banks == Banks::Two && self.options.swapped() { (offset + self.bank_size()) % self.cells.len() } else { offset }
+        if self.chip.banks == Banks::Two && self.options.swapped() { (offset + self.bank_size()) % self.cells.size() } else { offset }
     }
 
     fn place(&self, address: u32) -> Option<usize> {

@@ -211,7 +211,7 @@ impl FlashH7 {
     /// RDP 1 → 0: everything is erased (RM0433 4.5.3); its time was counted with the option change.
     fn regress(&mut self) {
         for bank in &mut self.banks {
-            let all = 0..bank.cells.len();
+            let all = 0..bank.cells.size();
             bank.cells.erase(all);
         }
     }

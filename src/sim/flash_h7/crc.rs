@@ -5,7 +5,6 @@
 
 use super::super::chip::Ns;
 use super::{Ecc, FlashH7, cr, sr};
-use std::ops::Range;
 
 const INITIAL: u32 = 0xB6C0_AE5A;
 const BY_SECTOR: u32 = 1 << 8;
@@ -58,39 +57,39 @@ impl FlashH7 {
     }
 
     fn start_crc(&mut self, index: usize) {
-        let ranges = self.crc_ranges(index);
+        let (starts, len) = self.crc_blocks(index);
         let bank = &mut self.banks[index];
         if bank.cr & cr::CRC_EN == 0 || bank.crc.running.is_some() {
             return;
         }
-        let sectors = ranges.iter().flat_map(|range| range.clone().step_by(self.chip.word as usize));
-        if sectors.clone().any(|at| self.options.read_error(index, at as u32) != 0) {
+        let mut words = starts.iter().flat_map(|start| (*start..start + len).step_by(self.chip.word as usize));
+        if words.clone().any(|at| self.options.read_error(index, at as u32) != 0) {
             bank.flags |= sr::CRCRDERR;
             return;
         }
-        if sectors.clone().any(|at| bank.cells.ecc(at) == Ecc::TwoBits) {
+        if words.any(|at| bank.cells.ecc(at) == Ecc::TwoBits) {
             bank.flags |= sr::DBECCERR;
         }
-        let bytes: usize = ranges.iter().map(|range| range.len()).sum();
-        let sum = ranges.iter().fold(bank.crc.sum, |sum, range| crc32(sum, bank.cells.bytes(range.clone())));
-        bank.crc.running = Some((self.now + (bytes as f64 * NS_PER_BYTE) as Ns, sum));
+        let sum = starts.iter().fold(bank.crc.sum, |sum, start| crc32(sum, bank.cells.bytes(*start..start + len)));
+        let time = (starts.len() * len) as f64 * NS_PER_BYTE;
+        bank.crc.running = Some((self.now + time as Ns, sum));
     }
 
-    /// By address the end is inclusive and both are rounded to the burst (4, 16, 64 or 256 flash words).
-    fn crc_ranges(&self, index: usize) -> Vec<Range<usize>> {
+    /// Where the blocks to be summed start, and how long each is. By address the end is inclusive, and both are rounded
+    /// to the burst (4, 16, 64 or 256 flash words).
+    fn crc_blocks(&self, index: usize) -> (Vec<usize>, usize) {
         let crc = &self.banks[index].crc;
-        let size = self.chip.bank_size as usize;
-        let sector = self.chip.sector as usize;
+        let (size, sector) = (self.chip.bank_size as usize, self.chip.sector as usize);
         if crc.cr & ALL_BANK != 0 {
-            return vec![0..size];
+            return (vec![0], size);
         }
         if crc.cr & BY_SECTOR != 0 {
             let starts = crc.sectors.iter().map(|number| *number as usize * sector);
-            return starts.filter(|start| start + sector <= size).map(|start| start..start + sector).collect();
+            return (starts.filter(|start| start + sector <= size).collect(), sector);
         }
         let burst = (self.chip.word as usize) << (2 + 2 * (crc.cr >> 20 & 3));
         let (start, end) = (crc.start as usize / burst * burst, crc.end as usize / burst * burst + burst);
-        if start < end && end <= size { vec![start..end] } else { Vec::new() }
+        if start < end && end <= size { (vec![start], end - start) } else { (Vec::new(), 0) }
     }
 
     pub(super) fn advance_crc(&mut self) {
