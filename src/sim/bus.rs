@@ -51,6 +51,7 @@ const DEBUG_BUS: u32 = 0xE00E_0000;
 const DEBUG_BUS_ALIAS: u32 = 0x5C00_0000;
 const DEBUG_BUS_SIZE: u32 = 0x2_0000;
 const DBGMCU: u32 = 0xE00E_1000;
+const SYSCFG_CFGR1: u32 = 0x4001_0000;
 /// What the G0's own ROM table reads as while RCC_APBENR1.DBGEN is 0 (seen on G0B1).
 const GARBAGE: u32 = 0x9090_9090;
 /// `b .` twice.
@@ -112,6 +113,7 @@ impl Bus {
             Flash::G0(flash) => {
                 flash.reset(cause);
                 self.boot = flash.options.boot(boot_pin, flash.empty());
+                self.periph.poke(SYSCFG_CFGR1, self.boot as u32);
             }
             Flash::Plain(_) => (),
         }
@@ -132,6 +134,17 @@ impl Bus {
         // The boot loader's table is not at the start of system memory, and VTOR says so (seen on real chips).
         let rom = self.row.rom.iter().find(|rom| rom.base == address);
         rom.and_then(|rom| rom.vectors).unwrap_or(address)
+    }
+
+    /// G0: SYSCFG_CFGR1.MEM_MODE chooses what is at 0; reset sets it to what boots (RM0444 2.5, 8.1.1).
+    fn remap(&mut self) {
+        if let (Flash::G0(_), Some(mode)) = (&self.flash, self.periph.peek(SYSCFG_CFGR1)) {
+            self.boot = match mode & 3 {
+                1 => Boot::System,
+                3 => Boot::Ram,
+                _ => Boot::Flash,
+            };
+        }
     }
 
     /// The address behind the alias at 0.
@@ -287,6 +300,7 @@ impl Bus {
             Some(debug) => self.write_debug(debug, value, lanes),
             None => self.periph.write(address, value, lanes) || self.debug.write(address, value),
         };
+        self.remap();
         if taken { Ok(()) } else { Err(BusError::Fault) }
     }
 

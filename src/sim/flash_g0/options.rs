@@ -73,12 +73,12 @@ const N_BOOT1: u32 = 1 << 25;
 const N_BOOT0: u32 = 1 << 26;
 const BOOT_LOCK: u32 = 1 << 16;
 
-/// What the core boots from.
+/// What the core boots from, as SYSCFG_CFGR1.MEM_MODE numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boot {
-    Flash,
-    System,
-    Ram,
+    Flash = 0,
+    System = 1,
+    Ram = 3,
 }
 
 pub struct Options {

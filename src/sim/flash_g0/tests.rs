@@ -349,6 +349,19 @@ fn boot_follows_the_option_bits_and_the_pin() {
 }
 
 #[test]
+fn address_0_shows_what_boots_until_mem_mode_says_otherwise() {
+    let mut rig = Rig::new("stm32g071");
+    rig.write(0x2000_0000, 0x55);
+    assert_eq!([rig.read(0x4001_0000) & 3, rig.read(4)], [1, 0x1FFF_0101]);
+    assert_eq!(rig.try_read(0x7000), Err(BusError::Fault), "the ROM is 28 KiB");
+    rig.write(0x4001_0000, 3);
+    assert_eq!(rig.read(0), 0x55);
+    rig.write(0x4001_0000, 0);
+    assert_eq!(rig.read(0x1_FFFC), u32::MAX, "flash");
+    assert_eq!(rig.try_read(0x2_0000), Err(BusError::Fault), "which is 128 KiB");
+}
+
+#[test]
 fn a_plain_write_of_acr_cuts_the_debug_port_until_reset() {
     let mut rig = Rig::new("stm32g071");
     rig.write(ACR, 2);

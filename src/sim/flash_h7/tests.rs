@@ -416,6 +416,16 @@ fn h7a3_has_small_sectors_short_words_and_its_own_bits() {
 }
 
 #[test]
+fn h7a3_has_no_operr() {
+    let mut rig = unlocked("stm32h7a3");
+    rig.chip.set_volts(1.7);
+    rig.write(CR, 2);
+    rig.store(FLASH, &WORD[..4]);
+    rig.pass(MS);
+    assert_eq!([rig.read(SR), rig.read(FLASH)], [EOP, 1]);
+}
+
+#[test]
 fn otp_takes_half_words_once_and_only_with_pg_otp() {
     let mut rig = Rig::new("stm32h7a3");
     rig.chip.write(0, 0, 0x08FF_F000, Size::Half, 0x1234).unwrap();
