@@ -109,7 +109,7 @@ impl Bus {
     pub fn reset(&mut self, cause: Cause, boot_pin: bool) {
         self.periph.reset(cause == Cause::Power);
         match &mut self.flash {
-            Flash::H7(flash) => flash.reset(cause),
+            Flash::H7(flash) => flash.reset(),
             Flash::G0(flash) => {
                 flash.reset(cause);
                 self.boot = flash.options.boot(boot_pin, flash.empty());

@@ -10,7 +10,7 @@ mod options;
 #[cfg(test)]
 mod tests;
 
-use super::chip::{BusError, Cause, Ns, Size};
+use super::chip::{BusError, Ns, Size};
 use super::flash::{Ecc, Lock, Master};
 use bank::{Bank, Job, Work};
 use options::Options;
@@ -144,12 +144,12 @@ impl FlashH7 {
             options: Options::new(chip),
             crc_data: 0,
         };
-        flash.reset(Cause::Power);
+        flash.reset();
         flash
     }
 
     /// Any reset stops what runs and leaves those cells torn; the swap takes effect here.
-    pub fn reset(&mut self, cause: Cause) {
+    pub fn reset(&mut self) {
         for bank in &mut self.banks {
             bank.interrupt();
             bank.lock = Lock::Locked;
@@ -160,7 +160,7 @@ impl FlashH7 {
         }
         self.acr = self.chip.acr;
         self.crc_data = 0;
-        self.options.reset(cause, self.chip.can_swap);
+        self.options.reset();
     }
 
     pub fn advance(&mut self, now: Ns) {
@@ -340,11 +340,6 @@ impl FlashH7 {
                 bank.flags |= sr::WRPERR;
             }
         }
-    }
-
-    /// Until when a register file or a bank is at work.
-    pub fn busy_until(&self) -> Option<Ns> {
-        self.banks.iter().filter_map(Bank::busy_until).chain(self.options.busy_until()).max()
     }
 
     /// Level 2: the debug port is closed for good.

@@ -111,11 +111,6 @@ impl Periph {
         self.blocks.iter().position(|block| block.holds(address))
     }
 
-    /// True where a block is, modelled or not.
-    pub fn holds(&self, address: u32) -> bool {
-        self.find(address).is_some()
-    }
-
     /// The register's value as software would read it; `None` where no block is, 0 where the block has nothing.
     pub fn peek(&self, address: u32) -> Option<u32> {
         let block = self.find(address)?;

@@ -1,6 +1,6 @@
 //! Option bytes of STM32H7 (RM0433 4.4): programmed values, the _CUR and _PRG registers, OPTCR.
 
-use super::super::chip::{BusError, Cause, Ns};
+use super::super::chip::{BusError, Ns};
 use super::super::flash::Lock;
 use super::{H7, sr};
 
@@ -122,9 +122,8 @@ impl Options {
         }
     }
 
-    /// Boot addresses, swap and level 2 take effect at any reset (for level 2 and BOR the manual says power-on: assumed
-    /// alike).
-    pub fn reset(&mut self, _: Cause, can_swap: bool) {
+    /// Boot addresses, swap and level 2 take effect at any reset (assumed: some of it may need power-on).
+    pub fn reset(&mut self) {
         self.lock = Lock::Locked;
         self.error = false;
         self.interrupt = 0;
@@ -132,7 +131,7 @@ impl Options {
         self.change = None;
         self.prg = self.cur;
         self.loaded = self.cur;
-        self.swapped = can_swap && self.cur.optsr & SWAP != 0;
+        self.swapped = self.chip.can_swap && self.cur.optsr & SWAP != 0;
     }
 
     pub fn rdp(&self) -> u8 {
@@ -145,10 +144,6 @@ impl Options {
 
     pub fn boot_address(&self, boot_pin: bool) -> u32 {
         if boot_pin { self.loaded.boot & 0xFFFF_0000 } else { self.loaded.boot << 16 }
-    }
-
-    pub fn busy_until(&self) -> Option<Ns> {
-        self.change.map(|(until, _)| until)
     }
 
     /// The error flag that reading here raises, or 0.
