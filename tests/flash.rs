@@ -1,9 +1,6 @@
 //! Flash, from a plan to the cells: the drivers through the ST-Link protocol on every die of the embedded board. What the
 //! chip holds is read by the board's own door, never through the probe.
 
-use object::Endianness;
-use object::elf::{PT_LOAD, ProgramHeader32, SHF_ALLOC, SHT_NOBITS};
-use object::read::elf::{ElfFile32, ProgramHeader, SectionHeader};
 use rocd::desc::{Known, Target};
 use rocd::error::{Cause, Error, Kind, Result};
 use rocd::event::{Ears, Event, Sink};
@@ -13,7 +10,6 @@ use rocd::probe::{self, Info};
 use rocd::session::{AttachOptions, Session};
 use rocd::sim::{Board, Config, Inject};
 use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
 use std::rc::Rc;
 
 const H7: &str = include_str!("../targets/stm32h7.toml");
@@ -173,56 +169,6 @@ fn every_die_holds_the_image_and_nothing_else_after_programming() {
         assert!(rig.flash(chip) == wanted, "{}", chip.name);
         assert_eq!(done.erased_sectors, 0, "{}: a blank chip needs no erase", chip.name);
         assert_eq!(rig.heard.progress("write").last(), Some(&(done.written_bytes, done.written_bytes)), "{}", chip.name);
-    }
-}
-
-/// What a file's sections put where, in the words of its section headers: another way than the reader's, which goes by
-/// program headers.
-fn sections(bytes: &[u8]) -> Vec<(u32, Vec<u8>)> {
-    let elf = ElfFile32::<Endianness>::parse(bytes).unwrap();
-    let endian = elf.endian();
-    let unplaced = elf.elf_program_headers().iter().all(|header| header.p_paddr(endian) == 0);
-    let load = |offset: u32| {
-        let within = |header: &&ProgramHeader32<Endianness>| {
-            let from = header.p_offset(endian);
-            header.p_type(endian) == PT_LOAD && (from..from + header.p_filesz(endian)).contains(&offset)
-        };
-        let header = elf.elf_program_headers().iter().find(within).expect("an allocated section is in a segment");
-        let start = if unplaced { header.p_vaddr(endian) } else { header.p_paddr(endian) };
-        start + (offset - header.p_offset(endian))
-    };
-    let table = elf.elf_section_table();
-    let filled =
-        table.iter().filter(|row| row.sh_flags(endian).contains(SHF_ALLOC) && row.sh_type(endian) != SHT_NOBITS && row.sh_size(endian) > 0);
-    filled.map(|row| (load(row.sh_offset(endian)), row.data(endian, bytes).unwrap().to_vec())).collect()
-}
-
-fn firmware(chip: &Chip) -> Vec<PathBuf> {
-    let ending = if chip.target == H7 { "-h743.elf" } else { "-g071.elf" };
-    let files = std::fs::read_dir("tests/firmware").unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = files.filter(|path| path.to_str().unwrap().ends_with(ending)).collect();
-    files.sort();
-    assert!(files.len() >= 4, "{files:?}");
-    files
-}
-
-#[test]
-fn every_firmware_that_fits_is_in_flash_as_its_sections_say_and_no_other_touches_it() {
-    for chip in CHIPS {
-        for path in firmware(chip) {
-            let sections = sections(&std::fs::read(&path).unwrap());
-            let end = |(address, data): &(u32, Vec<u8>)| u64::from(*address) + data.len() as u64;
-            let fits = sections.iter().all(|section| section.0 >= FLASH && end(section) <= u64::from(FLASH + chip.flash));
-            let mut rig = rig(chip);
-            let mut wanted = rig.flash(chip);
-            let done = Image::read(&path, None, None).and_then(|image| rig.program(&image));
-            match done {
-                Ok(_) => overlay(&mut wanted, &sections),
-                Err(error) => assert_eq!(error.kind.exit_code(), 8, "{}: {}: {error}", chip.name, path.display()),
-            }
-            assert_eq!(wanted.iter().any(|byte| *byte != 0xFF), fits, "{}: {}", chip.name, path.display());
-            assert!(rig.flash(chip) == wanted, "{}: {}", chip.name, path.display());
-        }
     }
 }
 

@@ -63,6 +63,7 @@ bank = [{ name = "bank 1", address = 0x08000000, share = 1, sector = 0x20000, wo
 [[die]]
 name = "large"
 dev_id = 0x450
+cores = 2
 flash_size = { ap = 0, address = 0x1FF1E880, max_kib = 2048, section = "" }
 layout = "two"
 ram = [{ name = "AXI", address = 0x24000000, size = 0x80000 }]
