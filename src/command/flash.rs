@@ -261,7 +261,8 @@ fn covering(banks: &[Bank], from: u64, length: u64, pad: bool) -> Result<Vec<Ran
         let last = ((past - 1).min(u64::from(bank.end())) as u32 - bank.address) / bank.sector;
         let bank_past = u64::from(bank.end()) + 1;
         let at_sector = |address: u64| (address - u64::from(bank.address)).is_multiple_of(bank.sector.into());
-        if !pad && !(at_sector(at) && at_sector(past.min(bank_past))) {
+        let whole = at_sector(at) && at_sector(past.min(bank_past));
+        if !pad && !whole {
             return Err(Error::usage(format!(
                 "{from:#010x}, {length} bytes are not whole sectors of {} ({} each)",
                 bank.name,
