@@ -9,7 +9,7 @@
 mod check;
 mod find;
 
-pub use find::{BUILT_IN, Loaded, Wanted, find, nearest};
+pub use find::{BUILT_IN, Loaded, Wanted, find};
 
 use crate::error::Result;
 use check::Source;

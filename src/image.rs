@@ -167,8 +167,8 @@ fn open(path: &Path) -> Result<Opened> {
     let shown = path.display();
     let failed = |error: std::io::Error| {
         let failure = Error::command(format!("cannot open {shown}: {error}"));
-        match content::built_near(path) {
-            Some(built) => failure.hint(format!("did you mean {}?", built.display())),
+        match content::meant_by(path) {
+            Some(meant) => failure.hint(format!("did you mean {}?", meant.display())),
             None => failure,
         }
     };

@@ -12,6 +12,7 @@ pub mod event;
 pub mod flash;
 pub mod host;
 pub mod image;
+pub mod near;
 pub mod probe;
 pub mod repl;
 pub mod script;

@@ -17,6 +17,7 @@ const ROWS: &[&[&str]] = &[
     &["usb"],
     &["event"],
     &["error"],
+    &["near"],
 ];
 
 /// Edges within a row: `plan` is a function of an image.

@@ -19,6 +19,7 @@ use crate::desc::{Interface, Target};
 use crate::error::{Error, Result};
 use crate::event::Ears;
 use crate::image::Symbol;
+use crate::near::nearest;
 use crate::session::Session;
 use std::cell::{Cell, RefCell, RefMut};
 use std::path::PathBuf;
@@ -172,8 +173,8 @@ impl Commands {
         let first = words.first()?;
         let typed = words.iter().take(2).copied().collect::<Vec<_>>().join(" ");
         let names = || self.entries.iter().map(|entry| entry.name());
-        spec::nearest(&typed, names()).or_else(|| spec::nearest(first, names())).or_else(|| {
-            let near = spec::nearest(first, names().filter_map(|name| name.split(' ').next()))?;
+        nearest(&typed, names()).or_else(|| nearest(first, names())).or_else(|| {
+            let near = nearest(first, names().filter_map(|name| name.split(' ').next()))?;
             names().find(|name| name.split(' ').next() == Some(near))
         })
     }

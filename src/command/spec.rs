@@ -14,16 +14,15 @@
 
 mod args;
 mod kind;
-mod near;
 #[cfg(test)]
 mod tests;
 mod usage;
 
 pub use args::Args;
 pub use kind::{Arg, Completion, Kind, Symbols, number};
-pub use near::nearest;
 
 use crate::error::{Error, Result};
+use crate::near::nearest;
 use kind::KINDS;
 use std::rc::Rc;
 

@@ -2,9 +2,9 @@
 //!
 //! A place in the file is written as its keys and indexes with dots: "die.0.bank.1.sector".
 
-use super::find::nearest;
 use super::{BankRow, CoreRow, Die, Interface, Place, Region, Target, Transport, When, Write};
 use crate::error::{Error, Result};
+use crate::near::nearest;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::ops::Range;

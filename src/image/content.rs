@@ -2,6 +2,7 @@
 
 use super::Format;
 use crate::error::Error;
+use crate::near::nearest;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -175,6 +176,19 @@ fn newest(folder: &Path) -> Option<(SystemTime, PathBuf)> {
         Path::new(&name).extension().is_some_and(|ending| ending == "elf" || ending == "axf") && is_linked_for_arm(&file.path())
     });
     built.filter_map(|file| Some((file.metadata().ok()?.modified().ok()?, folder.join(file.file_name())))).max()
+}
+
+/// The file that a name which is not there may stand for: one of that name in a build folder, else the nearest name beside it.
+pub fn meant_by(path: &Path) -> Option<PathBuf> {
+    let (folder, name) = (path.parent()?, path.file_name()?);
+    let built = || BUILD_FOLDERS.iter().map(|build| folder.join(build).join(name)).find(|file| file.is_file());
+    let beside = || {
+        let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let names = std::fs::read_dir(listed).ok()?.flatten().filter_map(|file| file.file_name().into_string().ok());
+        let names: Vec<String> = names.collect();
+        nearest(name.to_str()?, names.iter().map(String::as_str)).map(|near| folder.join(near))
+    };
+    built().or_else(beside)
 }
 
 /// What may be meant can itself be programmed: ELFCLASS32, ELFDATA2LSB, ET_EXEC, EM_ARM (ELF for the ARM architecture, 4.1).
