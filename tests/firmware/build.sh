@@ -17,6 +17,7 @@ build() {
     for script in $scripts; do set -- "$@" -T "$script"; done
     # shellcheck disable=SC2086
     arm-none-eabi-gcc $cpu $CFLAGS $LDFLAGS -o "$out" startup.c "$@"
+    chmod -x "$out"
 }
 
 # dense OUTPUT CPU-FLAGS MEMORY BYTES: an image of exactly BYTES.
