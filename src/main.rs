@@ -83,7 +83,13 @@ fn run(options: Options) -> u8 {
         let error = Error::new(Kind::Bug, text).hint("this is a bug in rocd; what was typed and the log of `-d3 -l FILE` help to find it");
         return exit_code(&told(&terminal, "rocd", Err(error)).expect_err("an error stays one"));
     }
-    result.and(left).err().map_or(0, |error| exit_code(&error))
+    ended(result, left)
+}
+
+/// The first error's code; an `exit 0` is no excuse for a chip that was left in disorder.
+fn ended(result: Result<()>, left: Result<()>) -> u8 {
+    let codes = [result, left].map(|end| end.err().map_or(0, |error| exit_code(&error)));
+    codes.into_iter().find(|code| *code != 0).unwrap_or(0)
 }
 
 /// Show the error of something that is no command.
@@ -166,4 +172,17 @@ impl Panic {
 /// A panic inside has been noted by the hook, and what comes after still happens.
 fn guarded(run: impl FnOnce() -> Result<()>) -> Result<()> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_does_not_hide_that_the_chip_was_left_in_disorder() {
+        let exit = |code| Err(Error::command("exit").cause(Cause::Exit(code)));
+        let left = || Err(Error::probe("unplugged"));
+        assert_eq!((ended(exit(0), left()), ended(exit(9), left()), ended(Ok(()), left())), (3, 9, 3));
+        assert_eq!((ended(exit(0), Ok(())), ended(Ok(()), Ok(()))), (0, 0));
+    }
 }
