@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 impl Session {
     /// Put back everything attach found, leave the chip as DESIGN says, leave the debug port. Always tries every step;
-    /// the first error is the result.
+    /// the first error is the result, but that a program does not run is said only if all else is in order.
     pub fn detach(&mut self) -> Result<Left> {
         // Ctrl-C is why some come here: the waits on the way out are short, and no step may be left out.
         self.ears.breathe = Rc::new(|| Ok(()));
@@ -19,7 +19,7 @@ impl Session {
         let found = self.found.put_back(&mut *self.probe);
         let nrst = self.probe.drive_nrst(false).during("releasing NRST");
         let probe = self.probe.detach().during("leaving the debug port");
-        [told, cores, found, nrst, probe].into_iter().collect::<Result<()>>().map(|()| left)
+        [cores, found, nrst, probe, told].into_iter().collect::<Result<()>>().map(|()| left)
     }
 
     /// What was programmed runs as it will without us: no breakpoint of ours is in its way.

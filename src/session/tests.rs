@@ -427,6 +427,15 @@ fn detach_goes_on_after_an_error_and_reports_the_first() {
 }
 
 #[test]
+fn a_program_that_does_not_run_hides_no_other_error_of_detach() {
+    let (mut session, fake) = attached(chip(0x450, 2048));
+    fake.chip.borrow_mut().dies = true;
+    session.change_flash(true, |_, _| Ok(())).unwrap();
+    fake.chip.borrow_mut().refuse = vec![FREEZE];
+    assert_eq!(session.detach().unwrap_err().trail, ["putting back FREEZE"]);
+}
+
+#[test]
 fn reset_halt_stops_at_the_vector_and_takes_the_catch_away() {
     let (mut session, fake) = attached(chip(0x450, 2048));
     session.reset(ResetMode::Halt).unwrap();
