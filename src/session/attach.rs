@@ -116,7 +116,7 @@ impl Session {
     pub(super) fn apply_again(&mut self) -> Result<()> {
         power_up(&mut *self.probe, &self.ears)?;
         for write in self.target.attach.iter().filter(|write| applies(write, self.dev_id)) {
-            change(&mut *self.probe, &self.target, write, &self.ears)?;
+            change(&mut *self.probe, &self.target, write, &self.ears, &mut Vec::new())?;
         }
         Ok(())
     }
@@ -210,7 +210,7 @@ fn examine_chip(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut
     }
     let (dev_id, rev_id) = identify::read_idcode(probe, target)?;
     for write in target.attach.iter().filter(|write| applies(write, dev_id)) {
-        found.writes.extend(change(probe, target, write, ears)?);
+        change(probe, target, write, ears, &mut found.writes)?;
     }
     let die = identify::find_die(probe, target, dev_id)?;
     let mut cores = Vec::new();
@@ -245,22 +245,23 @@ fn applies(write: &Write, dev_id: u32) -> bool {
     write.dev_ids.is_empty() || write.dev_ids.contains(&dev_id)
 }
 
-/// One attach write, read back. What to put back later, if it changed anything.
-fn change(probe: &mut dyn Probe, target: &Target, write: &Write, ears: &Ears) -> Result<Option<Saved>> {
+/// One attach write, read back. What there is to put back is noted before it is made: its end may be an error.
+fn change(probe: &mut dyn Probe, target: &Target, write: &Write, ears: &Ears, saved: &mut Vec<Saved>) -> Result<()> {
     let ap = identify::ap_of(target, write.ap);
     let mem = &mut MemAp::new(probe, ap);
     let doing = || format!("setting {} at {:#010x} (AP{})", write.name, write.address, write.ap);
     let original = mem.read32(write.address).map_err(asleep).during(doing())?;
     if original & write.mask == write.value {
-        return Ok(None);
+        return Ok(());
     }
+    saved.push(Saved { name: write.name.clone(), ap, address: write.address, mask: write.mask, original });
     mem.write32(write.address, original & !write.mask | write.value).map_err(asleep).during(doing())?;
     let now = mem.read32(write.address).during(doing())?;
     if now & write.mask != write.value {
         let wanted = write.value;
         ears.warn(format!("{} reads {now:#010x} after {wanted:#010x} was written with mask {:#010x}", write.name, write.mask));
     }
-    Ok(Some(Saved { name: write.name.clone(), ap, address: write.address, mask: write.mask, original }))
+    Ok(())
 }
 
 impl Found {
