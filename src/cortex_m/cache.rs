@@ -3,7 +3,6 @@
 use super::Core;
 use crate::adi::MemAp;
 use crate::error::Result;
-use crate::event::Ears;
 use crate::probe::MemOp;
 
 /// DDI0403 B3.2.8
@@ -17,9 +16,6 @@ const ICIMVAU: u32 = 0xE000_EF58;
 const DCCIMVAC: u32 = 0xE000_EF70;
 const DCCISW: u32 = 0xE000_EF74;
 
-/// Operations per batch, so that Ctrl-C is heard in between.
-const BATCH: usize = 128;
-
 impl Core {
     /// Code was written: let the data reach memory and the next fetch see it.
     pub(super) fn code_changed(&mut self, mem: &mut MemAp, address: u32) -> Result<()> {
@@ -30,7 +26,7 @@ impl Core {
     }
 
     /// Clean and switch off both caches of a halted core. What CCR was, for `caches_back`; `None`: they were off.
-    pub fn caches_off(&mut self, mem: &mut MemAp, ears: &Ears) -> Result<Option<u32>> {
+    pub fn caches_off(&mut self, mem: &mut MemAp) -> Result<Option<u32>> {
         if !self.part.caches {
             return Ok(None);
         }
@@ -41,7 +37,7 @@ impl Core {
         self.need_halted(mem)?;
         mem.write32(CCR, ccr & !(CCR_DC | CCR_IC))?;
         if ccr & CCR_DC != 0 {
-            clean_and_invalidate(mem, ears)?;
+            clean_and_invalidate(mem)?;
         }
         Ok(Some(ccr))
     }
@@ -53,16 +49,14 @@ impl Core {
     }
 }
 
-/// By set and way, all of the first-level data cache (16 KiB on the H7: 512 lines).
-fn clean_and_invalidate(mem: &mut MemAp, ears: &Ears) -> Result<()> {
+/// By set and way, all of the first-level data cache (16 KiB on the H7: 512 lines, some milliseconds). Not to be
+/// interrupted: with the cache off, a dirty line that is left out is lost to the program.
+fn clean_and_invalidate(mem: &mut MemAp) -> Result<()> {
     let selected = mem.read32(CSSELR)?;
     mem.write32(CSSELR, 0)?;
     let lines = lines(mem.read32(CCSIDR)?);
-    for chunk in lines.chunks(BATCH) {
-        let mut ops: Vec<MemOp> = chunk.iter().map(|line| MemOp::write(DCCISW, *line)).collect();
-        mem.batch(&mut ops)?;
-        (ears.breathe)()?;
-    }
+    let mut ops: Vec<MemOp> = lines.into_iter().map(|line| MemOp::write(DCCISW, line)).collect();
+    mem.batch(&mut ops)?;
     mem.write32(CSSELR, selected)
 }
 

@@ -105,8 +105,8 @@ impl Session {
     pub(super) fn change_flash<T>(&mut self, noreset: bool, work: impl FnOnce(&mut Session, &dyn FlashDriver) -> Result<T>) -> Result<T> {
         let driver = flash::driver(&self.target.driver)?;
         self.quieten(noreset).during("halting before flash is changed")?;
-        let (core, mut mem, ears) = self.parts(0)?;
-        let ccr = core.caches_off(&mut mem, ears)?;
+        let (core, mut mem, _) = self.parts(0)?;
+        let ccr = core.caches_off(&mut mem)?;
         self.flash_changed = true;
         self.wanted_halted = false;
         let worked = work(self, driver);
