@@ -10,14 +10,10 @@ pub enum Event {
     Info(String),
     /// Something is not as it should be, but work goes on.
     Warning(String),
-    /// Detail for `-d`: 1 engine steps, 2 probe commands, 3 every transfer.
+    /// Detail for `-d`: 1 engine steps, 3 every transfer.
     Debug(u8, String),
     /// `phase` ("erase", "write", "verify", "read" …) has done `done` of `total` bytes; the first has `done` 0, the last `done == total`.
     Progress { phase: &'static str, done: u64, total: u64 },
-    /// A core stopped by itself (breakpoint, watchpoint, fault …), and where.
-    Halted { core: String, reason: String, pc: u32 },
-    /// The probe was pulled.
-    Unplugged,
 }
 
 /// Where events go. One front-end, one sink.

@@ -47,7 +47,7 @@ impl Outcome {
     }
 }
 
-/// How many seconds of wall clock, and what to do with each outcome.
+/// What to do with each outcome.
 pub type Show<'a> = &'a mut dyn FnMut(&Outcome);
 
 /// The signal that came last, 0 for none.
@@ -343,7 +343,7 @@ fn interface(cx: &Cx) -> Result<Rc<Interface>> {
     }
     match load("interfaces/stlink.toml", &[])? {
         Description::Interface(interface) => Ok(Rc::new(interface)),
-        _ => Err(Error::new(crate::error::Kind::Bug, "interfaces/stlink.toml is no interface file")),
+        _ => Err(Error::new(Kind::Bug, "interfaces/stlink.toml is no interface file")),
     }
 }
 

@@ -66,7 +66,7 @@ fn command() -> Command {
         .arg(text("search", "FOLDER", "Look for files here, too").short('s').action(ArgAction::Append))
         .arg(text("log", "FILE", "Write the log, with its debug lines, to a file").short('l'))
         .arg(
-            text("debug", "N", "Say more [-d: 1]: 1 steps, 2 probe commands, 3 every transfer; written -d3")
+            text("debug", "N", "Say more [-d: 1]: from 1 on the steps, from 3 on every transfer; written -d3")
                 .short('d')
                 .value_parser(clap::value_parser!(u8).range(0..=3)),
         )

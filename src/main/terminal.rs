@@ -169,8 +169,6 @@ impl Sink for Terminal {
             Event::Warning(text) => self.aside(&format!("{} {text}", self.coloured(YELLOW, "warning:"))),
             Event::Debug(level, text) => self.debug_line(level, &text),
             Event::Progress { phase, done, total } => self.progress(phase, done, total),
-            Event::Halted { core, reason, pc } => self.aside(&format!("{core} halted at {pc:#010x}: {reason}")),
-            Event::Unplugged => self.aside(&format!("{} the probe was unplugged", self.coloured(YELLOW, "warning:"))),
         }
     }
 }
