@@ -76,6 +76,13 @@ impl Target {
 }
 
 impl Die {
+    /// The letter ST prints on the package for this REV_ID, or the number where the file has none.
+    pub fn revision(&self, rev_id: u32) -> String {
+        let number = |key: &str| u32::from_str_radix(key.trim_start_matches("0x"), 16).ok();
+        let row = self.revisions.iter().find(|(key, _)| number(key) == Some(rev_id));
+        row.map_or_else(|| format!("{rev_id:#06x}"), |(_, letter)| letter.clone())
+    }
+
     /// Address and size of each RAM on the largest part of this row: where a stack may be, as opposed to what may be used.
     pub fn ram_at_most(&self) -> Vec<(u32, u32)> {
         self.ram.iter().map(|region| (region.address, region.up_to.unwrap_or(region.size))).collect()
@@ -371,7 +378,7 @@ section = "3.3.1"
     #[test]
     fn the_small_target_loads() {
         let target = Target::parse(SMALL, "targets/x.toml", &KNOWN).unwrap();
-        assert_eq!(target.dies[0].revisions["0x1000"], "A");
+        assert_eq!([0x1000, 0x2003].map(|rev_id| target.dies[0].revision(rev_id)), ["A", "0x2003"]);
         assert_eq!(target.dies[0].ram_at_most(), [(0x2000_0000, 0x9000)]);
         assert_eq!(target.hooks["reset_init"], "clocks");
     }

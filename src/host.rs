@@ -464,15 +464,8 @@ fn greeting(session: &Session) -> String {
         probe_name(session.probe.info()),
         session.khz,
         session.die.name,
-        revision(session)
+        session.die.revision(session.rev_id)
     )
-}
-
-/// ST's letter where the target file has it.
-fn revision(session: &Session) -> String {
-    let number = |key: &str| u32::from_str_radix(key.trim_start_matches("0x"), 16).ok();
-    let row = session.die.revisions.iter().find(|(key, _)| number(key) == Some(session.rev_id));
-    row.map_or_else(|| format!("{:#06x}", session.rev_id), |(_, letter)| letter.clone())
 }
 
 #[cfg(test)]

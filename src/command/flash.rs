@@ -120,7 +120,7 @@ fn info(cx: &Cx, args: &Args) -> Result<Value> {
     let bank = bank(&session, args.num("bank")?)?;
     let protection = session.protection(bank.number)?;
     let state = session.describe(bank.number)?;
-    let chip = format!("{} - Rev: {}", session.die.name, revision(&session));
+    let chip = format!("{} - Rev: {}", session.die.name, session.die.revision(session.rev_id));
     let mut lines = vec![headline(&bank)];
     lines.extend((0..bank.sectors()).map(|sector| sector_line(&bank, sector, protection[sector as usize])));
     lines.extend([chip.clone(), state.clone()]);
@@ -140,12 +140,6 @@ fn info(cx: &Cx, args: &Args) -> Result<Value> {
 fn sector_line(bank: &Bank, sector: u32, protected: bool) -> String {
     let not = if protected { "" } else { "not " };
     format!("\t#{sector:3}: {:#010x} ({:#x} {}kB) {not}protected", sector * bank.sector, bank.sector, bank.sector / 1024)
-}
-
-/// The letter ST prints, or the number where the target file has none.
-fn revision(session: &Session) -> String {
-    let code = format!("{:#06x}", session.rev_id);
-    session.die.revisions.get(&code).cloned().unwrap_or(code)
 }
 
 // ---- erasing ----

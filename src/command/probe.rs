@@ -1,7 +1,7 @@
 //! Built-in commands: the probe. What is plugged in, which one to use, how fast, and how to come in.
 
 use super::{Args, Command, Cx, Settings, Value};
-use crate::desc::{Die, Transport};
+use crate::desc::Transport;
 use crate::error::{Error, Result};
 use crate::probe::{DRIVERS, Info};
 use crate::session::Session;
@@ -100,7 +100,7 @@ fn connect(cx: &Cx, args: &Args) -> Result<Value> {
 fn describe(session: &Session) -> Value {
     let Session { probe, die, dev_id, rev_id, khz, volts, .. } = session;
     let Info { name, firmware, serial, .. } = probe.info();
-    let revision = revision(die, *rev_id);
+    let revision = die.revision(*rev_id);
     let measured = volts.map_or(String::new(), |volts| format!(", target at {volts:.2} V"));
     let line = format!("{} revision {revision} (DEV_ID {dev_id:#05x}) through {name} {firmware} at {khz} kHz{measured}", die.name);
     let value = Value::map([
@@ -114,13 +114,6 @@ fn describe(session: &Session) -> Value {
         ("volts", volts.map_or(Value::None, |volts| Value::Float(volts.into()))),
     ]);
     Value::shown(value, line)
-}
-
-/// The letter ST prints, or the number where the target file has none for it.
-fn revision(die: &Die, rev_id: u32) -> String {
-    let number = |key: &str| u32::from_str_radix(key.trim_start_matches("0x"), 16).ok();
-    let row = die.revisions.iter().find(|(key, _)| number(key) == Some(rev_id));
-    row.map_or(format!("{rev_id:#06x}"), |(_, letter)| letter.clone())
 }
 
 fn adapter_speed(cx: &Cx, args: &Args) -> Result<Value> {
