@@ -256,11 +256,12 @@ fn sectors_and_banks_are_erased_alone() {
         rig.board.poke(FLASH, &vec![0x5A; chip.flash as usize]).unwrap();
         let last = rig.session.banks.len() - 1;
         let bank = rig.session.banks[last].clone();
-        rig.session.erase(last, Erase::Sector(bank.sectors() - 1), false).unwrap();
+        rig.session.erase(&[(bank.clone(), Erase::Sector(bank.sectors() - 1))], false).unwrap();
         let mut wanted = vec![0x5A; chip.flash as usize];
         wanted[(chip.flash - chip.sector) as usize..].fill(0xFF);
         assert!(rig.flash(chip) == wanted, "{}: the last sector", chip.name);
-        rig.session.erase(0, Erase::Bank, false).unwrap();
+        let first = rig.session.banks[0].clone();
+        rig.session.erase(&[(first, Erase::Bank)], false).unwrap();
         wanted[..rig.session.banks[0].size as usize].fill(0xFF);
         assert!(rig.flash(chip) == wanted, "{}: the first bank", chip.name);
     }
@@ -380,13 +381,15 @@ fn a_write_protected_sector_is_refused_before_anything_is_erased() {
     h7.board.poke(FLASH, &[0; 64]).unwrap();
     h7.set_word(H7_WPSN1, 0xFD);
     refused(&mut h7, h743, Kind::Protected, "sector 1 of bank 1");
-    assert_eq!(h7.session.protection(0).unwrap(), [false, true, false, false, false, false, false, false]);
+    let bank = h7.session.banks[0].clone();
+    assert_eq!(h7.session.protection(&bank).unwrap(), [false, true, false, false, false, false, false, false]);
     let g071 = chip("stm32g071");
     let g0 = rig(g071);
     g0.board.poke(FLASH, &[0; 64]).unwrap();
     let mut g0 = set_g0_option(g071, g0, G0_WRP1AR, 1 | 3 << 16);
     refused(&mut g0, g071, Kind::Protected, "sector 1 of bank 1");
-    let flags = g0.session.protection(0).unwrap();
+    let bank = g0.session.banks[0].clone();
+    let flags = g0.session.protection(&bank).unwrap();
     assert_eq!(flags.iter().enumerate().filter(|(_, flag)| **flag).map(|(page, _)| page).collect::<Vec<_>>(), [1, 2, 3]);
 }
 

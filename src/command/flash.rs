@@ -3,7 +3,7 @@
 use super::{Args, Command, Cx, Value};
 use crate::adi::MemAp;
 use crate::error::{Context, Error, Kind, Result};
-use crate::flash::{self, Action, Bank, Done, Erase, Plan, Policy, Step};
+use crate::flash::{Action, Bank, Done, Erase, Plan, Policy, Step};
 use crate::image::{Format, Image};
 use crate::session::Session;
 use std::path::Path;
@@ -118,8 +118,8 @@ fn headline(bank: &Bank) -> String {
 fn info(cx: &Cx, args: &Args) -> Result<Value> {
     let mut session = cx.session()?;
     let bank = bank(&session, args.num("bank")?)?;
-    let protection = session.protection(bank.number)?;
-    let state = session.describe(bank.number)?;
+    let protection = session.protection(&bank)?;
+    let state = session.describe(&bank)?;
     let chip = format!("{} - Rev: {}", session.die.name, session.die.revision(session.rev_id));
     let mut lines = vec![headline(&bank)];
     lines.extend((0..bank.sectors()).map(|sector| sector_line(&bank, sector, protection[sector as usize])));
@@ -151,7 +151,7 @@ fn erase_sector(cx: &Cx, args: &Args) -> Result<Value> {
     if first > last || last >= u64::from(bank.sectors()) {
         return Err(Error::usage(format!("no sectors {first} through {last}: {} has sectors 0 through {}", bank.name, bank.sectors() - 1)));
     }
-    let seconds = match erase_all(cx, &[(bank.clone(), first as u32, last as u32)], args.has("noreset"))? {
+    let seconds = match erase_sectors(cx, &[(bank.clone(), first as u32, last as u32)], args.has("noreset"))? {
         Some(seconds) => seconds,
         None => return Ok(would_erase(&[(bank, first as u32, last as u32)])),
     };
@@ -183,54 +183,30 @@ fn would_erase(ranges: &[Range]) -> Value {
     Value::shown(erased_value(ranges, 0.0), line)
 }
 
-/// Erase sector by sector. The chip's seconds, or nothing in a dry run. The first erase resets and halts the chip.
-fn erase_all(cx: &Cx, ranges: &[Range], noreset: bool) -> Result<Option<f64>> {
+/// The chip's seconds, or nothing in a dry run.
+fn erase(cx: &Cx, parts: &[(Bank, Erase)], noreset: bool) -> Result<Option<f64>> {
     let mut session = cx.session()?;
-    for (bank, ..) in ranges {
-        check(&mut session, bank)?;
-    }
-    refuse_protected(&mut session, ranges)?;
     if cx.settings.borrow().dry_run {
-        return Ok(None);
+        return session.check_erase(parts).map(|()| None);
     }
     let started = session.probe.now();
-    let (mut done, total) = (0, range_bytes(ranges));
-    cx.ears.progress("erase", 0, total);
-    for (bank, first, last) in ranges {
-        for sector in *first..=*last {
-            (cx.ears.breathe)().during(erased_so_far(done, total))?;
-            session.erase(bank.number, Erase::Sector(sector), noreset || done > 0).during(erased_so_far(done, total))?;
-            done += u64::from(bank.sector);
-            cx.ears.progress("erase", done, total);
-        }
-    }
+    session.erase(parts, noreset)?;
     Ok(Some((session.probe.now() - started).as_secs_f64()))
 }
 
-fn erased_so_far(done: u64, total: u64) -> String {
-    format!("erasing flash ({} of {} erased so far)", size(done), size(total))
-}
-
-/// What cannot be erased or written is said before anything is changed.
-fn check(session: &mut Session, bank: &Bank) -> Result<()> {
-    flash::driver(&session.target.driver)?.check(&mut MemAp::new(&mut *session.probe, bank.ap), bank)
-}
-
-fn refuse_protected(session: &mut Session, ranges: &[Range]) -> Result<()> {
-    for (bank, first, last) in ranges {
-        let protection = session.protection(bank.number)?;
-        if let Some(sector) = (*first..=*last).find(|sector| protection[*sector as usize]) {
-            return Err(Error::new(Kind::Protected, format!("sector {sector} of {} is write protected by option bytes", bank.name))
-                .hint("nothing was erased; `flash info` shows which sectors are protected"));
-        }
-    }
-    Ok(())
+/// Sector by sector.
+fn erase_sectors(cx: &Cx, ranges: &[Range], noreset: bool) -> Result<Option<f64>> {
+    let sectors = |(bank, first, last): &Range| {
+        let bank = bank.clone();
+        (*first..=*last).map(move |sector| (bank.clone(), Erase::Sector(sector)))
+    };
+    erase(cx, &ranges.iter().flat_map(sectors).collect::<Vec<_>>(), noreset)
 }
 
 fn erase_address(cx: &Cx, args: &Args) -> Result<Value> {
     let (from, length) = (args.num("addr")?, args.num("length")?);
     let ranges = covering(&cx.session()?.banks, from, length, args.has("pad"))?;
-    let Some(seconds) = erase_all(cx, &ranges, args.has("noreset")).map_err(|error| unlock_refused(error, args))? else {
+    let Some(seconds) = erase_sectors(cx, &ranges, args.has("noreset")).map_err(|error| unlock_refused(error, args))? else {
         return Ok(would_erase(&ranges));
     };
     let bytes = range_bytes(&ranges);
@@ -276,25 +252,15 @@ fn mass_erase(cx: &Cx, args: &Args) -> Result<Value> {
         None => cx.session()?.banks.clone(),
     };
     let ranges: Vec<Range> = wanted.iter().map(|bank| (bank.clone(), 0, bank.sectors() - 1)).collect();
-    let mut session = cx.session()?;
-    for bank in &wanted {
-        check(&mut session, bank)?;
-    }
-    refuse_protected(&mut session, &ranges)?;
-    if cx.settings.borrow().dry_run {
+    let whole: Vec<(Bank, Erase)> = wanted.iter().map(|bank| (bank.clone(), Erase::Bank)).collect();
+    let Some(seconds) = erase(cx, &whole, args.has("noreset"))? else {
         return Ok(would_erase(&ranges));
-    }
-    let started = session.probe.now();
-    let (mut done, total) = (0, range_bytes(&ranges));
-    cx.ears.progress("erase", 0, total);
-    for bank in &wanted {
-        session.erase(bank.number, Erase::Bank, args.has("noreset") || done > 0).during(erased_so_far(done, total))?;
-        done += u64::from(bank.size);
-        cx.ears.progress("erase", done, total);
-    }
-    let seconds = (session.probe.now() - started).as_secs_f64();
+    };
     let names: Vec<&str> = wanted.iter().map(|bank| bank.name.as_str()).collect();
-    Ok(Value::shown(erased_value(&ranges, seconds), format!("erased {} ({}) in {seconds:.6}s", names.join(", "), size(total))))
+    Ok(Value::shown(
+        erased_value(&ranges, seconds),
+        format!("erased {} ({}) in {seconds:.6}s", names.join(", "), size(range_bytes(&ranges))),
+    ))
 }
 
 // ---- images ----
@@ -461,7 +427,7 @@ fn read(cx: &Cx, bank: &Bank, offset: u64, length: u64) -> Result<(Vec<u8>, f64)
         return Err(Error::usage(format!("{length} bytes at offset {offset:#x} are not inside {} ({} bytes)", bank.name, bank.size)));
     }
     let mut session = cx.session()?;
-    check(&mut session, bank)?;
+    session.check(bank)?;
     let started = session.probe.now();
     let mut bytes = vec![0; length as usize];
     cx.ears.progress("read", 0, length);

@@ -61,19 +61,50 @@ fn refuse_sectors(sectors: impl Iterator<Item = u32>, bank: &Bank, protection: &
         .hint("remove the write protection in the option bytes (WPSN on H7, WRP on G0), then run the command again"))
 }
 
-/// Erase parts of one bank: unlock → erase → lock, lock also after an error. Refused before anything is changed where
-/// a sector is write protected.
-pub fn erase(bank: &Bank, what: &[Erase], driver: &dyn FlashDriver, mem: &mut MemAp, ears: &Ears) -> Result<()> {
-    let mem = &mut MemAp::new(&mut *mem.probe, bank.ap);
-    driver.check(mem, bank)?;
-    let sectors = what.iter().flat_map(|what| what.sectors(bank));
-    refuse_sectors(sectors, bank, &driver.protection(mem, bank)?)?;
-    unlocked(bank, driver, mem, ears, |mem| {
-        what.iter().try_for_each(|what| {
-            (ears.breathe)()?;
-            driver.erase(mem, bank, *what, ears).during(what.text(bank))
-        })
-    })
+/// Would `erase` refuse? A bank that cannot be erased now, a sector that is write protected. Changes nothing.
+pub fn check_erase(parts: &[(Bank, Erase)], driver: &dyn FlashDriver, mem: &mut MemAp) -> Result<()> {
+    for group in one_bank_each(parts) {
+        let bank = &group[0].0;
+        let mem = &mut MemAp::new(&mut *mem.probe, bank.ap);
+        driver.check(mem, bank)?;
+        refuse_sectors(group.iter().flat_map(|(_, what)| what.sectors(bank)), bank, &driver.protection(mem, bank)?)?;
+    }
+    Ok(())
+}
+
+/// Erase parts of banks, in order: per bank unlock → erase → lock, lock also after an error. All that `check_erase`
+/// refuses is refused before anything is changed. On error and Ctrl-C the trail says how much is erased.
+pub fn erase(parts: &[(Bank, Erase)], driver: &dyn FlashDriver, mem: &mut MemAp, ears: &Ears) -> Result<()> {
+    check_erase(parts, driver, mem)?;
+    let total = parts.iter().map(|(bank, what)| what.bytes(bank)).sum();
+    let mut done = 0;
+    ears.progress("erase", 0, total);
+    for group in one_bank_each(parts) {
+        let bank = &group[0].0;
+        let mem = &mut MemAp::new(&mut *mem.probe, bank.ap);
+        let erased = unlocked(bank, driver, mem, ears, |mem| {
+            group.iter().try_for_each(|(_, what)| {
+                (ears.breathe)()?;
+                let result = driver.erase(mem, bank, *what, ears).during(what.text(bank));
+                if was_erased(&result) {
+                    done += what.bytes(bank);
+                    ears.progress("erase", done, total);
+                }
+                result
+            })
+        });
+        erased.during(format_args!("erasing flash ({} of {} KiB erased so far)", done / 1024, total / 1024))?;
+    }
+    Ok(())
+}
+
+fn one_bank_each(parts: &[(Bank, Erase)]) -> impl Iterator<Item = &[(Bank, Erase)]> {
+    parts.chunk_by(|(a, _), (b, _)| a.number == b.number)
+}
+
+/// An erase that an interrupt met was waited for: what was to be erased is.
+fn was_erased(result: &Result<()>) -> bool {
+    !matches!(result, Err(error) if !matches!(error.cause, Cause::Interrupted(_)))
 }
 
 /// unlock → `work` → lock; the first error is the one that is told.
@@ -159,8 +190,7 @@ impl<'a> Work<'a> {
         let what = Erase::Sector(step.sector);
         let result = driver.erase(mem, bank, what, self.ears);
         self.done.erase_seconds += (mem.now() - started).as_secs_f64();
-        if !matches!(&result, Err(error) if !matches!(error.cause, Cause::Interrupted(_))) {
-            // An interrupted erase was waited for: the sector is erased.
+        if was_erased(&result) {
             self.note_erased(step, bank);
             self.lost = (step.kept > 0).then(|| format!("; not put back: {} bytes of sector {} of {}", step.kept, step.sector, bank.name));
         }
@@ -439,10 +469,12 @@ mod tests {
     fn erasing_is_done_between_unlock_and_lock_too() {
         let driver = Scribe::default();
         let mem = &mut Fake::default();
-        erase(&banks()[0], &[Erase::Sector(0), Erase::Sector(1)], &driver, &mut MemAp::new(mem, AP), &Ears::none()).unwrap();
+        let bank = &banks()[0];
+        let sectors = [0, 1].map(|sector| (bank.clone(), Erase::Sector(sector)));
+        erase(&sectors, &driver, &mut MemAp::new(mem, AP), &Ears::none()).unwrap();
         assert_eq!(driver.calls(), "unlock bank1; erase Sector(0); erase Sector(1); lock bank1");
         let driver = Scribe { protected: vec![false, true], ..Scribe::default() };
-        let error = erase(&banks()[0], &[Erase::Bank], &driver, &mut MemAp::new(mem, AP), &Ears::none()).unwrap_err();
+        let error = erase(&[(bank.clone(), Erase::Bank)], &driver, &mut MemAp::new(mem, AP), &Ears::none()).unwrap_err();
         assert_eq!((error.kind, driver.calls().as_str()), (Kind::Protected, ""));
     }
 }

@@ -8,7 +8,7 @@ mod plan;
 pub mod stm32g0;
 pub mod stm32h7;
 
-pub use execute::{Done, erase, execute};
+pub use execute::{Done, check_erase, erase, execute};
 pub use plan::{Action, Plan, Policy, Step, plan, touched};
 
 use crate::adi::MemAp;
@@ -69,6 +69,10 @@ impl Erase {
             Erase::Sector(index) => index..index + 1,
             Erase::Bank => 0..bank.sectors(),
         }
+    }
+
+    fn bytes(self, bank: &Bank) -> u64 {
+        u64::from(self.sectors(bank).end - self.sectors(bank).start) * u64::from(bank.sector)
     }
 
     /// For the trail of an error.

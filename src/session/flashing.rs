@@ -18,7 +18,9 @@ impl Session {
     pub fn plan(&mut self, image: &Image, policy: Policy) -> Result<Plan> {
         let touched = flash::touched(image, &self.banks)?;
         let sectors: Vec<(Bank, u32)> = touched.iter().map(|(bank, sector)| (self.banks[*bank].clone(), *sector)).collect();
-        self.check(sectors.iter().map(|(bank, _)| bank))?;
+        for one_bank in sectors.chunk_by(|(a, _), (b, _)| a.number == b.number) {
+            self.check(&one_bank[0].0)?;
+        }
         let total = sectors.iter().map(|(bank, _)| u64::from(bank.sector)).sum();
         let mut there = BTreeMap::new();
         let mut damaged = Vec::new();
@@ -39,15 +41,8 @@ impl Session {
     }
 
     /// What can be neither read nor programmed (readout protection, swapped banks) is said before flash is read.
-    fn check<'b>(&mut self, banks: impl Iterator<Item = &'b Bank>) -> Result<()> {
-        let driver = flash::driver(&self.target.driver)?;
-        let mut checked = None;
-        for bank in banks {
-            if checked.replace(bank.number) != Some(bank.number) {
-                driver.check(&mut self.mem(0), bank)?;
-            }
-        }
-        Ok(())
+    pub fn check(&mut self, bank: &Bank) -> Result<()> {
+        flash::driver(&self.target.driver)?.check(&mut self.mem(0), bank)
     }
 
     /// A flash word that an interrupted write left damaged cannot be read (H7: DBECCERR faults the access), and only
@@ -93,11 +88,17 @@ impl Session {
         }
     }
 
-    pub fn erase(&mut self, bank: usize, what: Erase, noreset: bool) -> Result<()> {
-        let bank = self.bank(bank)?.clone();
+    /// Would `erase` refuse? Changes nothing.
+    pub fn check_erase(&mut self, parts: &[(Bank, Erase)]) -> Result<()> {
+        flash::check_erase(parts, flash::driver(&self.target.driver)?, &mut self.mem(0))
+    }
+
+    /// Reset-halt (unless `noreset`: only halt) and erase. What is refused is refused before that.
+    pub fn erase(&mut self, parts: &[(Bank, Erase)], noreset: bool) -> Result<()> {
+        self.check_erase(parts)?;
         self.change_flash(noreset, |session, driver| {
             let ears = session.ears.clone();
-            flash::erase(&bank, &[what], driver, &mut session.mem(0), &ears)
+            flash::erase(parts, driver, &mut session.mem(0), &ears)
         })
     }
 
@@ -137,22 +138,14 @@ impl Session {
         Ok(())
     }
 
-    fn bank(&self, bank: usize) -> Result<&Bank> {
-        let count = self.banks.len();
-        self.banks
-            .get(bank)
-            .ok_or_else(|| Error::command(format!("there is no flash bank {bank}: this chip has {count}")).hint("`flash banks` lists them"))
-    }
-
-    pub fn protection(&mut self, bank: usize) -> Result<Vec<bool>> {
-        let bank = self.bank(bank)?.clone();
-        flash::driver(&self.target.driver)?.protection(&mut self.mem(0), &bank)
+    /// One flag per sector: write protected.
+    pub fn protection(&mut self, bank: &Bank) -> Result<Vec<bool>> {
+        flash::driver(&self.target.driver)?.protection(&mut self.mem(0), bank)
     }
 
     /// The flash controller's state in words.
-    pub fn describe(&mut self, bank: usize) -> Result<String> {
-        let bank = self.bank(bank)?.clone();
-        flash::driver(&self.target.driver)?.describe(&mut self.mem(0), &bank)
+    pub fn describe(&mut self, bank: &Bank) -> Result<String> {
+        flash::driver(&self.target.driver)?.describe(&mut self.mem(0), bank)
     }
 
     /// Compare memory with an image; kind mismatch names the first bad address, expected and actual. The bytes compared.
