@@ -7,7 +7,7 @@ use rocd::event::{Ears, Event, Sink};
 use rocd::flash::{Action, Erase, Policy};
 use rocd::image::{Format, Image, Segment};
 use rocd::probe::{self, Info};
-use rocd::session::{AttachOptions, Session};
+use rocd::session::{AttachOptions, Left, Session};
 use rocd::sim::{Board, Config, Inject};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -383,6 +383,10 @@ fn a_write_protected_sector_is_refused_before_anything_is_erased() {
     refused(&mut h7, h743, Kind::Protected, "sector 1 of bank 1");
     let bank = h7.session.banks[0].clone();
     assert_eq!(h7.session.protection(&bank).unwrap(), [false, true, false, false, false, false, false, false]);
+    let error = h7.session.erase(&[(bank.clone(), Erase::Sector(0)), (bank, Erase::Sector(1))], false).unwrap_err();
+    assert_eq!(error.message, "write protected by option bytes: sector 1 of bank 1; nothing was changed");
+    // Nor was the program stopped for it.
+    assert_eq!(h7.session.detach(), Ok(Left::AsFound));
     let g071 = chip("stm32g071");
     let g0 = rig(g071);
     g0.board.poke(FLASH, &[0; 64]).unwrap();

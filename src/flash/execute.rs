@@ -17,16 +17,22 @@ pub struct Done {
     pub write_seconds: f64,
 }
 
-/// Carry out a plan: per bank unlock → erase and program → lock, lock also after an error. On error and Ctrl-C the trail
-/// lists what is erased and written. Refused before anything is changed: a bank that cannot be programmed, a sector to
-/// be changed that is write protected.
-pub fn execute(plan: &Plan, banks: &[Bank], driver: &dyn FlashDriver, mem: &mut MemAp, ears: &Ears) -> Result<Done> {
-    let mut work = Work::new(plan, ears);
+/// Would `execute` refuse? A bank that cannot be programmed now, a sector to be changed that is write protected. Changes nothing.
+pub fn check_plan(plan: &Plan, banks: &[Bank], driver: &dyn FlashDriver, mem: &mut MemAp) -> Result<()> {
     for (bank, steps) in by_bank(plan, banks) {
         let mem = &mut MemAp::new(&mut *mem.probe, bank.ap);
         driver.check(mem, bank)?;
-        refuse_protected(&steps, bank, driver, mem)?;
+        let changed = steps.iter().filter(|step| step.action != Action::Skip).map(|step| step.sector);
+        refuse_sectors(changed, bank, &driver.protection(mem, bank)?)?;
     }
+    Ok(())
+}
+
+/// Carry out a plan: per bank unlock → erase and program → lock, lock also after an error. On error and Ctrl-C the trail
+/// lists what is erased and written. All that `check_plan` refuses is refused before anything is changed.
+pub fn execute(plan: &Plan, banks: &[Bank], driver: &dyn FlashDriver, mem: &mut MemAp, ears: &Ears) -> Result<Done> {
+    check_plan(plan, banks, driver, mem)?;
+    let mut work = Work::new(plan, ears);
     for (bank, steps) in by_bank(plan, banks) {
         let mem = &mut MemAp::new(&mut *mem.probe, bank.ap);
         if steps.iter().all(|step| step.action == Action::Skip) {
@@ -44,11 +50,6 @@ pub fn execute(plan: &Plan, banks: &[Bank], driver: &dyn FlashDriver, mem: &mut 
 fn by_bank<'p, 'b>(plan: &'p Plan, banks: &'b [Bank]) -> Vec<(&'b Bank, Vec<&'p Step>)> {
     let steps = |bank: &Bank| plan.steps.iter().filter(|step| step.bank == bank.number).collect::<Vec<_>>();
     banks.iter().map(|bank| (bank, steps(bank))).filter(|(_, steps)| !steps.is_empty()).collect()
-}
-
-fn refuse_protected(steps: &[&Step], bank: &Bank, driver: &dyn FlashDriver, mem: &mut MemAp) -> Result<()> {
-    let changed = steps.iter().filter(|step| step.action != Action::Skip).map(|step| step.sector);
-    refuse_sectors(changed, bank, &driver.protection(mem, bank)?)
 }
 
 fn refuse_sectors(sectors: impl Iterator<Item = u32>, bank: &Bank, protection: &[bool]) -> Result<()> {

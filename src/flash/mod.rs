@@ -8,7 +8,7 @@ mod plan;
 pub mod stm32g0;
 pub mod stm32h7;
 
-pub use execute::{Done, check_erase, erase, execute};
+pub use execute::{Done, check_erase, check_plan, erase, execute};
 pub use plan::{Action, Plan, Policy, Step, plan, touched};
 
 use crate::adi::MemAp;

@@ -14,7 +14,7 @@ const HALT_WAIT: Duration = Duration::from_secs(1);
 const MAX_DAMAGED: usize = 8;
 
 impl Session {
-    /// Read the sectors an image touches and plan. Changes nothing.
+    /// Read the sectors an image touches and plan; a plan that `execute` would refuse is an error. Changes nothing.
     pub fn plan(&mut self, image: &Image, policy: Policy) -> Result<Plan> {
         let touched = flash::touched(image, &self.banks)?;
         let sectors: Vec<(Bank, u32)> = touched.iter().map(|(bank, sector)| (self.banks[*bank].clone(), *sector)).collect();
@@ -37,7 +37,10 @@ impl Session {
             there.insert(address, bytes);
         }
         self.ears.progress("read", done, total);
-        flash::plan(image, &self.banks, &there, policy)
+        let plan = flash::plan(image, &self.banks, &there, policy)?;
+        let banks = self.banks.clone();
+        flash::check_plan(&plan, &banks, flash::driver(&self.target.driver)?, &mut self.mem(0))?;
+        Ok(plan)
     }
 
     /// What can be neither read nor programmed (readout protection, swapped banks) is said before flash is read.
