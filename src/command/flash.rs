@@ -1,5 +1,6 @@
 //! Built-in commands: flash. OpenOCD's names, argument order and closing lines; what was not done is never called done.
 
+use super::memory::{CHUNK, format, opt_address, speed, write_file};
 use super::{Args, Command, Cx, Value};
 use crate::adi::MemAp;
 use crate::error::{Context, Error, Kind, Result};
@@ -56,9 +57,6 @@ pub const COMMANDS: &[Command] = &[
     ),
 ];
 
-/// What a V2 at 4 MHz moves in 40 ms: the time between two looks at the cancel flag.
-const CHUNK: usize = 6144;
-
 fn bank(session: &Session, number: u64) -> Result<Bank> {
     let bank = session.banks.iter().find(|bank| bank.number as u64 == number).cloned();
     bank.ok_or_else(|| {
@@ -73,12 +71,6 @@ fn number(value: impl Into<u64>) -> Value {
 
 fn text(value: impl Into<String>) -> Value {
     Value::Text(value.into())
-}
-
-/// OpenOCD's closing words: the chip's time and speed.
-fn speed(bytes: u64, seconds: f64) -> String {
-    let speed = if seconds > 0.0 { bytes as f64 / 1024.0 / seconds } else { 0.0 };
-    format!("in {seconds:.6}s ({speed:.3} KiB/s)")
 }
 
 /// "1 sector", "2 sectors"
@@ -268,8 +260,8 @@ fn mass_erase(cx: &Cx, args: &Args) -> Result<Value> {
 /// The image, and what the output must say of where it goes.
 fn read_image(cx: &Cx, args: &Args) -> Result<(Image, Option<String>)> {
     let path = args.text("file")?;
-    let said = ["bin", "elf", "ihex", "s19"].into_iter().find(|word| args.has(word)).and_then(Format::from_word);
-    let mut address = args.opt_num("addr").map(|address| address as u32);
+    let said = format(args);
+    let mut address = opt_address(args, "addr");
     let mut note = None;
     if address.is_none() && Image::recognise(Path::new(path), said)? == Format::Bin {
         let start = cx.session()?.banks.first().map_or(0, |bank| bank.address);
@@ -411,7 +403,7 @@ fn read_bank(cx: &Cx, args: &Args) -> Result<Value> {
     let offset = args.opt_num("offset").unwrap_or(0);
     let length = args.opt_num("length").unwrap_or(u64::from(bank.size).saturating_sub(offset));
     let (bytes, seconds) = read(cx, &bank, offset, length)?;
-    std::fs::write(path, &bytes).map_err(|error| Error::command(format!("{path}: {error}")))?;
+    write_file(path, &bytes)?;
     let line =
         format!("wrote {length} bytes to file {path} from flash bank {} at offset {offset:#010x} {}", bank.number, speed(length, seconds));
     Ok(Value::shown(file_value(path, length, seconds), line))
@@ -521,11 +513,5 @@ mod tests {
     fn a_sector_reads_as_in_openocd() {
         assert_eq!(sector_line(&bank(0, 0x0800_0000), 1, false), "\t#  1: 0x00000800 (0x800 2kB) not protected");
         assert_eq!(headline(&bank(1, 0x0800_4000)), "#1 : bank 2 at 0x08004000, size 0x00004000, buswidth 0, chipwidth 0");
-    }
-
-    #[test]
-    fn speed_is_the_chips_and_no_time_has_none() {
-        assert_eq!(speed(3266, 0.011), "in 0.011000s (289.950 KiB/s)");
-        assert_eq!(speed(0, 0.0), "in 0.000000s (0.000 KiB/s)");
     }
 }

@@ -69,7 +69,7 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// Bytes between two looks at the cancel flag: what a V2 at 4 MHz moves in 40 ms.
-const CHUNK: usize = 6144;
+pub(super) const CHUNK: usize = 6144;
 
 /// Bytes in a line of `mdw` and its sisters.
 const LINE: usize = 32;
@@ -81,6 +81,21 @@ pub(super) fn address(args: &Args, name: &str) -> Result<u32> {
 
 pub(super) fn opt_address(args: &Args, name: &str) -> Option<u32> {
     args.opt_num(name).map(|address| address as u32)
+}
+
+/// What the user said an image is: one of `bin|elf|ihex|s19`.
+pub(super) fn format(args: &Args) -> Option<Format> {
+    ["bin", "elf", "ihex", "s19"].into_iter().find(|word| args.has(word)).and_then(Format::from_word)
+}
+
+pub(super) fn write_file(path: &str, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).map_err(|error| Error::command(format!("{path}: {error}")))
+}
+
+/// OpenOCD's closing words: the chip's time and speed.
+pub(super) fn speed(bytes: u64, seconds: f64) -> String {
+    let speed = if seconds > 0.0 { bytes as f64 / 1024.0 / seconds } else { 0.0 };
+    format!("in {seconds:.6}s ({speed:.3} KiB/s)")
 }
 
 fn show(cx: &Cx, args: &Args, unit: usize) -> Result<Value> {
@@ -119,8 +134,7 @@ fn write_memory(cx: &Cx, args: &Args) -> Result<Value> {
 
 fn load_image(cx: &Cx, args: &Args) -> Result<Value> {
     let path = args.text("file")?;
-    let format = ["bin", "elf", "ihex", "s19"].into_iter().find(|word| args.has(word)).and_then(Format::from_word);
-    let image = Image::read(Path::new(path), opt_address(args, "addr"), format)?;
+    let image = Image::read(Path::new(path), opt_address(args, "addr"), format(args))?;
     for warning in &image.warnings {
         cx.ears.warn(warning.as_str());
     }
@@ -140,7 +154,7 @@ fn dump_image(cx: &Cx, args: &Args) -> Result<Value> {
     let start = now(cx)?;
     let bytes = fetch(cx, from, len, None)?;
     let seconds = (now(cx)? - start).as_secs_f64();
-    std::fs::write(path, &bytes).map_err(|error| Error::command(format!("{path}: {error}")))?;
+    write_file(path, &bytes)?;
     Ok(moved("dumped", len as u64, seconds))
 }
 
@@ -159,10 +173,8 @@ fn refuse_flash(image: &Image, banks: &[Bank]) -> Result<()> {
     }
 }
 
-/// OpenOCD's closing line: bytes, the chip's time, speed.
 fn moved(verb: &str, bytes: u64, seconds: f64) -> Value {
-    let speed = if seconds > 0.0 { bytes as f64 / 1024.0 / seconds } else { 0.0 };
-    let text = format!("{verb} {bytes} bytes in {seconds:.6}s ({speed:.3} KiB/s)");
+    let text = format!("{verb} {bytes} bytes {}", speed(bytes, seconds));
     Value::shown(Value::map([("bytes", Value::Int(bytes as i64)), ("seconds", Value::Float(seconds))]), text)
 }
 
@@ -341,5 +353,11 @@ mod tests {
     fn numbers_are_little_endian_and_64_bits_wide_where_asked() {
         assert_eq!(numbers(&[1, 0, 0, 0, 2, 0, 0, 0x80], 4), Value::List(vec![Value::Int(1), Value::Int(0x8000_0002)]));
         assert_eq!(numbers(&[0xff; 8], 8), Value::List(vec![Value::Int(-1)]));
+    }
+
+    #[test]
+    fn speed_is_the_chips_and_no_time_has_none() {
+        assert_eq!(speed(3266, 0.011), "in 0.011000s (289.950 KiB/s)");
+        assert_eq!(speed(0, 0.0), "in 0.000000s (0.000 KiB/s)");
     }
 }

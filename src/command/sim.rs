@@ -2,6 +2,7 @@
 //!
 //! They act on the board itself, not through its probe: nothing in a session notices, save what they change.
 
+use super::memory::write_file;
 use super::{Args, Command, Cx, Value};
 use crate::error::{Cause, Context, Error, Result};
 use crate::event::Event;
@@ -151,7 +152,7 @@ fn plug(cx: &Cx, _: &Args) -> Result<Value> {
 fn dump(cx: &Cx, args: &Args) -> Result<Value> {
     let (file, address, len) = (args.text("file")?, number(args.num("addr")?)?, number(args.num("len")?)?);
     let bytes = board(cx)?.dump(address, len)?;
-    std::fs::write(file, &bytes).map_err(|error| Error::command(format!("{file}: {error}")))?;
+    write_file(file, &bytes)?;
     Ok(Value::shown(Value::Int(bytes.len() as i64), format!("{len} bytes from {address:#010x} are in {file}")))
 }
 
