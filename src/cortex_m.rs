@@ -192,10 +192,6 @@ impl Core {
         Ok(core)
     }
 
-    pub fn found_halted(&self) -> bool {
-        self.found_dhcsr & S_HALT != 0
-    }
-
     /// The core was armed while it could not be looked at (under reset): these are what was found then.
     pub fn found_before(&mut self, found: &Armed) {
         self.found_dhcsr = found.dhcsr;

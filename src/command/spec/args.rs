@@ -43,19 +43,6 @@ impl Args {
         self.of(name).into_iter().filter_map(|arg| if let Arg::Num(number) = arg { Some(*number) } else { None }).collect()
     }
 
-    /// A required signed number (kind `int`).
-    pub fn int(&self, name: &str) -> Result<i64> {
-        self.opt_int(name).ok_or_else(|| self.missing(name))
-    }
-
-    pub fn opt_int(&self, name: &str) -> Option<i64> {
-        self.of(name).into_iter().find_map(|arg| if let Arg::Int(number) = arg { Some(*number) } else { None })
-    }
-
-    pub fn opt_float(&self, name: &str) -> Option<f64> {
-        self.of(name).into_iter().find_map(|arg| if let Arg::Float(number) = arg { Some(*number) } else { None })
-    }
-
     /// A required word, file name or text.
     pub fn text(&self, name: &str) -> Result<&str> {
         self.opt_text(name).ok_or_else(|| self.missing(name))

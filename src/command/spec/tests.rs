@@ -37,8 +37,8 @@ fn values_are_found_by_name_or_by_kind() {
 
 #[test]
 fn signed_and_broken_numbers_are_told_apart() {
-    assert_eq!(parse("turn <by:int>", "-0x10").unwrap().int("by").unwrap(), -16);
-    assert_eq!(parse("scale <by:float>", "-1.5").unwrap().opt_float("by"), Some(-1.5));
+    assert_eq!(parse("turn <by:int>", "-0x10").unwrap().of("by"), [&Arg::Int(-16)]);
+    assert_eq!(parse("scale <by:float>", "-1.5").unwrap().of("by"), [&Arg::Float(-1.5)]);
     for (usage, word) in [("mdw <addr>", "0x100000000"), ("mdw <addr>", "buffer-0x30000000"), ("sleep <ms>", "1.5"), ("sleep <ms>", "main")]
     {
         let error = parse(usage, word).unwrap_err();
