@@ -268,11 +268,12 @@ impl Core {
     fn until_halted(&mut self, mem: &mut MemAp, ears: &Ears, wait: Duration) -> Result<()> {
         let deadline = Deadline::after(mem.probe, wait);
         loop {
+            let late = deadline.passed(mem.probe);
             let dhcsr = self.dhcsr(mem)?;
             if dhcsr & S_HALT != 0 {
                 return Ok(());
             }
-            if deadline.passed(mem.probe) {
+            if late {
                 return Err(not_halted(dhcsr));
             }
             (ears.breathe)()?;

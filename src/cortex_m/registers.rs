@@ -223,11 +223,12 @@ impl Core {
     fn until_transferred(&mut self, mem: &mut MemAp, selector: u32) -> Result<()> {
         let deadline = Deadline::after(mem.probe, TRANSFER_WAIT);
         loop {
+            let late = deadline.passed(mem.probe);
             let dhcsr = self.dhcsr(mem)?;
             if dhcsr & S_REGRDY != 0 {
                 return Ok(());
             }
-            if dhcsr & S_HALT == 0 || deadline.passed(mem.probe) {
+            if dhcsr & S_HALT == 0 || late {
                 let what = format!("core register {selector:#x} was not transferred (DHCSR = {dhcsr:#010x})");
                 return Err(Error::target(what).cause(Cause::Timeout));
             }

@@ -111,7 +111,8 @@ pub trait Probe {
     fn sleep(&mut self, d: Duration);
 }
 
-/// A point in the probe's time by which something must have happened.
+/// A point in the probe's time by which something must have happened. Ask whether it has passed before the look that
+/// may be the last: a host that was held up between the two must not take an old answer for a late one.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Duration);
 

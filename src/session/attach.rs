@@ -151,11 +151,12 @@ fn power_up(probe: &mut dyn Probe, ears: &Ears) -> Result<u32> {
     probe.write_reg(Port::Dp, dp::CTRL_STAT, POWER_REQUESTS)?;
     let deadline = Deadline::after(probe, POWER_WAIT);
     loop {
+        let late = deadline.passed(probe);
         let now = probe.read_reg(Port::Dp, dp::CTRL_STAT)?;
         if now & POWER_ACKS == POWER_ACKS {
             return Ok(found);
         }
-        if deadline.passed(probe) {
+        if late {
             let what = format!("the debug port does not power up (DP CTRL/STAT = {now:#010x})");
             return Err(Error::target(what).cause(Cause::Timeout).hint("switch the board off and on, or connect under reset"));
         }

@@ -62,11 +62,12 @@ impl Session {
     fn reset_seen(&mut self, core: usize) -> Result<bool> {
         let deadline = Deadline::after(&*self.probe, RESET_WAIT);
         loop {
+            let late = deadline.passed(&*self.probe);
             let (core, mut mem, _) = self.parts(core)?;
             if core.was_reset(&mut mem)? {
                 return Ok(true);
             }
-            if deadline.passed(&*self.probe) {
+            if late {
                 return Ok(false);
             }
             (self.ears.breathe)()?;
