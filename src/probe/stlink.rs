@@ -6,12 +6,13 @@
 //! come from stands in tables.rs.
 
 mod memory;
+mod registers;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod version;
 
-use super::dap::{ap, dp};
+use super::dap::dp;
 use super::{Ap, Connect, Deadline, Driver, Info, MemOp, Port, Probe, Protocol, Width};
 use crate::error::{Cause, Context, Error, Kind, Result};
 use crate::usb::{Data, Pipe};
@@ -39,9 +40,8 @@ const TRACE_BUFFER: u16 = 4096;
 
 /// DP ABORT: ORUNERRCLR, WDERRCLR, STKERRCLR, STKCMPCLR (ADIv5.2 B2.2).
 const CLEAR_STICKY: u32 = 0x1e;
-/// DP CTRL/STAT: STICKYERR, cleared by writing 1 over JTAG; ORUNDETECT, which the firmware cannot work with.
+/// DP CTRL/STAT: cleared by writing 1 over JTAG.
 const STICKYERR: u32 = 1 << 5;
-const ORUNDETECT: u32 = 1 << 0;
 
 /// What the probe is doing, as GET_CURRENT_MODE says.
 const DFU: u8 = 0;
@@ -364,124 +364,6 @@ fn clock_below(speeds: &[u32], khz: u32) -> u32 {
 
 fn word(bytes: &[u8]) -> u32 {
     u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
-}
-
-/// DP and AP registers.
-impl StLink {
-    /// An AP has to be opened once before its first use (V2J28 and later). V3 keeps eight open.
-    fn open_ap(&mut self, index: u8) -> Result<()> {
-        if self.open_aps.contains(&index) {
-            return Ok(());
-        }
-        if !self.has(Feature::InitAp) {
-            return if index == 0 { Ok(()) } else { self.need(Feature::InitAp) };
-        }
-        if self.open_aps.len() >= self.limits.open_aps {
-            let oldest = self.open_aps.remove(0);
-            self.close_ap(oldest)?;
-        }
-        self.command(&Block::new(INIT_AP).u8(index), &format_args!(" AP {index}"))?;
-        self.open_aps.push(index);
-        Ok(())
-    }
-
-    fn close_ap(&mut self, index: u8) -> Result<()> {
-        if !self.has(Feature::CloseAp) {
-            return Ok(());
-        }
-        self.command(&Block::new(CLOSE_AP).u8(index), &format_args!(" AP {index}"))
-    }
-
-    fn dap_read(&mut self, port: Port, address: u16) -> Result<u32> {
-        let mut reply = [0; 8];
-        self.ask(&register_block(READ_DAP_REG, port, address), &register_name(port, address), &mut reply)?;
-        Ok(word(&reply[4..]))
-    }
-
-    fn dap_write(&mut self, port: Port, address: u16, value: u32) -> Result<()> {
-        let block = register_block(WRITE_DAP_REG, port, address).u32(value);
-        self.ask(&block, &format_args!("{} = {value:#010x}", register_name(port, address)), &mut [0; 2])
-    }
-
-    fn dap_read_patiently(&mut self, port: Port, address: u16) -> Result<u32> {
-        let mut value = 0;
-        let read = |link: &mut StLink| link.dap_read(port, address).map(|read| value = read);
-        self.patiently(is_repeatable(port, address), read)?;
-        Ok(value)
-    }
-
-    /// Before DAP registers could be reached (V2J24), DPIDR came with READ_IDCODES.
-    fn read_idcode(&mut self) -> Result<u32> {
-        let mut reply = [0; 12];
-        self.patiently(true, |link| link.ask(&Block::new(READ_IDCODES), &"", &mut reply))?;
-        Ok(word(&reply[4..]))
-    }
-
-    fn ready_register(&mut self, port: Port, address: u16) -> Result<()> {
-        if address > 0xff || !address.is_multiple_of(4) {
-            return Err(Error::command(format!("there is no register{}", register_name(port, address)))
-                .hint("register addresses are 0x00 to 0xfc in steps of 4"));
-        }
-        self.need(Feature::DapRegisters)?;
-        match port {
-            Port::Dp if address > 0x0f => self.need(Feature::BankedDp),
-            Port::Dp => Ok(()),
-            Port::Ap(index) => self.open_ap(index),
-        }
-    }
-
-    fn read_register(&mut self, port: Port, address: u16) -> Result<u32> {
-        if port == Port::Dp && address == dp::DPIDR && !self.has(Feature::DapRegisters) {
-            return self.read_idcode();
-        }
-        self.ready_register(port, address)?;
-        let value = self.dap_read_patiently(port, address)?;
-        if port == Port::Dp && self.protocol == Protocol::Jtag && !self.has(Feature::JtagDpRead) {
-            return self.dap_read_patiently(Port::Dp, dp::RDBUFF);
-        }
-        Ok(value)
-    }
-
-    fn write_register(&mut self, port: Port, address: u16, value: u32) -> Result<()> {
-        self.ready_register(port, address)?;
-        match (port, address) {
-            (Port::Dp, dp::SELECT) => {
-                return Err(Error::command("DP SELECT belongs to the ST-Link's firmware")
-                    .hint("the bank is part of the register's address: 0x24 is register 4 of bank 2"));
-            }
-            (Port::Dp, dp::CTRL_STAT) if value & ORUNDETECT != 0 => {
-                return Err(Error::command(format!("CTRL/STAT = {value:#010x}: an ST-Link cannot work with ORUNDETECT (bit 0) set")));
-            }
-            _ => self.patiently(is_repeatable(port, address), |link| link.dap_write(port, address, value))?,
-        }
-        if port == Port::Dp {
-            return Ok(());
-        }
-        // An AP write is posted: whether it succeeded shows at the next access (ADIv5.2 B4.2), which is this one.
-        let flushed = self.dap_read_patiently(Port::Dp, dp::RDBUFF);
-        flushed.map(drop).during(format_args!("{}{}", WRITE_DAP_REG.name, register_name(port, address)))
-    }
-}
-
-/// DRW and the banked data registers move TAR or the target; everything else may be read and written again.
-fn is_repeatable(port: Port, address: u16) -> bool {
-    port == Port::Dp || !(address == ap::DRW || (ap::BD0..=ap::BD3).contains(&address))
-}
-
-/// The DP is port 0xffff; an AP is its number.
-fn register_block(op: Op, port: Port, address: u16) -> Block {
-    let port = match port {
-        Port::Dp => 0xffff,
-        Port::Ap(index) => u16::from(index),
-    };
-    Block::new(op).u16(port).u16(address)
-}
-
-fn register_name(port: Port, address: u16) -> String {
-    match port {
-        Port::Dp => format!(" DP {address:#04x}"),
-        Port::Ap(index) => format!(" AP {index} {address:#04x}"),
-    }
 }
 
 impl Probe for StLink {

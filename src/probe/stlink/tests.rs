@@ -1,6 +1,7 @@
 //! The driver against recorded exchanges, and against a scripted probe that misbehaves on command.
 
 use super::*;
+use crate::probe::dap::ap;
 use crate::usb::{Replay, Trace};
 use std::cell::RefCell;
 use std::collections::VecDeque;
