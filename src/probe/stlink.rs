@@ -400,7 +400,8 @@ impl Probe for StLink {
     }
 
     fn set_khz(&mut self, khz: u32) -> Result<u32> {
-        let chosen = clock_below(&self.speeds()?, khz);
+        let most = if self.has(Feature::FastestClock) { u32::MAX } else { SAFE_KHZ };
+        let chosen = clock_below(&self.speeds()?, khz.min(most));
         // Slower than the only clock of an old firmware cannot be had; a newer one has it.
         if chosen > khz && self.version.hardware < 3 {
             self.need(self.freq_feature())?;

@@ -134,6 +134,7 @@ pub enum Feature {
     Csw,
     RwMisc,
     Packet512,
+    FastestClock,
 }
 
 /// No firmware of this probe has the feature.
@@ -156,6 +157,8 @@ pub const FEATURES: &[(Feature, &str, u8, u8)] = &[
     (Feature::Csw, "memory behind an access port other than AP 0", 32, 2),
     (Feature::RwMisc, "batches of memory accesses", 32, 2),
     (Feature::Packet512, "byte transfers of 512 bytes", NEVER, 6),
+    // Earlier V3 firmware stops answering when a write to flash meets WAIT at 24 MHz (psdb, stlink_v3.py).
+    (Feature::FastestClock, "SWD at 24 MHz", 0, 10),
 ];
 
 impl Feature {
@@ -183,6 +186,9 @@ pub const SWD_DIVISORS: &[(u32, u16)] =
 
 /// JTAG clocks of V2 and V2-1, for JTAG_SET_FREQ.
 pub const JTAG_DIVISORS: &[(u32, u16)] = &[(9000, 4), (4500, 8), (2250, 16), (1125, 32), (562, 64), (281, 128), (140, 256)];
+
+/// The fastest clock that a firmware without `Feature::FastestClock` bears.
+pub const SAFE_KHZ: u32 = 8000;
 
 /// The clock of a V2 whose firmware cannot set it (before J22): the value later firmware starts with, assumed.
 pub const V2_FIXED_KHZ: u32 = 1800;

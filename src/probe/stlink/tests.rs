@@ -292,9 +292,9 @@ fn connecting_leaves_the_mode_sets_the_clock_enters_swd_and_opens_ap_0() {
 
 #[test]
 fn a_v3_takes_the_greatest_clock_of_its_own_list_that_is_not_above() {
-    let (script, info) = v3(9);
+    let (script, info) = v3(10);
     let mut probe = StLink::new(Box::new(Scripted(script.clone())), info).unwrap();
-    assert_eq!((probe.info().name.as_str(), probe.info().firmware.as_str()), ("ST-Link V3E", "V3J9M3"));
+    assert_eq!((probe.info().name.as_str(), probe.info().firmware.as_str()), ("ST-Link V3E", "V3J10M3"));
     for (asked, taken) in [(1800, 1000), (4000, 3300), (24_000, 24_000), (100_000, 24_000), (1, 5)] {
         assert_eq!(probe.set_khz(asked).unwrap(), taken);
         let script = script.borrow();
@@ -302,6 +302,13 @@ fn a_v3_takes_the_greatest_clock_of_its_own_list_that_is_not_above() {
         assert_eq!((block[1], block[2], block[3], word(&block[4..])), (0x61, 0, 0, taken));
     }
     assert_eq!(probe.speeds().unwrap(), [24000, 8000, 3300, 1000, 200, 50, 5]);
+}
+
+#[test]
+fn a_v3_that_dies_of_wait_at_24_mhz_is_kept_below() {
+    let (script, info) = v3(9);
+    let mut probe = StLink::new(Box::new(Scripted(script)), info).unwrap();
+    assert_eq!((probe.set_khz(24_000).unwrap(), probe.set_khz(3300).unwrap()), (8000, 3300));
 }
 
 #[test]
