@@ -37,7 +37,7 @@ pub fn execute(plan: &Plan, banks: &[Bank], driver: &dyn FlashDriver, mem: &mut 
         let mem = &mut MemAp::new(&mut *mem.probe, bank.ap);
         if steps.iter().all(|step| step.action == Action::Skip) {
             // Another tool may have written it and left the chip unable to boot it (G0: EMPTY).
-            driver.lock(mem, bank).during(format_args!("locking {}", bank.name))?;
+            driver.boot(mem, bank)?;
             continue;
         }
         let result = unlocked(bank, driver, mem, ears, |mem| steps.iter().try_for_each(|step| work.step(step, bank, driver, mem)));
@@ -121,7 +121,7 @@ fn unlocked(
     }
     let unlocked = driver.unlock(mem, bank).during(format_args!("unlocking {}", bank.name));
     let result = unlocked.and_then(|()| work(mem));
-    let locked = driver.lock(mem, bank);
+    let locked = driver.lock(mem, bank).and_then(|()| driver.boot(mem, bank));
     match (result, locked) {
         (Err(error), Err(lock)) if error.cause != lock.cause => {
             Err(error.during(format_args!("locking {} again: {}", bank.name, lock.message)))
@@ -326,6 +326,9 @@ mod tests {
         fn lock(&self, _: &mut MemAp, bank: &Bank) -> Result<()> {
             self.note(format!("lock {}", bank.name))
         }
+        fn boot(&self, _: &mut MemAp, bank: &Bank) -> Result<()> {
+            self.note(format!("boot {}", bank.name))
+        }
         fn protection(&self, _: &mut MemAp, _: &Bank) -> Result<Vec<bool>> {
             Ok(self.protected.clone())
         }
@@ -369,8 +372,8 @@ mod tests {
         let done = run(&driver, &Ears::none()).unwrap();
         assert_eq!(
             driver.calls(),
-            "unlock bank1; erase Sector(0); program 0x8000000+256; program 0x8000100+16; lock bank1; \
-             unlock bank2; erase Sector(0); program 0x8000800+256; lock bank2"
+            "unlock bank1; erase Sector(0); program 0x8000000+256; program 0x8000100+16; lock bank1; boot bank1; \
+             unlock bank2; erase Sector(0); program 0x8000800+256; lock bank2; boot bank2"
         );
         assert_eq!((done.erased_sectors, done.erased_bytes, done.skipped_sectors), (2, 512, 1));
         assert_eq!((done.written_bytes, done.kept_bytes), (528, 0));
@@ -398,7 +401,7 @@ mod tests {
     fn after_an_error_the_bank_is_locked_and_the_trail_says_what_flash_holds() {
         let driver = Scribe { fail: Some("program 0x8000100"), ..Scribe::default() };
         let error = run(&driver, &Ears::none()).unwrap_err();
-        assert!(driver.calls().ends_with("program 0x8000100+16; lock bank1"), "{}", driver.calls());
+        assert!(driver.calls().ends_with("program 0x8000100+16; lock bank1; boot bank1"), "{}", driver.calls());
         assert_eq!(
             error.trail,
             ["programming flash (erased so far: sector 0 of bank1; written so far: 0x08000000..0x080000ff, 256 of 528 bytes)"]
@@ -431,7 +434,7 @@ mod tests {
     fn a_failing_unlock_is_followed_by_lock() {
         let driver = Scribe { fail: Some("unlock"), ..Scribe::default() };
         assert_eq!(run(&driver, &Ears::none()).unwrap_err().trail[0], "unlocking bank1");
-        assert_eq!(driver.calls(), "unlock bank1; lock bank1");
+        assert_eq!(driver.calls(), "unlock bank1; lock bank1; boot bank1");
     }
 
     #[test]
@@ -445,7 +448,7 @@ mod tests {
         let driver = Scribe::default();
         let error = run(&driver, &Ears { sink: Rc::new(crate::event::Silent), breathe: Rc::new(breathe) }).unwrap_err();
         assert_eq!(error.cause, Cause::Interrupted(2));
-        assert_eq!(driver.calls(), "unlock bank1; erase Sector(0); program 0x8000000+256; lock bank1");
+        assert_eq!(driver.calls(), "unlock bank1; erase Sector(0); program 0x8000000+256; lock bank1; boot bank1");
         assert!(error.trail[0].contains("written so far: 0x08000000..0x080000ff, 256 of 528"), "{error}");
     }
 
@@ -463,7 +466,7 @@ mod tests {
         let there = BTreeMap::from([(0x0800_0000, vec![7; 0x100])]);
         let plan = plan(&image(&[(0x0800_0000, vec![7; 4])]), &banks(), &there, Policy::Erase).unwrap();
         execute(&plan, &banks(), &driver, &mut MemAp::new(&mut Fake::default(), AP), &Ears::none()).unwrap();
-        assert_eq!(driver.calls(), "lock bank1");
+        assert_eq!(driver.calls(), "boot bank1");
     }
 
     #[test]
@@ -473,7 +476,7 @@ mod tests {
         let bank = &banks()[0];
         let sectors = [0, 1].map(|sector| (bank.clone(), Erase::Sector(sector)));
         erase(&sectors, &driver, &mut MemAp::new(mem, AP), &Ears::none()).unwrap();
-        assert_eq!(driver.calls(), "unlock bank1; erase Sector(0); erase Sector(1); lock bank1");
+        assert_eq!(driver.calls(), "unlock bank1; erase Sector(0); erase Sector(1); lock bank1; boot bank1");
         let driver = Scribe { protected: vec![false, true], ..Scribe::default() };
         let error = erase(&[(bank.clone(), Erase::Bank)], &driver, &mut MemAp::new(mem, AP), &Ears::none()).unwrap_err();
         assert_eq!((error.kind, driver.calls().as_str()), (Kind::Protected, ""));

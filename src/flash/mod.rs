@@ -103,8 +103,10 @@ pub trait FlashDriver {
         ears: &Ears,
         done: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<()>;
-    /// Lock again and leave the chip so that it boots what was programmed (G0: EMPTY). Also called after an error.
+    /// Lock again. Also called after an error.
     fn lock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()>;
+    /// Leave the chip so that a reset boots what the bank holds (G0: EMPTY). The program may be running.
+    fn boot(&self, mem: &mut MemAp, bank: &Bank) -> Result<()>;
     /// One flag per sector of the bank: write protected.
     fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>>;
     /// The controller's state in words, for `flash info` and after an error.

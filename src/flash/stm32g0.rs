@@ -197,7 +197,7 @@ impl<'a> Controller<'a> {
         if control & CR_LOCK == 0 {
             return Err(Error::target(format!("flash stays unlocked (FLASH_CR = {control:#010x})")));
         }
-        self.clear_empty(mem)
+        Ok(())
     }
 
     /// EMPTY makes the next reset run the system boot loader. The option byte loader alone sets it, at power-on, and
@@ -282,6 +282,10 @@ impl FlashDriver for Stm32G0 {
 
     fn lock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
         Controller::new(bank)?.lock(mem)
+    }
+
+    fn boot(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
+        Controller::new(bank)?.clear_empty(mem)
     }
 
     fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>> {
