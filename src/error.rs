@@ -70,6 +70,10 @@ pub enum Cause {
     Timeout,
     /// Ctrl-C or a termination signal (its number).
     Interrupted(i32),
+    /// A second one while an erase was being waited for: it still runs.
+    Abandoned(i32),
+    /// The probe's firmware does not have what was asked for.
+    TooOld,
     /// `exit N` or `shutdown`: no failure, but the run ends here.
     Exit(u8),
 }

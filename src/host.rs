@@ -93,7 +93,7 @@ impl Cancel {
 pub fn exit_code(error: &Error) -> u8 {
     match error.cause {
         Cause::Exit(code) => code,
-        Cause::Interrupted(signal) => 128u8.saturating_add(u8::try_from(signal).unwrap_or(0)),
+        Cause::Interrupted(signal) | Cause::Abandoned(signal) => 128u8.saturating_add(u8::try_from(signal).unwrap_or(0)),
         _ => error.kind.exit_code(),
     }
 }

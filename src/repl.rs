@@ -78,7 +78,7 @@ fn prompt_until_left(host: &Host, editor: &mut Prompt, show: Show) -> Result<()>
 fn leaves(error: &Error) -> bool {
     match error.cause {
         Cause::Exit(_) => true,
-        Cause::Interrupted(signal) => signal != signal_hook::consts::SIGINT,
+        Cause::Interrupted(signal) | Cause::Abandoned(signal) => signal != signal_hook::consts::SIGINT,
         _ => false,
     }
 }

@@ -433,7 +433,7 @@ fn call(cx: &Weak<Cx>, function: &str, ctx: &NativeCallContext, args: &mut [&mut
 
 /// Ctrl-C and `exit` cannot be caught by a script.
 fn thrown(error: Error, at: Position) -> Box<EvalAltResult> {
-    let ends_the_run = matches!(error.cause, Cause::Interrupted(_) | Cause::Exit(_));
+    let ends_the_run = matches!(error.cause, Cause::Interrupted(_) | Cause::Abandoned(_) | Cause::Exit(_));
     let value = Dynamic::from(ErrorValue(error));
     Box::new(if ends_the_run { EvalAltResult::ErrorTerminated(value, at) } else { EvalAltResult::ErrorRuntime(value, at) })
 }

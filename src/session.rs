@@ -225,5 +225,5 @@ fn asleep(error: Error) -> Error {
 
 /// What must end any attempt, however tolerant.
 fn fatal(error: &Error) -> bool {
-    matches!(error.cause, Cause::Unplugged | Cause::Interrupted(_) | Cause::Exit(_))
+    matches!(error.cause, Cause::Unplugged | Cause::Interrupted(_) | Cause::Abandoned(_) | Cause::Exit(_))
 }

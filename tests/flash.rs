@@ -11,6 +11,7 @@ use rocd::session::{AttachOptions, Left, Session};
 use rocd::sim::{Board, Config, Inject};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 const H7: &str = include_str!("../targets/stm32h7.toml");
 const G0: &str = include_str!("../targets/stm32g0.toml");
@@ -76,6 +77,8 @@ enum Stop {
     Never,
     /// After so many looks at the cancel flag.
     Looks(u32),
+    /// The same, and at the next look again.
+    Twice(u32),
     /// Once so many bytes are written.
     Written(u64),
 }
@@ -102,7 +105,14 @@ fn attach(chip: &Chip, board: Board) -> Rig {
             Ok(())
         }
         Stop::Written(bytes) if events.progress("write").last().is_none_or(|(done, _)| *done < bytes) => Ok(()),
-        _ => Err(Error::command("interrupted").cause(Cause::Interrupted(2))),
+        Stop::Twice(more) if more > 0 => {
+            ask.set(Stop::Twice(more - 1));
+            Ok(())
+        }
+        stop => {
+            ask.set(if matches!(stop, Stop::Twice(_)) { Stop::Looks(0) } else { Stop::Never });
+            Err(Error::command("interrupted").cause(Cause::Interrupted(2)))
+        }
     };
     let ears = Ears { sink: heard.clone(), breathe: Rc::new(breathe) };
     let found = board.found();
@@ -345,9 +355,36 @@ fn an_erase_that_ctrl_c_meets_is_waited_for_and_told() {
         assert_eq!(error.trail[0], erase, "{error}");
         assert!(error.trail[1].contains("erased so far: sector 0 of bank 1; written so far: nothing"), "{error}");
         assert!(rig.board.dump(FLASH, chip.sector).unwrap().iter().all(|byte| *byte == 0xFF), "{name}");
-        let said = Event::Warning(format!("waiting for the running erase, up to {} s", if name == "stm32h743" { "4.0" } else { "0.1" }));
+        let said = Event::Warning(format!(
+            "waiting for the running erase, up to {} s; again to leave now",
+            if name == "stm32h743" { "4.0" } else { "0.1" }
+        ));
         assert!(rig.heard.0.borrow().contains(&said), "{name}: {:?}", rig.heard.0.borrow().last());
     }
+}
+
+#[test]
+fn a_second_ctrl_c_leaves_the_erase_to_the_reset_and_the_sector_is_erased_again() {
+    let chip = chip("stm32h743");
+    let mut rig = rig(chip);
+    rig.board.poke(FLASH, &[0; 64]).unwrap();
+    let wanted = image(&[(FLASH, pattern(1, 64))]);
+    let plan = rig.session.plan(&wanted, Policy::Erase).unwrap();
+    let before = rig.session.probe.now();
+    rig.stop.set(Stop::Twice(2));
+    let error = rig.session.execute(&plan, true).unwrap_err();
+    assert_eq!(error.cause, Cause::Abandoned(2), "{error}");
+    assert!(error.trail.iter().any(|line| line.contains("erased so far: nothing")), "{error}");
+    assert!(rig.session.probe.now() - before < Duration::from_millis(200), "a second interrupt waits for nothing");
+    rig.session.detach().unwrap_err();
+    let mut again = attach(chip, rig.board);
+    // What a torn erase left beside the image cannot be kept, so the user decides.
+    let torn = again.program(&wanted).unwrap_err();
+    assert!(torn.message.contains("is damaged and cannot be read"), "{torn}");
+    let bank = again.session.banks[0].clone();
+    again.session.erase(&[(bank, Erase::Sector(0))], false).unwrap();
+    again.program(&wanted).unwrap();
+    assert_eq!(again.board.dump(FLASH, 64).unwrap(), pattern(1, 64));
 }
 
 /// FLASH_OPTSR_CUR, WPSN1_CUR (H7), FLASH_OPTR, WRP1AR (G0): RM0433 4.9, RM0444 3.7.

@@ -514,3 +514,26 @@ fn a_blank_chip_that_is_started_is_not_running() {
     assert_eq!(error.kind, Kind::NotRunning, "{error}");
     assert!(error.hint.is_some_and(|hint| hint.contains("is blank")));
 }
+
+#[test]
+fn a_probe_too_old_for_the_debug_access_port_is_told_once_and_does_the_rest() {
+    #[derive(Default)]
+    struct Heard(RefCell<Vec<Event>>);
+    impl Sink for Heard {
+        fn emit(&self, event: Event) {
+            self.0.borrow_mut().push(event);
+        }
+    }
+    let config =
+        Config { chip: Some("stm32h743".into()), probe: Some("v2-1".into()), firmware: Some("V2J28M17".into()), ..Config::default() };
+    let board = Board::new(&config).unwrap();
+    with_program(&board);
+    let heard = Rc::new(Heard::default());
+    let mut session = attach_with(&board, H7, false, Ears { sink: heard.clone(), breathe: Rc::new(|| Ok(())) }).unwrap();
+    session.reset(ResetMode::Halt).unwrap();
+    session.detach().unwrap();
+    let warnings: Vec<String> =
+        heard.0.borrow().iter().filter_map(|event| if let Event::Warning(text) = event { Some(text.clone()) } else { None }).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("DBGMCU_CR") && warnings[0].contains("V2J32") && warnings[0].contains("V2J28M17"), "{warnings:?}");
+}

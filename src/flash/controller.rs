@@ -48,7 +48,7 @@ pub(super) struct Busy<'a> {
 
 impl Busy<'_> {
     /// The register once it is idle; `pause` between two looks.
-    pub(super) fn wait(&self, mem: &mut MemAp, mut pause: impl FnMut(&mut MemAp)) -> Result<u32> {
+    pub(super) fn wait(&self, mem: &mut MemAp, mut pause: impl FnMut(&mut MemAp) -> Result<()>) -> Result<u32> {
         let deadline = Deadline::after(&*mem.probe, self.limit);
         loop {
             let late = deadline.passed(&*mem.probe);
@@ -59,7 +59,7 @@ impl Busy<'_> {
             if late {
                 return Err(self.timeout(status));
             }
-            pause(mem);
+            pause(mem)?;
         }
     }
 
@@ -70,12 +70,15 @@ impl Busy<'_> {
         let mut interrupted = Ok(());
         let status = self.wait(mem, |mem| {
             mem.sleep(pause);
-            if interrupted.is_ok() {
-                interrupted = (ears.breathe)();
-                if interrupted.is_err() {
-                    ears.warn(format!("waiting for the running erase, up to {:.1} s", self.limit.as_secs_f64()));
+            match (ears.breathe)() {
+                Err(again) if interrupted.is_err() => return Err(abandoned(again)),
+                Err(first) => {
+                    ears.warn(format!("waiting for the running erase, up to {:.1} s; again to leave now", self.limit.as_secs_f64()));
+                    interrupted = Err(first);
                 }
+                Ok(()) => {}
             }
+            Ok(())
         })?;
         Ok((status, interrupted))
     }
@@ -84,6 +87,16 @@ impl Busy<'_> {
         Error::target(format!("flash is still busy after {} ms ({} = {status:#010x})", self.limit.as_millis(), self.name))
             .cause(Cause::Timeout)
             .hint("`reset halt` ends what the flash controller is doing; then run the command again")
+    }
+}
+
+/// The second interrupt in one wait.
+fn abandoned(error: Error) -> Error {
+    match error.cause {
+        Cause::Interrupted(signal) => Error { message: "interrupted again: the erase was left running".into(), ..error }
+            .cause(Cause::Abandoned(signal))
+            .hint("the chip is reset when rocd leaves, which cuts the erase short: erase that sector again"),
+        _ => error,
     }
 }
 
@@ -176,14 +189,14 @@ impl<'a> Writer<'a> {
 
     /// Wait until the word is in, starting from a status already read.
     fn finish(&self, mem: &mut MemAp, status: u32) -> Result<()> {
-        let status = if status & self.status.mask == 0 { status } else { self.status.wait(mem, |_| ())? };
+        let status = if status & self.status.mask == 0 { status } else { self.status.wait(mem, |_| Ok(()))? };
         decode(self.errors, status, self.status.name).map_or(Ok(()), Err)
     }
 
     /// The batch ended in WAIT, so nobody knows which stores the chip took. The controller and the cell tell; a flash
     /// word is programmed once per erase, so it is sent again only if it is blank and nothing of it is on the way.
     fn settle(&self, mem: &mut MemAp, address: u32, data: &[u8], wait: Error) -> Result<()> {
-        let status = self.status.wait(mem, |_| ())?;
+        let status = self.status.wait(mem, |_| Ok(()))?;
         decode(self.errors, status, self.status.name).map_or(Ok(()), Err)?;
         if status & self.partial != 0 {
             return Err(wait.during(format_args!("a part of the flash word waits for the rest ({} = {status:#010x})", self.status.name)));
@@ -287,7 +300,7 @@ mod tests {
         // One look takes longer than the limit.
         let status = Busy { name: "FLASH_SR", address: STATUS, mask: 1, limit: Duration::from_micros(50) };
         let mut fake = Fake { words: BTreeMap::from([(STATUS, 1)]), ..Fake::default() };
-        let idle = status.wait(&mut MemAp::new(&mut fake, AP), |mem| mem.write32(STATUS, 0).unwrap());
+        let idle = status.wait(&mut MemAp::new(&mut fake, AP), |mem| mem.write32(STATUS, 0));
         assert_eq!(idle, Ok(0));
     }
 

@@ -121,6 +121,10 @@ fn unlocked(
     }
     let unlocked = driver.unlock(mem, bank).during(format_args!("unlocking {}", bank.name));
     let result = unlocked.and_then(|()| work(mem));
+    if matches!(&result, Err(error) if matches!(error.cause, Cause::Abandoned(_))) {
+        // A busy bank cannot be locked; the reset on leaving does it.
+        return result;
+    }
     let locked = driver.lock(mem, bank).and_then(|()| driver.boot(mem, bank));
     match (result, locked) {
         (Err(error), Err(lock)) if error.cause != lock.cause => {

@@ -132,7 +132,10 @@ impl<'a> Controller<'a> {
     }
 
     fn idle(&self, mem: &mut MemAp) -> Result<u32> {
-        self.busy(BANK).wait(mem, |mem| mem.sleep(Duration::from_millis(1)))
+        self.busy(BANK).wait(mem, |mem| {
+            mem.sleep(Duration::from_millis(1));
+            Ok(())
+        })
     }
 
     /// Set the operation in CR, the rest of it kept; a write that the controller ignored is an error. STRT clears itself.

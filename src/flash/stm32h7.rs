@@ -188,7 +188,10 @@ impl<'a> Controller<'a> {
 
     fn idle(&self, mem: &mut MemAp) -> Result<u32> {
         let limit = Duration::from_millis(self.layout.times(self.bank).bank_ms);
-        self.busy(limit).wait(mem, |mem| mem.sleep(Duration::from_millis(1)))
+        self.busy(limit).wait(mem, |mem| {
+            mem.sleep(Duration::from_millis(1));
+            Ok(())
+        })
     }
 
     fn clear(&self, mem: &mut MemAp) -> Result<()> {

@@ -132,7 +132,7 @@ impl StLink {
         }
         let (hardware, since) = (self.version.hardware, feature.since(self.version.hardware));
         let text = format!("{} needs ST-Link firmware V{hardware}J{since} or later; this probe has {}", feature.purpose(), self.version);
-        Err(Error::probe(text).hint("update the probe's firmware with ST's STM32CubeProgrammer or STSW-LINK007"))
+        Err(Error::probe(text).cause(Cause::TooOld).hint("update the probe's firmware with ST's STM32CubeProgrammer or STSW-LINK007"))
     }
 }
 

@@ -210,8 +210,13 @@ fn examine_chip(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut
         ears.warn(format!("target voltage is {volts:.2} V: connect VREF, or power the board"));
     }
     let (dev_id, rev_id) = identify::read_idcode(probe, target)?;
+    let mut left = Vec::new();
     for write in target.attach.iter().filter(|write| applies(write, dev_id)) {
-        change(probe, target, write, ears, &mut found.writes)?;
+        left.extend(change(probe, target, write, ears, &mut found.writes)?.map(|error| (write.name.as_str(), error.message)));
+    }
+    if let Some((_, why)) = left.first() {
+        let names: Vec<&str> = left.iter().map(|(name, _)| *name).collect();
+        ears.warn(format!("{} stay as they are, so a core that sleeps may not answer: {why}", names.join(", ")));
     }
     let die = identify::find_die(probe, target, dev_id)?;
     let mut cores = Vec::new();
@@ -246,14 +251,19 @@ fn applies(write: &Write, dev_id: u32) -> bool {
     write.dev_ids.is_empty() || write.dev_ids.contains(&dev_id)
 }
 
-/// One attach write, read back. What there is to put back is noted before it is made: its end may be an error.
-fn change(probe: &mut dyn Probe, target: &Target, write: &Write, ears: &Ears, saved: &mut Vec<Saved>) -> Result<()> {
+/// One attach write, read back. What there is to put back is noted before it is made: its end may be an error. `Some`:
+/// the probe's firmware is too old to make it.
+fn change(probe: &mut dyn Probe, target: &Target, write: &Write, ears: &Ears, saved: &mut Vec<Saved>) -> Result<Option<Error>> {
     let ap = identify::ap_of(target, write.ap);
     let mem = &mut MemAp::new(probe, ap);
     let doing = || format!("setting {} at {:#010x} (AP{})", write.name, write.address, write.ap);
-    let original = mem.read32(write.address).map_err(asleep).during(doing())?;
+    let original = match mem.read32(write.address) {
+        // Without it a sleeping core may not answer; the probe can do all else.
+        Err(error) if error.cause == Cause::TooOld => return Ok(Some(error)),
+        read => read.map_err(asleep).during(doing())?,
+    };
     if original & write.mask == write.value {
-        return Ok(());
+        return Ok(None);
     }
     saved.push(Saved { name: write.name.clone(), ap, address: write.address, mask: write.mask, original });
     mem.write32(write.address, original & !write.mask | write.value).map_err(asleep).during(doing())?;
@@ -262,7 +272,7 @@ fn change(probe: &mut dyn Probe, target: &Target, write: &Write, ears: &Ears, sa
         let wanted = write.value;
         ears.warn(format!("{} reads {now:#010x} after {wanted:#010x} was written with mask {:#010x}", write.name, write.mask));
     }
-    Ok(())
+    Ok(None)
 }
 
 impl Found {
