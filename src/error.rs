@@ -3,6 +3,7 @@
 //! A leaf states the fact with its numbers; callers add `.during("erasing sector 1 of bank 1")`; the
 //! layer that knows the user's world adds `.hint("…")`. It is printed once, at the top.
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -150,6 +151,15 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// A word or line of the user's for a message: its beginning, if it is long.
+pub fn excerpt(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 100;
+    match text.char_indices().nth(MOST) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}… ({} bytes)", &text[..end], text.len())),
+    }
+}
+
 /// `.during(…)` and `.hint(…)` on results.
 pub trait Context<T> {
     fn during(self, doing: impl fmt::Display) -> Result<T>;
@@ -183,6 +193,12 @@ mod tests {
              0x08120000\n  while program app.elf\n  hint: `option read` shows WRPSN2"
         );
         assert_eq!(error.kind.exit_code(), 5);
+    }
+
+    #[test]
+    fn an_excerpt_says_how_long_the_whole_is() {
+        assert_eq!(excerpt("flsh"), "flsh");
+        assert_eq!(excerpt(&"é".repeat(1000)), format!("{}… (2000 bytes)", "é".repeat(100)));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub use spec::{Arg, Args, Spec};
 pub use value::Value;
 
 use crate::desc::{Interface, Target};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 use crate::event::Ears;
 use crate::image::Symbol;
 use crate::near::nearest;
@@ -162,8 +162,8 @@ impl Commands {
         let known = words.first().filter(longer).is_some();
         let typed = if known { words.iter().take(2).copied().collect::<Vec<_>>().join(" ") } else { first.to_string() };
         let error = Error::usage(match self.suggest(words) {
-            Some(near) => format!("unknown command `{typed}`; did you mean `{near}`?"),
-            None => format!("unknown command `{typed}`"),
+            Some(near) => format!("unknown command `{}`; did you mean `{near}`?", excerpt(&typed)),
+            None => format!("unknown command `{}`", excerpt(&typed)),
         });
         error.hint("`help` lists the commands")
     }

@@ -21,7 +21,7 @@ mod usage;
 pub use args::Args;
 pub use kind::{Arg, Completion, Kind, Symbols, number};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 use crate::near::nearest;
 use kind::KINDS;
 use std::rc::Rc;
@@ -126,7 +126,7 @@ impl Spec {
     pub fn new(usage: &str) -> Result<Spec> {
         usage::read(usage)
             .and_then(Spec::checked)
-            .map_err(|what| Error::usage(format!("usage line `{usage}`: {what}")).hint("`help usage` explains usage lines"))
+            .map_err(|what| Error::usage(format!("usage line `{}`: {what}", excerpt(usage))).hint("`help usage` explains usage lines"))
     }
 
     /// The name as a Rhai function.
@@ -372,7 +372,7 @@ impl<'a> Walk<'a> {
             _ if what.starts_with("is not") => format!(", nor one of {}", literals.join(", ")),
             _ => format!("; expected one of {}", literals.join(", ")),
         };
-        let error = Error::usage(format!("{}: `{word}` {what}{also}", self.spec.name));
+        let error = Error::usage(format!("{}: `{}` {what}{also}", self.spec.name, excerpt(word)));
         match near {
             Some(near) => error.hint(format!("did you mean `{near}`? usage: {}", self.spec.usage)),
             None => error.hint(format!("usage: {}", self.spec.usage)),

@@ -3,7 +3,7 @@
 //! A place in the file is written as its keys and indexes with dots: "die.0.bank.1.sector".
 
 use super::{BankRow, CoreRow, Die, Interface, Place, Region, Target, Transport, When, Write};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 use crate::near::nearest;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -78,7 +78,7 @@ fn at(file: &str, text: &str, span: Range<usize>, message: &str) -> Error {
     let line = text[start..].lines().next().unwrap_or("").trim();
     match line {
         "" => Error::usage(format!("{file}:{number}: {message}")),
-        line => Error::usage(format!("{file}:{number}: {message} in `{line}`")),
+        line => Error::usage(format!("{file}:{number}: {message} in `{}`", excerpt(line))),
     }
 }
 

@@ -131,6 +131,8 @@ fn an_ambiguous_or_broken_usage_line_is_refused() {
         ("x [a --b]", "stands too deep"),
         ("<num>", "so it has no name"),
         ("", "so it has no name"),
+        (&format!("x {}", "(".repeat(200)), "brackets stand more than 16 deep"),
+        (&format!("x {}", "[a]".repeat(100_000)), "has 300001 words and brackets, 256 are the most"),
     ] {
         let error = Spec::new(usage).unwrap_err();
         assert!(error.message.contains(what), "{usage}: {error}");

@@ -2,6 +2,11 @@
 
 use super::{Opt, Spec, State, Symbol};
 
+/// Brackets within brackets: far above what a reader follows, far below what a stack holds.
+const DEEPEST: usize = 16;
+/// Words and brackets of one usage line: the automaton grows with their cube.
+const LONGEST: usize = 256;
+
 /// The usage line as a tree.
 enum Node {
     Word(Symbol),
@@ -23,11 +28,15 @@ pub(super) fn read(usage: &str) -> Read<Spec> {
 struct Reader {
     tokens: Vec<String>,
     at: usize,
+    depth: usize,
 }
 
 impl Reader {
     fn read(usage: &str) -> Read<(String, Vec<String>, Node)> {
-        let mut reader = Reader { tokens: tokens(usage)?, at: 0 };
+        let mut reader = Reader { tokens: tokens(usage)?, at: 0, depth: 0 };
+        if reader.tokens.len() > LONGEST {
+            return Err(format!("has {} words and brackets, {LONGEST} are the most", reader.tokens.len()));
+        }
         let mut name = Vec::new();
         while let Some(word) = reader.peek().filter(|token| is_word(token) && !token.starts_with('-')).map(str::to_string) {
             name.push(word);
@@ -54,6 +63,10 @@ impl Reader {
     }
 
     fn alternatives(&mut self) -> Read<Node> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(format!("brackets stand more than {DEEPEST} deep"));
+        }
         let mut list = vec![self.sequence()?];
         while self.take("|") {
             list.push(self.sequence()?);
@@ -61,6 +74,7 @@ impl Reader {
         if list.iter().any(|node| matches!(node, Node::Sequence(items) if items.is_empty())) {
             return Err("an alternative is empty".into());
         }
+        self.depth -= 1;
         Ok(if list.len() == 1 { list.remove(0) } else { Node::Choice(list) })
     }
 
