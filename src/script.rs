@@ -33,6 +33,10 @@ const ARITIES: &[fn(&mut Engine, &str, &Weak<Cx>)] = &[
     late::<0>, late::<1>, late::<2>, late::<3>, late::<4>, late::<5>, late::<6>, late::<7>, late::<8>, late::<9>, late::<10>, late::<11>,
     late::<12>,
 ];
+/// Bytes of a text, and elements of a list or a map, with all that is in them: what moves a chip's whole flash about still
+/// fits, what doubles itself for ever does not fill the host's memory.
+const LONGEST_TEXT: usize = 64 << 20;
+const LONGEST_LIST: usize = 4 << 20;
 /// More lines of trail than this help nobody.
 const LONGEST_TRAIL: usize = 12;
 /// Rhai operations between two looks at the cancel flag.
@@ -64,6 +68,8 @@ struct Shared {
     homes: RefCell<HashMap<String, String>>,
     /// The functions of each file: its commands use these, whatever others define later.
     files: RefCell<HashMap<String, AST>>,
+    /// Files whose import is not finished, outermost first.
+    importing: RefCell<Vec<String>>,
 }
 
 impl Shared {
@@ -214,6 +220,9 @@ impl Script {
         engine.set_optimization_level(rhai::OptimizationLevel::None);
         engine.set_max_call_levels(CALL_LEVELS);
         engine.set_max_expr_depths(64, 32);
+        engine.set_max_string_size(LONGEST_TEXT);
+        engine.set_max_array_size(LONGEST_LIST);
+        engine.set_max_map_size(LONGEST_LIST);
         engine.set_module_resolver(Imports { cx: self.cx.clone(), shared: self.shared.clone() });
         for name in names.iter().filter(|name| !reserved(name)) {
             ARITIES.iter().for_each(|arity| arity(&mut engine, name, &self.cx));
@@ -362,6 +371,10 @@ fn leaf(error: EvalAltResult, source: &str) -> (Error, Option<NotFound>) {
         }
         EvalAltResult::ErrorFunctionNotFound(signature, _) => {
             let name = signature.split([' ', '(']).next().unwrap_or_default().to_string();
+            if name.starts_with("anon$") {
+                let error = Error::command("a closure was called with another number of arguments than it has");
+                return (error.hint("a command's closure has one, the words it was given: |a| …"), None);
+            }
             (Error::command(format!("there is no command or function {signature}")), Some(NotFound::Name(name)))
         }
         EvalAltResult::ErrorVariableNotFound(name, _) => {
@@ -467,6 +480,19 @@ impl rhai::ModuleResolver for Imports {
     fn resolve(&self, engine: &Engine, source: Option<&str>, path: &str, at: Position) -> Thrown<Rc<Module>> {
         let file = self.find(source, path).map_err(|error| thrown(error, at))?;
         let name = file.display().to_string();
+        if self.shared.importing.borrow().contains(&name) {
+            let error = Error::usage(format!("import \"{path}\": {name} is being imported already, so the files import each other"));
+            return Err(thrown(error, at));
+        }
+        self.shared.importing.borrow_mut().push(name.clone());
+        let module = self.load(engine, file, name, at);
+        self.shared.importing.borrow_mut().pop();
+        module
+    }
+}
+
+impl Imports {
+    fn load(&self, engine: &Engine, file: PathBuf, name: String, at: Position) -> Thrown<Rc<Module>> {
         let text = std::fs::read_to_string(&file).map_err(|error| thrown(Error::usage(format!("{name}: {error}")), at))?;
         let mut ast = engine.compile(&text).map_err(|error| EvalAltResult::ErrorInModule(name.clone(), error.into(), at))?;
         ast.set_source(&name);
@@ -475,9 +501,7 @@ impl rhai::ModuleResolver for Imports {
             .map(Rc::new)
             .map_err(|error| EvalAltResult::ErrorInModule(name, error, at).into())
     }
-}
 
-impl Imports {
     fn find(&self, source: Option<&str>, path: &str) -> Result<PathBuf> {
         let relative = Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         if !relative {
