@@ -156,6 +156,8 @@ fn read(path: &Path) -> Result<Outcome> {
     }
     let text = String::from_utf8(bytes)
         .map_err(|error| not_a_description(format!("{shown} is not text: byte {} is not UTF-8", error.utf8_error().valid_up_to())))?;
+    // Windows' editors put a byte order mark in front.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_string();
     if text.trim().is_empty() {
         return Err(Error::usage(format!("{shown} is empty")));
     }
