@@ -7,6 +7,8 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::flash::{Action, Bank, Done, Erase, Plan, Policy, Step};
 use crate::image::{Format, Image};
 use crate::session::Session;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -433,11 +435,23 @@ fn read(cx: &Cx, bank: &Bank, offset: u64, length: u64) -> Result<(Vec<u8>, f64)
     Ok((bytes, seconds.as_secs_f64()))
 }
 
+/// A file's bytes; not of one that could not fit, such as a device that has no end.
+fn contents(path: &str, bank: &Bank) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::from(bank.size);
+    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    read.map_err(|error| Error::command(format!("{path}: {error}")))?;
+    match bytes.len() as u64 <= most {
+        true => Ok(bytes),
+        false => Err(Error::usage(format!("{path} is longer than {} ({most} bytes)", bank.name))),
+    }
+}
+
 fn verify_bank(cx: &Cx, args: &Args) -> Result<Value> {
     let bank = bank(&*cx.session()?, args.num("bank")?)?;
     let path = args.text("file")?;
     let offset = args.opt_num("offset").unwrap_or(0);
-    let wanted = std::fs::read(Path::new(path)).map_err(|error| Error::command(format!("{path}: {error}")))?;
+    let wanted = contents(path, &bank)?;
     let (there, seconds) = read(cx, &bank, offset, wanted.len() as u64).during(format_args!("verifying {path}"))?;
     let mut differ = wanted.iter().zip(&there).enumerate().filter(|(_, (wanted, there))| wanted != there);
     if let Some((at, (wanted, there))) = differ.next() {
