@@ -202,6 +202,10 @@ impl Chip {
         }
     }
 
+    pub fn nrst_low(&self) -> bool {
+        self.low
+    }
+
     /// Off and on again: RAM is lost, option bytes are loaded, EMPTY is sampled.
     pub fn power_cycle(&mut self) {
         self.bus.power_on();

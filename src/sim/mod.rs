@@ -38,6 +38,8 @@ use crate::usb::{Data, Found, Pipe};
 use chip::Ns;
 use probes::{Firmware, Kind};
 use std::cell::RefCell;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -58,6 +60,9 @@ pub struct Config {
 /// Without a target file that says otherwise.
 pub const DEFAULT_CHIP: &str = "stm32h743";
 pub const DEFAULT_PROBE: &str = "v2";
+
+/// A saved board is the size of its flash and a little more; no chip here has 16 MiB.
+const LARGEST_STATE: u64 = 16 << 20;
 
 /// What a test makes go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +161,16 @@ impl Board {
         inner.probe.start_over();
     }
 
+    /// The probe holds the chip's reset pin low.
+    pub fn nrst_low(&self) -> bool {
+        self.0.borrow().probe.wire.chip.nrst_low()
+    }
+
+    /// The probe is in debug mode: its green light.
+    pub fn debugging(&self) -> bool {
+        self.0.borrow().probe.mode == stlink::Mode::Debug
+    }
+
     /// Pipes from before stay dead.
     pub fn plug(&self) {
         let mut inner = self.0.borrow_mut();
@@ -230,16 +245,20 @@ impl Board {
     /// What `save` wrote for the same chip, which powers on with it (its debug port keeps its connection). Another
     /// chip's state, or a file that is none, changes nothing.
     pub fn load(&self, path: &Path) -> Result<()> {
-        let read = std::fs::read(path).map_err(|error| error.to_string());
+        let mut bytes = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(LARGEST_STATE).read_to_end(&mut bytes));
+        let read = read.map(|_| bytes).map_err(|error| error.to_string());
         let loaded = read.and_then(|bytes| self.0.borrow_mut().probe.wire.chip.load(&bytes));
         loaded.map_err(|why| Error::command(format!("{}: {why}", path.display()))).during("loading the board's state")
     }
 
-    /// Load the state file, if it exists, and save there from now on (`keep`).
+    /// Load the state file, if it exists, and save there from now on (`keep`). Where nothing can be saved, that is said
+    /// now and not after the work.
     pub fn keep_in(&self, path: &Path) -> Result<()> {
         if path.exists() {
             self.load(path)?;
         }
+        self.save(path)?;
         self.0.borrow_mut().state = Some(path.to_path_buf());
         Ok(())
     }

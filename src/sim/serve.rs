@@ -318,8 +318,9 @@ fn converse(client: u32, mut stream: TcpStream, post: Sender<Mail>) {
 }
 
 fn read_lines(input: impl BufRead, post: Sender<Mail>) {
-    for line in input.lines() {
-        let Ok(text) = line else { return };
+    for line in input.split(b'\n') {
+        let Ok(line) = line else { return };
+        let text = String::from_utf8_lossy(&line).into_owned();
         let (read_on, go) = mpsc::channel();
         if post.send(Mail::Line { text, read_on }).is_err() || go.recv().is_err() {
             return;
