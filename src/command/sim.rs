@@ -265,20 +265,25 @@ fn keep_all(boards: &[Board]) -> Result<()> {
 /// `Ok` on a signal, `shutdown`'s own end, or the failure to keep the state.
 fn attend(cx: &Cx, server: &mut Server) -> Result<()> {
     loop {
-        match (cx.ears.breathe)() {
+        match attend_once(cx, server) {
             Err(error) if matches!(error.cause, Cause::Interrupted(_)) => return Ok(()),
             other => other?,
         }
-        match server.next(BREATH) {
-            None => {}
-            Some(Heard::Left) => keep_all(server.boards())?,
-            Some(Heard::Line { text, read_on }) => {
-                answer(cx, &text)?;
-                // The reader of stdin waits for this; it is gone at the end of stdin.
-                read_on.send(()).ok();
-            }
+    }
+}
+
+fn attend_once(cx: &Cx, server: &mut Server) -> Result<()> {
+    (cx.ears.breathe)()?;
+    match server.next(BREATH) {
+        None => {}
+        Some(Heard::Left) => keep_all(server.boards())?,
+        Some(Heard::Line { text, read_on }) => {
+            answer(cx, &text)?;
+            // The reader of stdin waits for this; it is gone at the end of stdin.
+            read_on.send(()).ok();
         }
     }
+    Ok(())
 }
 
 /// Only what ends the run is an error here; what fails is told to whoever wrote the line.
@@ -296,7 +301,13 @@ fn answer(cx: &Cx, line: &str) -> Result<()> {
             say("ok".into());
             return Err(error);
         }
-        Err(error) => say(error.to_string().replace("\n  ", "; ")),
+        Err(error) => {
+            say(error.to_string().replace("\n  ", "; "));
+            // The signal that ended the line is for the server.
+            if matches!(error.cause, Cause::Interrupted(_)) {
+                return Err(error);
+            }
+        }
     }
     Ok(())
 }

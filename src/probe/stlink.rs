@@ -262,6 +262,11 @@ impl StLink {
         Ok(())
     }
 
+    /// Tried again if it fails: for steps that may be repeated and must not be left out.
+    fn twice(&mut self, step: impl Fn(&mut StLink) -> Result<()>) -> Result<()> {
+        step(self).or_else(|error| if error.cause == Cause::Unplugged { Err(error) } else { step(self) })
+    }
+
     fn expect_mode(&mut self, expected: u8) -> Result<()> {
         let mode = self.mode()?;
         if mode == expected {
@@ -393,8 +398,9 @@ impl Probe for StLink {
         for index in std::mem::take(&mut self.open_aps) {
             steps.push(self.close_ap(index));
         }
-        steps.push(self.drive_nrst(false));
-        steps.push(self.leave_mode());
+        // Nobody comes after this to put right what one lost transfer left undone.
+        steps.push(self.twice(|link| link.drive_nrst(false)));
+        steps.push(self.twice(StLink::leave_mode));
         self.engaged = false;
         steps.into_iter().collect::<Result<()>>().during("leaving the debug port")
     }
