@@ -19,6 +19,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(unix)]
+use std::time::Duration;
 use std::time::Instant;
 
 /// Runs before anything a user gives: `program` and what else is a flow and no primitive.
@@ -54,6 +56,10 @@ pub type Show<'a> = &'a mut dyn FnMut(&Outcome);
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<AtomicUsize>);
 
+/// A command answers a signal within 200 ms; one that has not done so by now will not.
+#[cfg(unix)]
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Signals that end a command, with the exit code 128 + number.
 #[cfg(unix)]
 const SIGNALS: &[i32] = &[signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP];
@@ -64,11 +70,35 @@ impl Cancel {
     /// From now on these signals are noticed and no longer end the process.
     pub fn on_signals() -> Result<Cancel> {
         let cancel = Cancel::default();
-        for &signal in SIGNALS {
-            signal_hook::flag::register_usize(signal, cancel.0.clone(), signal as usize)
-                .map_err(|error| Error::command(format!("signal {signal} cannot be caught: {error}")))?;
-        }
+        cancel.clone().listen().map_err(|error| Error::command(format!("signals cannot be caught: {error}")))?;
         Ok(cancel)
+    }
+
+    /// A signal that nobody answers, because the system keeps us waiting for a file, must not need `kill -9`: another one
+    /// that comes `PATIENCE` later ends the process.
+    #[cfg(unix)]
+    fn listen(self) -> std::io::Result<()> {
+        let mut signals = signal_hook::iterator::Signals::new(SIGNALS)?;
+        std::thread::Builder::new().spawn(move || {
+            let mut first = Instant::now();
+            for signal in signals.forever() {
+                let unanswered = self.0.swap(signal.unsigned_abs() as usize, Ordering::SeqCst) != 0;
+                match unanswered {
+                    false => first = Instant::now(),
+                    true if first.elapsed() < PATIENCE => {}
+                    true => std::process::exit(128 + signal),
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn listen(self) -> std::io::Result<()> {
+        for &signal in SIGNALS {
+            signal_hook::flag::register_usize(signal, self.0.clone(), signal as usize)?;
+        }
+        Ok(())
     }
 
     /// As if a signal had come.
