@@ -12,17 +12,22 @@ use rocd::error::{Cause, Error, Kind, Result};
 use rocd::host::{Cancel, Host, Outcome, exit_code};
 use rocd::repl;
 use rocd::script::STACK;
-use std::io::{BufRead, IsTerminal};
+use std::ffi::OsString;
+use std::io::{BufRead, IsTerminal, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terminal::Terminal;
 
 /// How often a run that waits for stdin looks at the cancel flag.
 const BREATH: Duration = Duration::from_millis(50);
+/// Longer than any line a user or a script writes: `rocd < /dev/zero` must not fill the memory.
+const LONGEST_LINE: u64 = 1 << 20;
+/// Lines of stdin read before they are needed.
+const LINES_AHEAD: usize = 64;
 
 /// `rocd` alone, at a terminal.
 const SHORT_USAGE: &str = "\
@@ -34,22 +39,28 @@ without hardware:  rocd -f sim -f stm32h7
 options and more:  rocd --help";
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let given: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let args: Vec<String> = given.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    // Taken as something like it, a file's name would be another file's.
+    if let Some(arg) = given.iter().find(|arg| arg.to_str().is_none()) {
+        return refused(Error::usage(format!("`{}` is not UTF-8", arg.to_string_lossy())), &args, false);
+    }
     if args.is_empty() && std::io::stdin().is_terminal() {
-        terminal::print(SHORT_USAGE);
-        return ExitCode::SUCCESS;
+        return printed(SHORT_USAGE);
     }
     let options = match options::parse(&args) {
         Parsed::Options(options) => options,
-        Parsed::Text(text) => {
-            terminal::print(text.trim_end());
-            return ExitCode::SUCCESS;
-        }
+        Parsed::Text(text) => return printed(text.trim_end()),
         Parsed::Refused(error, json) => return refused(error, &args, json),
     };
     // Scripts may nest deeper than a main thread's stack.
     let running = std::thread::Builder::new().stack_size(STACK).spawn(move || run(options));
     ExitCode::from(running.ok().and_then(|thread| thread.join().ok()).unwrap_or(Kind::Bug.exit_code()))
+}
+
+/// What a user asked to read.
+fn printed(text: &str) -> ExitCode {
+    ExitCode::from(u8::from(terminal::print(text).is_err()))
 }
 
 /// A command line that makes no sense is told as every other error is.
@@ -81,19 +92,20 @@ fn run(options: Options) -> u8 {
     let left = if unplugged { Ok(()) } else { told(&terminal, "leaving", left) };
     if let Some(text) = panic.text() {
         let error = Error::new(Kind::Bug, text).hint("this is a bug in rocd; what was typed and the log of `-d3 -l FILE` help to find it");
-        return exit_code(&told(&terminal, "rocd", Err(error)).expect_err("an error stays one"));
+        return exit_code(&told(&terminal, "rocd", Err::<(), _>(error)).expect_err("an error stays one"));
     }
-    ended(result, left)
+    let written = told(&terminal, "writing", terminal.complete());
+    ended([result, left, written])
 }
 
 /// The first error's code; an `exit 0` is no excuse for a chip that was left in disorder.
-fn ended(result: Result<()>, left: Result<()>) -> u8 {
-    let codes = [result, left].map(|end| end.err().map_or(0, |error| exit_code(&error)));
+fn ended(ends: [Result<()>; 3]) -> u8 {
+    let codes = ends.map(|end| end.err().map_or(0, |error| exit_code(&error)));
     codes.into_iter().find(|code| *code != 0).unwrap_or(0)
 }
 
 /// Show the error of something that is no command.
-fn told(terminal: &Terminal, what: &str, result: Result<()>) -> Result<()> {
+fn told<T>(terminal: &Terminal, what: &str, result: Result<T>) -> Result<T> {
     result.inspect_err(|error| terminal.show(&Outcome::start_up(what, error.clone())))
 }
 
@@ -123,7 +135,7 @@ fn lines(host: &Host, terminal: &Terminal) -> Result<()> {
     loop {
         match input.recv_timeout(BREATH) {
             Ok(line) => {
-                text += &line;
+                text += &told(terminal, "reading stdin", line)?;
                 if !host.unfinished(&text) {
                     host.line(&std::mem::take(&mut text), &mut |outcome| terminal.show(outcome))?;
                 }
@@ -135,18 +147,29 @@ fn lines(host: &Host, terminal: &Terminal) -> Result<()> {
 }
 
 /// A thread reads, so that a signal is noticed while nothing comes.
-fn stdin_lines() -> Receiver<String> {
-    let (sender, receiver) = channel();
+fn stdin_lines() -> Receiver<Result<String>> {
+    let (sender, receiver) = sync_channel(LINES_AHEAD);
     std::thread::spawn(move || {
         let mut input = std::io::stdin().lock();
-        let mut bytes = Vec::new();
-        while input.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
-            if sender.send(String::from_utf8_lossy(&std::mem::take(&mut bytes)).into_owned()).is_err() {
+        while let Some(line) = next_line(&mut input) {
+            let last = line.is_err();
+            if sender.send(line).is_err() || last {
                 return;
             }
         }
     });
     receiver
+}
+
+/// Nothing at the end. A byte order mark in front says nothing.
+fn next_line(input: &mut impl BufRead) -> Option<Result<String>> {
+    let mut bytes = Vec::new();
+    match (&mut *input).take(LONGEST_LINE).read_until(b'\n', &mut bytes) {
+        Ok(0) => None,
+        Ok(count) if count as u64 == LONGEST_LINE => Some(Err(Error::usage("a line of stdin is longer than 1 MiB"))),
+        Ok(_) => Some(Ok(String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').to_string())),
+        Err(error) => Some(Err(Error::command(format!("stdin cannot be read: {error}")))),
+    }
 }
 
 /// The text of a panic, kept from stderr until it can be told as an error.
@@ -182,7 +205,7 @@ mod tests {
     fn an_exit_does_not_hide_that_the_chip_was_left_in_disorder() {
         let exit = |code| Err(Error::command("exit").cause(Cause::Exit(code)));
         let left = || Err(Error::probe("unplugged"));
-        assert_eq!((ended(exit(0), left()), ended(exit(9), left()), ended(Ok(()), left())), (3, 9, 3));
-        assert_eq!((ended(exit(0), Ok(())), ended(Ok(()), Ok(()))), (0, 0));
+        assert_eq!([exit(0), exit(9), Ok(())].map(|end| ended([end, left(), Ok(())])), [3, 9, 3]);
+        assert_eq!([exit(0), Ok(())].map(|end| ended([end, Ok(()), Ok(())])), [0, 0]);
     }
 }

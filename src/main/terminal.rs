@@ -10,7 +10,7 @@ use rocd::host::{Outcome, exit_code};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The version of the lines that `--json` prints: docs/json.schema.json.
@@ -30,11 +30,16 @@ pub struct Terminal {
     log: RefCell<Option<File>>,
     started: Instant,
     bar: RefCell<Option<(&'static str, ProgressBar)>>,
+    /// The first line that was asked for and could not be written.
+    lost: RefCell<Option<Error>>,
 }
 
-/// One text to stdout, whether or not anybody reads it.
-pub fn print(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+/// One text to stdout. That nobody reads it is no error; a full disk is one.
+pub fn print(text: &str) -> std::io::Result<()> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 fn print_aside(text: &str) {
@@ -66,7 +71,23 @@ impl Terminal {
             log: RefCell::default(),
             started: Instant::now(),
             bar: RefCell::default(),
+            lost: RefCell::default(),
         }
+    }
+
+    /// `Err` if results or log are not all where they were asked for.
+    pub fn complete(&self) -> Result<()> {
+        self.lost.borrow().clone().map_or(Ok(()), Err)
+    }
+
+    fn keep_loss(&self, what: &str, written: std::io::Result<()>) {
+        if let Err(error) = written {
+            self.lost.borrow_mut().get_or_insert_with(|| Error::command(format!("{what} cannot be written: {error}")));
+        }
+    }
+
+    fn print(&self, text: &str) {
+        self.keep_loss("stdout", print(text));
     }
 
     /// What a command came to: its value on stdout, or its error on stderr; as JSON both on stdout.
@@ -79,17 +100,17 @@ impl Terminal {
                 if let Err(error) = result {
                     self.note(&error.to_string());
                 }
-                print(&json_line(outcome));
+                self.print(&json_line(outcome));
             }
             Ok(value) => {
                 let text = value.to_string();
                 if !text.is_empty() {
                     self.note(&text);
-                    print(&text);
+                    self.print(&text);
                 }
             }
             Err(error) => {
-                let text = error.to_string();
+                let text = without_controls(&error.to_string());
                 self.note(&text);
                 print_aside(&match text.strip_prefix("error:") {
                     Some(rest) => format!("{}{rest}", self.coloured(RED, "error:")),
@@ -105,9 +126,8 @@ impl Terminal {
 
     /// One entry of the log file.
     fn note(&self, text: &str) {
-        if let Some(log) = self.log.borrow_mut().as_mut() {
-            let _ = writeln!(log, "{:.6} {text}", self.started.elapsed().as_secs_f64());
-        }
+        let written = self.log.borrow_mut().as_mut().map(|log| writeln!(log, "{:.6} {text}", self.started.elapsed().as_secs_f64()));
+        self.keep_loss("the log file", written.unwrap_or(Ok(())));
     }
 
     fn aside(&self, text: &str) {
@@ -163,7 +183,7 @@ impl Sink for Terminal {
             Event::Output(text) => {
                 self.note(&text);
                 self.end_bar();
-                print(&text);
+                self.print(&text);
             }
             Event::Info(text) => self.aside(&text),
             Event::Warning(text) => self.aside(&format!("{} {text}", self.coloured(YELLOW, "warning:"))),
@@ -171,6 +191,12 @@ impl Sink for Terminal {
             Event::Progress { phase, done, total } => self.progress(phase, done, total),
         }
     }
+}
+
+/// What a user or a file wrote may stand in an error: it must not steer the terminal.
+fn without_controls(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
 }
 
 fn bar(phase: &'static str, total: u64) -> ProgressBar {
