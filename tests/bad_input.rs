@@ -1,0 +1,223 @@
+//! What a clumsy or hostile user gives: every answer is one named error and its exit code, soon, and in bounded memory.
+#![cfg(unix)]
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Far above what any of these takes, far below for ever.
+const LONG: Duration = Duration::from_secs(30);
+const BOARD: [&str; 4] = ["-f", "sim", "-f", "stm32h7"];
+
+fn start(args: &[&str]) -> Child {
+    command().args(args).spawn().unwrap()
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rocd"));
+    command.env_remove("ROCD_PATH").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// What became of it; one that does not end by itself is ended and has failed.
+fn ended(mut child: Child, what: &str) -> Output {
+    let start = Instant::now();
+    drop(child.stdin.take());
+    let (pid, late) = (child.id(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true)));
+    let watched = late.clone();
+    std::thread::spawn(move || {
+        while start.elapsed() < LONG {
+            std::thread::sleep(Duration::from_millis(20));
+            if !watched.load(std::sync::atomic::Ordering::SeqCst) {
+                return;
+            }
+        }
+        signal(pid, "KILL");
+    });
+    let output = child.wait_with_output().unwrap();
+    late.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert!(start.elapsed() < LONG, "{what} does not end");
+    output
+}
+
+fn signal(pid: u32, name: &str) {
+    Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// One error with this exit code, and these words in it.
+fn refused(args: &[&str], code: i32, words: &str) {
+    let output = ended(start(args), &format!("{args:?}"));
+    is_refused(&output, code, words);
+}
+
+fn is_refused(output: &Output, code: i32, words: &str) {
+    let text = err(output);
+    assert_eq!(output.status.code(), Some(code), "{words}: {text}");
+    assert_eq!(text.matches("error: ").count(), 1, "{text}");
+    assert!(text.contains(words), "{words} is not in: {text}");
+    assert!(text.len() < 4096, "an error of {} bytes", text.len());
+}
+
+fn file(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_word_of_any_length_is_answered_at_once_and_in_short() {
+    let long = "a".repeat(100_000);
+    refused(&[&long], 2, "… (100000 bytes)`");
+    refused(&["-c", &format!("{long} x")], 2, "unknown command");
+    refused(&["-c", &format!("mdw {long}")], 2, "is not an address");
+    refused(&["-c", &format!("sim serve --{}", &long[..1000])], 2, "is no option");
+}
+
+#[test]
+fn scripts_that_import_each_other_in_a_circle_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    file(folder.path(), "b.rhai", "import \"a\" as a;");
+    refused(&["-f", &file(folder.path(), "a.rhai", "import \"b\" as b;")], 2, "being imported already");
+}
+
+#[test]
+fn a_usage_line_without_end_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for brackets in ["(", "[", "[a]"] {
+        let text = format!("command(\"x {}\", \"\", |a| 1)", brackets.repeat(100_000));
+        refused(&["-f", &file(folder.path(), "x.rhai", &text)], 2, "usage line `x ");
+    }
+}
+
+#[test]
+fn a_script_cannot_fill_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    for text in [
+        "let s = \"aaaaaaaaaaaaaaaa\"; loop { s += s; }",
+        "let a = [1, 2, 3, 4]; loop { a += a; }",
+        "let a = []; a.pad(1000000000000, 0);",
+        "let s = \"\"; s.pad(1000000000000, \"x\");",
+        "let b = blob(1000000000000, 0);",
+    ] {
+        refused(&["-f", &file(folder.path(), "big.rhai", text)], 1, "too large");
+    }
+}
+
+#[test]
+fn a_closure_of_another_shape_is_told_what_a_command_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    for closure in ["|| 1", "|a, b| 1"] {
+        let script = file(folder.path(), "x.rhai", &format!("command(\"foo\", \"\", {closure})"));
+        refused(&["-f", &script, "-c", "foo"], 1, "a command's closure has one");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_says_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = file(folder.path(), "x.rhai", "\u{feff}print(\"from a file\")");
+    let mut child = start(&["-f", &script]);
+    child.stdin.take().unwrap().write_all("\u{feff}echo from stdin\r\n".as_bytes()).unwrap();
+    let output = ended(child, "a byte order mark");
+    assert_eq!((String::from_utf8_lossy(&output.stdout), output.status.code()), ("from a file\nfrom stdin\n".into(), Some(0)));
+}
+
+#[test]
+fn a_file_without_end_is_not_read_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let sparse = folder.path().join("sparse");
+    fs::File::create(&sparse).unwrap().set_len(3 << 30).unwrap();
+    for path in ["/dev/zero", sparse.to_str().unwrap()] {
+        let run = |line: &str, code, words: &str| refused(&[&BOARD[..], &["-c", &format!("{line} {path}")]].concat(), code, words);
+        run("flash verify_bank 0", 2, "longer than bank 1");
+        run("sim load", 1, "not a saved board");
+        run("script", 2, "longer than 1 MiB");
+    }
+    for line in ["program", "verify_image", "load_image"] {
+        let line = format!("{line} {} 0x08000000 bin", sparse.display());
+        refused(&[&BOARD[..], &["-c", &line]].concat(), 8, "more than the 16 MiB");
+    }
+}
+
+#[test]
+fn a_line_of_stdin_without_end_is_refused() {
+    let output = ended(command().stdin(fs::File::open("/dev/zero").unwrap()).spawn().unwrap(), "/dev/zero");
+    is_refused(&output, 2, "a line of stdin is longer than 1 MiB");
+    let output = ended(command().stdin(fs::File::open("/").unwrap()).spawn().unwrap(), "a folder as stdin");
+    is_refused(&output, 1, "stdin cannot be read");
+}
+
+#[test]
+fn what_is_not_utf_8_is_refused_and_not_taken_for_something_like_it() {
+    let output = ended(command().args(["-f".into(), OsString::from_vec(b"a\xff.toml".to_vec())]).spawn().unwrap(), "no UTF-8");
+    is_refused(&output, 2, "is not UTF-8");
+}
+
+#[test]
+fn control_characters_in_an_error_do_not_reach_the_terminal() {
+    let output = ended(start(&["-c", "program \x1b[2Jx.elf"]), "an escape sequence");
+    assert!(!err(&output).contains('\x1b'), "{:?}", err(&output));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn results_that_cannot_be_written_are_a_failure_and_a_closed_stdout_is_none() {
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    for args in [&["-c", "echo x"][..], &["--help"], &["--json", "-c", "echo x"]] {
+        let output = ended(command().args(args).stdout(full()).spawn().unwrap(), "a full stdout");
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", err(&output));
+    }
+    refused(&["-l", "/dev/full", "-c", "echo x"], 1, "the log file cannot be written");
+    let mut child = start(&["-c", "help; echo x"]);
+    drop(child.stdout.take());
+    assert_eq!(ended(child, "a closed stdout").status.code(), Some(0));
+}
+
+#[test]
+fn a_state_file_that_cannot_be_written_is_an_error_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let sim = file(folder.path(), "sim.toml", "driver = \"stlink\"\ntransport = \"sim\"\n[sim]\nstate = \"/nonexistent/board\"\n");
+    refused(&["-f", &sim, "-f", "stm32h7", "-c", "flash mass_erase"], 1, "saving the board's state");
+    refused(&["sim", "serve", "--stlink-tcp", "127.0.0.1:0", "--state", "/nonexistent/board"], 1, "saving the board's state");
+}
+
+/// As `mkfifo` makes it, with nobody at the other end.
+fn fifo(folder: &Path) -> String {
+    let path = folder.join("fifo.toml").display().to_string();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    path
+}
+
+#[test]
+fn a_second_ctrl_c_ends_what_the_system_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = start(&["-f", &fifo(folder.path())]);
+    for pause in [300, 1300] {
+        std::thread::sleep(Duration::from_millis(pause));
+        signal(child.id(), "INT");
+    }
+    assert_eq!(ended(child, "an open that waits").status.code(), Some(130));
+}
+
+#[test]
+fn a_signal_ends_a_server_whatever_it_is_doing() {
+    for line in ["sleep 100000000\n", "loop {}\n", "wait_halt 100000000\n", ""] {
+        let mut child = start(&["sim", "serve", "--board", "stm32g071", "--stlink-tcp", "127.0.0.1:0"]);
+        child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        signal(child.id(), "TERM");
+        // Its stdin stays open.
+        let stdin = child.stdin.take();
+        let output = ended(child, line);
+        drop(stdin);
+        assert_eq!(output.status.code(), Some(0), "{line}: {}", err(&output));
+    }
+}
