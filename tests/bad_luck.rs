@@ -7,6 +7,7 @@ use rocd::event::Silent;
 use rocd::host::{Cancel, Host};
 use rocd::sim::{Board, Config, Inject};
 use std::rc::Rc;
+use std::time::Duration;
 
 struct Case {
     chip: &'static str,
@@ -127,4 +128,20 @@ fn the_first_and_last_transfers_of_a_g0_under_reset() {
 #[test]
 fn the_first_and_last_transfers_of_an_h7_under_reset() {
     in_and_out(&H7);
+}
+
+/// A probe whose firmware has crashed answers nothing more, and each question costs its time-out.
+#[test]
+fn a_probe_that_died_is_given_up_soon() {
+    for n in [0, 5, 40, 100, 200] {
+        let board = G0.board();
+        for later in 0..400 {
+            board.inject_after(n + later, Inject::Silent);
+        }
+        let before = board.now();
+        let error = G0.run(&board, "").unwrap_err();
+        assert_eq!(error.kind, Kind::Probe, "{error}");
+        let waited = board.now() - before;
+        assert!(waited < Duration::from_secs(30), "from transfer {n} on: {waited:?} until {error}");
+    }
 }

@@ -33,6 +33,8 @@ const WAIT_FIRST_PAUSE: Duration = Duration::from_micros(100);
 const WAIT_LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// A probe needs this long after a USB reset.
 const RESET_PAUSE: Duration = Duration::from_secs(1);
+/// A probe that did not answer so often running will not.
+const SILENCES: u32 = 2;
 /// Below this the target counts as not powered (OpenOCD's limit).
 const LOWEST_VOLTAGE: f32 = 1.5;
 /// Buffer in the probe for SWO, as all tools ask for.
@@ -95,6 +97,8 @@ pub struct StLink {
     tracing: bool,
     /// Opened by INIT_AP, oldest first.
     open_aps: Vec<u8>,
+    /// Transfers running that were not answered.
+    silences: u32,
 }
 
 /// Opening.
@@ -119,7 +123,19 @@ impl StLink {
         let name = USB.iter().find(|id| id.pid == info.pid).map_or(info.name, |id| id.name.to_string());
         let info = Info { name, firmware: version.to_string(), ..info };
         let (protocol, khz) = (Protocol::Swd, V2_FIXED_KHZ);
-        Ok(StLink { pipe, info, version, limits, protocol, khz, engaged: false, entered: false, tracing: false, open_aps: Vec::new() })
+        Ok(StLink {
+            pipe,
+            info,
+            version,
+            limits,
+            protocol,
+            khz,
+            engaged: false,
+            entered: false,
+            tracing: false,
+            open_aps: Vec::new(),
+            silences: 0,
+        })
     }
 
     fn has(&self, feature: Feature) -> bool {
@@ -151,7 +167,11 @@ fn ask_version(pipe: &mut dyn Pipe) -> Result<Version> {
 /// A command that answers exactly `reply.len()` bytes.
 fn receive(pipe: &mut dyn Pipe, block: &Block, reply: &mut [u8]) -> Result<()> {
     let n = pipe.transfer(&block.bytes, Data::In(reply)).during(block.op.name)?;
-    if n < reply.len() { Err(short_reply(&block.op.name, n, reply.len())) } else { Ok(()) }
+    whole(block, n, reply.len())
+}
+
+fn whole(block: &Block, n: usize, expected: usize) -> Result<()> {
+    if n < expected { Err(short_reply(&block.op.name, n, expected)) } else { Ok(()) }
 }
 
 fn short_reply(what: &dyn Display, n: usize, expected: usize) -> Error {
@@ -185,8 +205,23 @@ fn advise(error: Error) -> Error {
 
 /// Commands with a status byte, and patience with WAIT.
 impl StLink {
+    /// Every transfer after opening. Each that is not answered costs seconds, and going out takes many: a probe that was
+    /// silent twice running is not asked again before the next `connect`.
+    fn transfer(&mut self, block: &Block, data: Data) -> Result<usize> {
+        if self.silences >= SILENCES {
+            return Err(Error::probe("the probe has stopped answering")
+                .cause(Cause::Timeout)
+                .hint("unplug the probe and plug it in again"));
+        }
+        let done = self.pipe.transfer(&block.bytes, data);
+        let silent = matches!(&done, Err(error) if error.cause == Cause::Timeout);
+        self.silences = if silent { self.silences + 1 } else { 0 };
+        done
+    }
+
     fn receive(&mut self, block: &Block, reply: &mut [u8]) -> Result<()> {
-        receive(self.pipe.as_mut(), block, reply)
+        let n = self.transfer(block, Data::In(&mut *reply)).during(block.op.name)?;
+        whole(block, n, reply.len())
     }
 
     /// One command whose reply begins with a status; `about` follows the command's name in an error.
@@ -258,7 +293,7 @@ impl StLink {
             SWIM => SWIM_EXIT,
             _ => return Ok(()),
         };
-        self.pipe.transfer(&Block::new(op).bytes, Data::None).during(op.name)?;
+        self.transfer(&Block::new(op), Data::None).during(op.name)?;
         Ok(())
     }
 
@@ -379,6 +414,7 @@ impl Probe for StLink {
     fn connect(&mut self, how: &Connect) -> Result<u32> {
         self.engaged = true;
         self.entered = false;
+        self.silences = 0;
         self.open_aps.clear();
         self.connect_steps(how).inspect_err(|_| {
             // The reason for the failure is what the user needs, not what else failed on the way out.

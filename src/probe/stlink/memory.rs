@@ -125,7 +125,7 @@ impl StLink {
         // The firmware answers at least two bytes, also when one was asked for.
         let mut two = [0; 2];
         let room = if access.len == 1 { &mut two } else { &mut *buf };
-        let n = self.pipe.transfer(&block.bytes, Data::In(room)).during(access)?;
+        let n = self.transfer(&block, Data::In(room)).during(access)?;
         self.last_status(access)?;
         if n < access.len {
             return Err(short_reply(access, n, access.len));
@@ -138,7 +138,7 @@ impl StLink {
 
     fn write_block(&mut self, access: &Access, data: &[u8]) -> Result<()> {
         let block = self.memory_block(access);
-        let n = self.pipe.transfer(&block.bytes, Data::Out(data)).during(access)?;
+        let n = self.transfer(&block, Data::Out(data)).during(access)?;
         if n < data.len() {
             return Err(Error::probe(format!("{access}: the probe took {n} bytes")).hint("unplug the probe and plug it in again"));
         }
@@ -226,7 +226,7 @@ impl StLink {
         out.resize(items.len().next_multiple_of(4), 0);
         out.extend(items.iter().flat_map(|item| item.1.to_le_bytes()));
         let count = items.len() as u32;
-        self.pipe.transfer(&Block::new(RW_MISC_OUT).u32(count).bytes, Data::Out(&out)).during(RW_MISC_OUT.name)?;
+        self.transfer(&Block::new(RW_MISC_OUT).u32(count), Data::Out(&out)).during(RW_MISC_OUT.name)?;
         let mut reply = vec![0; 8 * items.len()];
         self.receive(&Block::new(RW_MISC_IN), &mut reply)?;
         let (results, statuses) = reply.split_at(4 * items.len());
