@@ -108,7 +108,7 @@ impl Image {
     /// only once, is what it is said to be.
     pub fn recognise(path: &Path, format: Option<Format>) -> Result<Format> {
         let name = path.display().to_string();
-        if std::fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir()) {
+        if Image::comes_once(path) {
             return format
                 .ok_or_else(|| Error::usage(format!("{name} is no regular file: say what comes through it, elf, ihex, s19 or bin")));
         }
@@ -116,6 +116,11 @@ impl Image {
             Opened::File(file) => Ok(decide(&name, Some(path), &head(&name, file)?, format)?.0),
             Opened::Pipe(bytes) => Ok(decide(&name, Some(path), &bytes, format)?.0),
         }
+    }
+
+    /// A pipe or a device: what was read of it cannot be read again.
+    pub fn comes_once(path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir())
     }
 
     /// Bytes in all segments.

@@ -197,6 +197,19 @@ fn fifo(folder: &Path) -> String {
 }
 
 #[test]
+fn a_pipe_is_read_once_and_programmed_and_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = fifo(folder.path());
+    let firmware = format!("{}/tests/firmware/blinky-h743.elf", env!("CARGO_MANIFEST_DIR"));
+    let child = start(&[&BOARD[..], &["-c", &format!("program {pipe} elf")]].concat());
+    // Waits until rocd opens the other end.
+    fs::write(&pipe, fs::read(firmware).unwrap()).unwrap();
+    let output = ended(child, "a pipe");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!((output.status.code(), text.matches("verified 312 bytes").count()), (Some(0), 1), "{text}{}", err(&output));
+}
+
+#[test]
 fn a_second_ctrl_c_ends_what_the_system_holds() {
     let folder = tempfile::tempdir().unwrap();
     let child = start(&["-f", &fifo(folder.path())]);

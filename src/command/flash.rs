@@ -301,9 +301,14 @@ fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
         None => lines.push(format!("{plan}\ndry run: nothing was changed")),
         Some(done) => lines.extend(report(&image, &plan, done)),
     }
+    // Whoever wants it verified later cannot read it again.
+    let verified = done.is_some() && Image::comes_once(Path::new(&image.path));
+    if verified {
+        lines.push(compare(cx, &image)?.2);
+    }
     *cx.symbols.borrow_mut() = image.symbols;
     let summary = lines.join("\n");
-    Ok(Value::shown(written_value(&image.path, &plan, done.as_ref(), seconds, &summary), summary))
+    Ok(Value::shown(written_value(&image.path, &plan, done.as_ref(), verified, seconds, &summary), summary))
 }
 
 /// Nothing done: a dry run.
@@ -348,13 +353,14 @@ fn report(image: &Image, plan: &Plan, done: &Done) -> Vec<String> {
     lines
 }
 
-fn written_value(path: &str, plan: &Plan, done: Option<&Done>, seconds: f64, summary: &str) -> Value {
+fn written_value(path: &str, plan: &Plan, done: Option<&Done>, verified: bool, seconds: f64, summary: &str) -> Value {
     let nothing = Done::default();
     let dry_run = done.is_none();
     let done = done.unwrap_or(&nothing);
     Value::map([
         ("file", text(path)),
         ("dry_run", Value::Bool(dry_run)),
+        ("verified", Value::Bool(verified)),
         ("image_bytes", number(plan.image_bytes)),
         ("erased_sectors", number(done.erased_sectors)),
         ("erased_bytes", number(done.erased_bytes)),
@@ -382,16 +388,21 @@ fn step_value(step: &Step) -> Value {
     ])
 }
 
-fn verify_image(cx: &Cx, args: &Args) -> Result<Value> {
-    let (image, note) = read_image(cx, args)?;
+/// Bytes, the chip's seconds and the closing line of a verify that found no difference.
+fn compare(cx: &Cx, image: &Image) -> Result<(u64, f64, String)> {
     let mut session = cx.session()?;
     let started = session.probe.now();
-    let bytes = session.verify(&image).during(format_args!("verifying {}", image.path))?;
+    let bytes = session.verify(image).during(format_args!("verifying {}", image.path))?;
     let seconds = (session.probe.now() - started).as_secs_f64();
     if bytes == 0 {
         return Err(Error::image(format!("{} has no bytes to verify", image.path)));
     }
-    let line = format!("verified {bytes} bytes {}", speed(bytes, seconds));
+    Ok((bytes, seconds, format!("verified {bytes} bytes {}", speed(bytes, seconds))))
+}
+
+fn verify_image(cx: &Cx, args: &Args) -> Result<Value> {
+    let (image, note) = read_image(cx, args)?;
+    let (bytes, seconds, line) = compare(cx, &image)?;
     let value =
         Value::map([("file", text(&image.path)), ("bytes", number(bytes)), ("seconds", Value::Float(seconds)), ("summary", text(&line))]);
     Ok(Value::shown(value, note.into_iter().chain([line]).collect::<Vec<_>>().join("\n")))
