@@ -91,22 +91,22 @@ const WIRE: &[Inject] = &[Inject::Parity, Inject::Wait(1), Inject::Wait(100_000)
 
 #[test]
 fn a_bad_cable_on_a_g0() {
-    sweep(&G0, "", CABLE, 11);
+    sweep(&G0, "", CABLE, 29);
 }
 
 #[test]
 fn a_bad_cable_on_an_h7() {
-    sweep(&H7, "", CABLE, 41);
+    sweep(&H7, "", CABLE, 61);
 }
 
 #[test]
 fn a_bad_wire_on_a_g0() {
-    sweep(&G0, "", WIRE, 11);
+    sweep(&G0, "", WIRE, 29);
 }
 
 #[test]
 fn a_bad_wire_on_an_h7() {
-    sweep(&H7, "", WIRE, 41);
+    sweep(&H7, "", WIRE, 61);
 }
 
 /// Coming in under reset and going out are where NRST and debug mode can be left wrong: every transfer of both.
@@ -114,7 +114,7 @@ fn in_and_out(case: &Case) {
     const BEFORE: &str = "connect under_reset;";
     let (transfers, flash) = case.clean(BEFORE);
     for what in [Inject::Stall, Inject::Silent, Inject::Wait(100_000)] {
-        for n in (0..20).chain(transfers - 10..transfers) {
+        for n in (0..16).chain(transfers - 6..transfers) {
             twice(case, BEFORE, n, what, &flash);
         }
     }

@@ -234,12 +234,8 @@ impl Board {
     /// Flash and option bytes to a file, which is replaced as a whole or not at all.
     pub fn save(&self, path: &Path) -> Result<()> {
         let bytes = self.0.borrow().probe.wire.chip.save();
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".new");
-        std::fs::write(&beside, bytes)
-            .and_then(|()| std::fs::rename(&beside, path))
-            .map_err(|error| Error::command(format!("{}: {error}", path.display())))
-            .during("saving the board's state")
+        let beside = beside(path);
+        unsaved(path, std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path)))
     }
 
     /// What `save` wrote for the same chip, which powers on with it (its debug port keeps its connection). Another
@@ -258,7 +254,8 @@ impl Board {
         if path.exists() {
             self.load(path)?;
         }
-        self.save(path)?;
+        let beside = beside(path);
+        unsaved(path, File::create(&beside).and_then(|_| std::fs::remove_file(&beside)))?;
         self.0.borrow_mut().state = Some(path.to_path_buf());
         Ok(())
     }
@@ -303,6 +300,17 @@ impl Board {
     pub fn swo(&self, bytes: &[u8]) {
         self.0.borrow_mut().probe.swo(bytes);
     }
+}
+
+/// Where a state is written before it takes its file's place.
+fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    beside.into()
+}
+
+fn unsaved(path: &Path, written: std::io::Result<()>) -> Result<()> {
+    written.map_err(|error| Error::command(format!("{}: {error}", path.display()))).during("saving the board's state")
 }
 
 fn chip_row(name: &str) -> Result<&'static chips::Row> {
