@@ -16,7 +16,7 @@ pub use registers::Register;
 use crate::adi::MemAp;
 use crate::error::{Cause, Error, Result};
 use crate::event::Ears;
-use crate::probe::{Deadline, MemOp, Width};
+use crate::probe::{Deadline, MemOp};
 use points::Units;
 use std::time::Duration;
 
@@ -358,7 +358,7 @@ impl Core {
             return Ok(None);
         }
         let mut half = [0; 2];
-        match mem.read_width(Width::Half, pc, &mut half) {
+        match mem.read(pc, &mut half) {
             Ok(()) if u16::from_le_bytes(half) & BKPT_MASK == BKPT => {
                 self.write_core(mem, registers::PC, pc.wrapping_add(2))?;
                 Ok(Some(pc.wrapping_add(2)))

@@ -454,10 +454,14 @@ fn ctrl_c_in_the_middle_of_flash_still_puts_everything_back() {
 }
 
 /// Interrupted when the countdown comes to 0, and from then on.
+/// One Ctrl-C after so many looks.
 fn interrupted_after(countdown: &Rc<Cell<u32>>) -> Ears {
     let left = countdown.clone();
     let breathe = move || match left.get() {
-        0 => Err(Error::command("interrupted").cause(Cause::Interrupted(2))),
+        0 => {
+            left.set(u32::MAX);
+            Err(Error::command("interrupted").cause(Cause::Interrupted(2)))
+        }
         n => {
             left.set(n - 1);
             Ok(())
