@@ -286,6 +286,13 @@ impl FlashG0 {
         self.job.as_ref().map(|(until, _)| *until)
     }
 
+    /// When something here changes by itself next: the operation ends, CFGBSY falls, or an unfinished row is given up.
+    pub fn next_event(&self) -> Option<Ns> {
+        let config = (self.now < self.cfg_busy).then_some(self.cfg_busy);
+        let row = self.row.as_ref().map(|row| row.since + ROW_LIMIT + 1);
+        self.busy_until().into_iter().chain(config).chain(row).min()
+    }
+
     pub fn read(&mut self, address: u32, size: Size, by: Master) -> Result<u32, BusError> {
         if in_options(address) {
             return Ok(self.options.memory(address - OPTION_BYTES, size as usize));

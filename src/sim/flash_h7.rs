@@ -342,6 +342,12 @@ impl FlashH7 {
         }
     }
 
+    /// When the first of what runs ends: a program or erase operation, an option change, a CRC.
+    pub fn next_event(&self) -> Option<Ns> {
+        let banks = self.banks.iter().flat_map(|bank| [bank.running.as_ref().map(|(until, _)| *until), bank.crc.until()]);
+        banks.flatten().chain(self.options.until()).min()
+    }
+
     /// Level 2: the debug port is closed for good.
     pub fn debug_closed(&self) -> bool {
         self.options.loaded_rdp() == 2

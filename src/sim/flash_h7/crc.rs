@@ -36,6 +36,10 @@ impl Default for Unit {
 }
 
 impl Unit {
+    pub fn until(&self) -> Option<Ns> {
+        self.running.map(|(until, _)| until)
+    }
+
     pub fn busy(&self, now: Ns) -> bool {
         self.running.is_some_and(|(until, _)| until > now)
     }

@@ -235,6 +235,11 @@ impl Options {
         self.change = Some((now + time, erase));
     }
 
+    /// When the change ends that is under way.
+    pub fn until(&self) -> Option<Ns> {
+        self.change.map(|(until, _)| until)
+    }
+
     /// True: the change that just ended took RDP from 1 to 0.
     pub fn advance(&mut self, now: Ns) -> bool {
         let Some((_, erase)) = self.change.take_if(|(until, _)| *until <= now) else { return false };
