@@ -15,7 +15,7 @@ use super::periph::Periph;
 pub enum Controller {
     H7(&'static flash_h7::H7),
     G0(&'static flash_g0::G0),
-    /// Contents only, erased: size in bytes at 0x08000000 (the hidden F1-like chip).
+    /// Contents only, erased: size in bytes at 0x08000000 (the hidden chips).
     Plain(u32),
 }
 
@@ -68,6 +68,9 @@ pub struct Bus {
     pub held: bool,
     /// What the alias at address 0 shows (G0, F1); the H7 has ITCM there.
     pub boot: Boot,
+    /// A flash operation began or ended.
+    flash_changed: bool,
+    now: Ns,
 }
 
 impl Bus {
@@ -88,6 +91,8 @@ impl Bus {
             debug: Components::new(row.debug),
             held: false,
             boot: Boot::Flash,
+            flash_changed: false,
+            now: 0,
         }
     }
 
@@ -119,12 +124,78 @@ impl Bus {
         }
     }
 
+    /// Time never goes back: a core that waits in the middle of an exception may be ahead of the board.
     pub fn advance(&mut self, now: Ns) {
+        let now = self.now.max(now);
+        self.now = now;
+        self.flash_changed |= self.next_event().is_some_and(|event| event <= now);
         match &mut self.flash {
             Flash::H7(flash) => flash.advance(now),
             Flash::G0(flash) => flash.advance(now),
             Flash::Plain(_) => (),
         }
+    }
+
+    /// When something here changes by itself next: the running flash operation.
+    pub fn next_event(&self) -> Option<Ns> {
+        match &self.flash {
+            Flash::H7(flash) => flash.next_event(),
+            Flash::G0(flash) => flash.next_event(),
+            Flash::Plain(_) => None,
+        }
+    }
+
+    /// True once after flash contents may have changed, or a bank got busy: instructions have to be fetched again.
+    pub fn take_flash_change(&mut self) -> bool {
+        std::mem::take(&mut self.flash_changed)
+    }
+
+    /// Option bytes are to be loaded anew, with a reset (G0 OBL_LAUNCH).
+    pub fn wants_reset(&self) -> bool {
+        matches!(&self.flash, Flash::G0(flash) if flash.launch)
+    }
+
+    /// May an instruction read at `address` be kept? `Some(true)`: until flash changes; `Some(false)`: until it is
+    /// written. RAM behind the alias has two addresses, so nothing of it is kept.
+    pub fn keeps_code(&self, address: u32) -> Option<bool> {
+        let place = self.resolve(address);
+        match self.ram_place(place) {
+            Some(_) if place != address => None,
+            Some(_) => Some(false),
+            None => Some(true),
+        }
+    }
+
+    /// The core's short way into RAM: little-endian, `None` where no RAM is at this very address.
+    #[inline]
+    pub fn load_ram(&self, address: u32, size: Size) -> Option<u32> {
+        let (place, offset) = self.near_ram(address)?;
+        let bytes = self.ram[place].get(offset..offset + size as usize)?;
+        Some(match *bytes {
+            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
+            [a, b] => u16::from_le_bytes([a, b]).into(),
+            [a] => a.into(),
+            _ => return None,
+        })
+    }
+
+    /// Whether the store changed anything.
+    #[inline]
+    pub fn store_ram(&mut self, address: u32, size: Size, value: u32) -> Option<bool> {
+        let (place, offset) = self.near_ram(address)?;
+        let bytes = self.ram[place].get_mut(offset..offset + size as usize)?;
+        let new = &value.to_le_bytes()[..size as usize];
+        let changed = bytes != new;
+        bytes.copy_from_slice(new);
+        Some(changed)
+    }
+
+    #[inline]
+    fn near_ram(&self, address: u32) -> Option<(usize, usize)> {
+        if address < self.row.alias {
+            return None;
+        }
+        self.ram_place(address)
     }
 
     /// Where the core finds its vectors after reset.
@@ -139,16 +210,18 @@ impl Bus {
     /// G0: SYSCFG_CFGR1.MEM_MODE chooses what is at 0; reset sets it to what boots (RM0444 2.5, 8.1.1).
     fn remap(&mut self) {
         if let (Flash::G0(_), Some(mode)) = (&self.flash, self.periph.peek(SYSCFG_CFGR1)) {
-            self.boot = match mode & 3 {
+            let boot = match mode & 3 {
                 1 => Boot::System,
                 3 => Boot::Ram,
                 _ => Boot::Flash,
             };
+            self.flash_changed |= boot != self.boot;
+            self.boot = boot;
         }
     }
 
     /// The address behind the alias at 0.
-    fn resolve(&self, address: u32) -> u32 {
+    pub fn resolve(&self, address: u32) -> u32 {
         if address >= self.row.alias {
             return address;
         }
@@ -305,11 +378,14 @@ impl Bus {
     }
 
     fn write_flash(&mut self, address: u32, size: Size, value: u32, by: Master) -> Result<(), BusError> {
-        match &mut self.flash {
+        let before = self.next_event();
+        let done = match &mut self.flash {
             Flash::H7(flash) => flash.write(address, size, value, by),
             Flash::G0(flash) => flash.write(address, size, value, by),
             Flash::Plain(_) => Err(BusError::Fault),
-        }
+        };
+        self.flash_changed |= self.next_event() != before;
+        done
     }
 
     /// Words only (assumed: the manuals allow narrower ones, nobody uses them).
@@ -317,11 +393,14 @@ impl Bus {
         if size != Size::Word {
             return Err(BusError::Fault);
         }
-        match &mut self.flash {
+        let before = self.next_event();
+        let done = match &mut self.flash {
             Flash::H7(flash) => flash.write_reg(offset, value).map(drop),
             Flash::G0(flash) => flash.write_reg(offset, value).map(drop),
             Flash::Plain(_) => Err(BusError::Fault),
-        }
+        };
+        self.flash_changed |= self.next_event() != before;
+        done
     }
 
     /// Memory from this address to the end of its array, as it is.
@@ -358,6 +437,7 @@ impl Bus {
 
     /// How many of the bytes found a place: up to the end of a memory array, one where a register is.
     pub fn poke(&mut self, address: u32, bytes: &[u8]) -> usize {
+        self.flash_changed = true;
         let Some(first) = bytes.first() else { return 0 };
         let address = self.resolve(address);
         if let Some((place, offset)) = self.ram_place(address) {

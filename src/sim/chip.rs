@@ -7,7 +7,7 @@ mod tests;
 
 use super::bus::{Bus, Flash};
 use super::chips::Row;
-use super::cpu::{Core, Request};
+use super::cpu::{Core, Request, State};
 use super::flash::{Ecc, Master};
 use std::collections::BTreeMap;
 
@@ -78,6 +78,9 @@ pub struct Chip {
     volts: f32,
 }
 
+/// A reset by software lasts some 20 µs (assumed; RM0433 8.4.4 and RM0444 5.1.1 stretch it to that at least).
+const RESET: Ns = 20_000;
+
 /// Starts what `save` gives; the chip's name and the parts follow, each with its length.
 const MAGIC: &[u8] = b"rocd board 1\n";
 
@@ -90,12 +93,44 @@ impl Chip {
         chip
     }
 
-    /// Bring everything that takes time up to `now`: flash operations end, resets end, the core runs.
+    /// Bring everything that takes time up to `now`: the core runs, flash operations end, resets that firmware asks for
+    /// are carried out on the way.
     pub fn advance(&mut self, now: Ns) {
         self.now = self.now.max(now);
+        self.run_core(self.now);
+        self.core.rest(self.now);
         self.bus.advance(self.now);
-        self.core.run(&mut self.bus, self.now);
-        self.settle();
+    }
+
+    /// As `advance`, but no further than to where the core stops.
+    pub fn advance_to_stop(&mut self, now: Ns) {
+        self.run_core(now.max(self.now));
+        self.now = if self.core.state == State::Running { now.max(self.now) } else { self.core.time().max(self.now) };
+        self.bus.advance(self.now);
+    }
+
+    /// The core as far as `now`, through every reset that it asks for.
+    fn run_core(&mut self, now: Ns) {
+        loop {
+            self.core.run(&mut self.bus, now);
+            if !self.settle() {
+                break;
+            }
+        }
+    }
+
+    /// Virtual time as far as the chip has come.
+    pub fn now(&self) -> Ns {
+        self.now
+    }
+
+    /// Instructions that the core has executed since power-on.
+    pub fn instructions(&self) -> u64 {
+        self.core.instructions()
+    }
+
+    pub fn state(&self) -> State {
+        self.core.state
     }
 
     fn view(&self, ap: u8) -> Option<View> {
@@ -129,7 +164,10 @@ impl Chip {
             View::Core => self.core.write(address, size, value),
             _ => None,
         };
-        let answer = answer.unwrap_or_else(|| self.bus.write(address, size, value, Master::Debugger));
+        let answer = answer.unwrap_or_else(|| {
+            self.core.forget(self.bus.resolve(address));
+            self.bus.write(address, size, value, Master::Debugger)
+        });
         self.settle();
         answer
     }
@@ -146,28 +184,26 @@ impl Chip {
         if open && aligned && self.debug_port() { Ok(view) } else { Err(BusError::Fault) }
     }
 
-    /// Carries out the resets that software asked for.
-    fn settle(&mut self) {
+    /// Carries out the reset that software asked for; false if there was none.
+    fn settle(&mut self) -> bool {
         let request = self.core.take_request();
         if self.low {
-            return;
+            return false;
         }
-        let launch = matches!(&self.bus.flash, Flash::G0(flash) if flash.launch);
         match request {
-            _ if launch => self.reset(Cause::Options),
+            _ if self.bus.wants_reset() => self.reset(Cause::Options),
             Some(Request::System) => self.reset(Cause::Request),
-            Some(Request::Local) => {
-                let vectors = self.bus.vectors(self.boot_pin);
-                self.core.reset(&mut self.bus, vectors);
-            }
-            None => (),
+            Some(Request::Local) => self.start(),
+            None => return false,
         }
+        true
     }
 
-    /// A reset of the whole chip, over in no time (assumed: the real one lasts some 20 µs).
+    /// A reset of the whole chip. The core starts `RESET` later; everything else is over in no time.
     fn reset(&mut self, cause: Cause) {
         self.reset_bus(cause);
         self.start();
+        self.core.delay(RESET);
     }
 
     fn reset_bus(&mut self, cause: Cause) {
@@ -256,11 +292,13 @@ impl Chip {
 
     /// False where nothing is, and for the core's own registers: those have their debug access.
     pub fn poke(&mut self, address: u32, byte: u8) -> bool {
+        self.core.forget(self.bus.resolve(address));
         self.bus.poke(address, &[byte]) == 1
     }
 
     /// How many of the bytes found a place from here on: up to the end of a memory array, one where a register is.
     pub fn poke_all(&mut self, address: u32, bytes: &[u8]) -> usize {
+        self.core.forget_all();
         self.bus.poke(address, bytes)
     }
 
@@ -270,8 +308,12 @@ impl Chip {
     }
 
     /// A core register by its DCRSR number, by the board's own door.
-    pub fn register(&mut self, select: u32) -> u32 {
+    pub fn register(&self, select: u32) -> u32 {
         self.core.register(select)
+    }
+
+    pub fn set_register(&mut self, select: u32, value: u32) {
+        self.core.set_register(select, value);
     }
 
     /// What was touched in peripherals that the board does not model: (block, address) and how often.

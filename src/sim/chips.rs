@@ -1,5 +1,6 @@
 //! The chips: one row, one address map each.
 
+mod bare;
 mod f1_like;
 mod stm32g0;
 mod stm32h7;
@@ -50,6 +51,9 @@ pub const CHIPS: &[Row] = &[
     stm32g0::G071,
     stm32g0::G0B1,
     f1_like::F1_LIKE,
+    bare::M0,
+    bare::M7,
+    bare::M7_SOFT,
 ];
 
 /// The row of this name.

@@ -1,26 +1,47 @@
-//! Halting debug: DHCSR, DCRSR, DCRDR, DEMCR and DFSR (ARM DDI0403 C1.6, DDI0419 C1.6).
+//! Debug: DHCSR, DCRSR, DCRDR, DEMCR and DFSR, halting, what breakpoints and watchpoints lead to (ARM DDI0403 C1.6,
+//! DDI0419 C1.6).
 
-use super::{Arch, Core, State};
+use super::exec::Access;
+use super::{Arch, Core, DEBUG_MONITOR, State};
+use crate::sim::bus::Bus;
+use crate::sim::chip::Size;
 
+// DFSR
 pub const HALTED: u32 = 1 << 0;
+pub const BKPT: u32 = 1 << 1;
+pub const DWTTRAP: u32 = 1 << 2;
 pub const VCATCH: u32 = 1 << 3;
+
+/// What FPSCR has (DDI0403 A2.5.3).
+pub const FPSCR: u32 = 0xF7C0_009F;
 
 mod dhcsr {
     pub const KEY: u32 = 0xA05F;
     pub const C_DEBUGEN: u32 = 1 << 0;
     pub const C_HALT: u32 = 1 << 1;
     pub const C_STEP: u32 = 1 << 2;
+    pub const C_MASKINTS: u32 = 1 << 3;
     pub const C_MASK: u32 = 0xF;
     pub const C_SNAPSTALL: u32 = 1 << 5;
     pub const S_REGRDY: u32 = 1 << 16;
     pub const S_HALT: u32 = 1 << 17;
+    pub const S_SLEEP: u32 = 1 << 18;
     pub const S_LOCKUP: u32 = 1 << 19;
     pub const S_RETIRE_ST: u32 = 1 << 24;
     pub const S_RESET_ST: u32 = 1 << 25;
 }
 
-const TRCENA: u32 = 1 << 24;
+// DEMCR (C1.6.5)
 const VC_CORERESET: u32 = 1 << 0;
+pub const VC_MMERR: u32 = 1 << 4;
+pub const VC_NOCPERR: u32 = 1 << 5;
+pub const VC_CHKERR: u32 = 1 << 6;
+pub const VC_STATERR: u32 = 1 << 7;
+pub const VC_BUSERR: u32 = 1 << 8;
+pub const VC_HARDERR: u32 = 1 << 10;
+const MON_EN: u32 = 1 << 16;
+const MON_PEND: u32 = 1 << 17;
+const TRCENA: u32 = 1 << 24;
 
 /// The debug registers; all survive a system reset.
 #[derive(Default)]
@@ -30,6 +51,8 @@ pub(super) struct Debug {
     dcrdr: u32,
     pub dfsr: u32,
     pub retired: bool,
+    /// C_STEP was set when the core left debug state.
+    pub stepping: bool,
     was_reset: bool,
 }
 
@@ -38,6 +61,31 @@ impl Debug {
         self.control &= !dhcsr::C_HALT;
         self.was_reset = true;
         self.retired = false;
+        self.stepping = false;
+    }
+
+    /// Halting debug is enabled.
+    pub fn halting(&self) -> bool {
+        self.control & dhcsr::C_DEBUGEN != 0
+    }
+
+    /// The debug monitor is.
+    pub fn monitors(&self) -> bool {
+        self.demcr & MON_EN != 0
+    }
+
+    /// Somebody is to be told of breakpoints and watchpoints.
+    pub fn listens(&self) -> bool {
+        self.halting() || self.monitors()
+    }
+
+    pub fn masks_interrupts(&self) -> bool {
+        self.control & (dhcsr::C_DEBUGEN | dhcsr::C_MASKINTS) == dhcsr::C_DEBUGEN | dhcsr::C_MASKINTS
+    }
+
+    /// Vector catch by these bits of DEMCR.
+    pub fn catches(&self, bits: u32) -> bool {
+        self.halting() && self.demcr & bits != 0
     }
 
     pub fn catches_reset(&self) -> bool {
@@ -64,6 +112,7 @@ impl Core {
         let state = match self.state {
             State::Halted => dhcsr::S_HALT,
             State::Lockup => dhcsr::S_LOCKUP,
+            State::Running if self.asleep.is_some() => dhcsr::S_SLEEP,
             State::Running | State::Reset => 0,
         };
         let retired = if debug.retired { dhcsr::S_RETIRE_ST } else { 0 };
@@ -101,20 +150,65 @@ impl Core {
             (State::Halted, false) => self.leave_debug(control & dhcsr::C_STEP != 0),
             _ => (),
         }
+        self.debug_changed();
     }
 
-    /// A step retires nothing yet and halts at once; a locked-up core goes on where it was.
+    /// Into debug state; DFSR says why. It ends sleep, and a step.
+    pub(super) fn halt(&mut self, reason: u32) {
+        self.state = State::Halted;
+        self.debug.dfsr |= reason;
+        self.debug.stepping = false;
+        (self.asleep, self.stalled) = (None, false);
+    }
+
+    /// A core that was locked up goes on at the lockup address, and locks up again unless the pc was moved.
     fn leave_debug(&mut self, step: bool) {
         self.state = State::Running;
-        if step {
-            self.debug.retired = true;
-            self.halt(HALTED);
-        }
+        self.debug.stepping = step;
+        self.attention = true;
+    }
+
+    /// Who listens decides what comparators do.
+    pub(super) fn debug_changed(&mut self) {
+        self.decoded.clear();
+        self.watching = self.debug.listens() && self.debug.tracing() && self.dwt.watches();
+        self.attention = true;
     }
 
     pub(super) fn write_demcr(&mut self, value: u32) {
         let mask = if self.row.arch == Arch::V7M { 0x010F_07F1 } else { 0x0100_0401 };
-        self.debug.demcr = value & mask;
+        let tracing = self.debug.tracing();
+        self.debug.demcr = value & mask & !MON_PEND;
+        if tracing != self.debug.tracing() {
+            self.dwt.trace(self.debug.tracing(), self.cycles);
+        }
+        if value & mask & MON_PEND != 0 {
+            self.pend(DEBUG_MONITOR);
+        }
+        self.debug_changed();
+    }
+
+    /// A data access while watchpoints are armed. The core stops after the instruction (C1.8.1).
+    pub(super) fn watch(&mut self, address: u32, size: Size, write: bool) {
+        let access = if write { Access::Write } else { Access::Read };
+        if self.dwt.matches(address, size, access) {
+            self.watched = true;
+            self.attention = true;
+        }
+    }
+
+    /// A watchpoint matched: the debugger, else the monitor if it may, else nobody. True: the core stopped or went there.
+    pub(super) fn watchpoint(&mut self, bus: &mut Bus) -> bool {
+        if self.debug.halting() {
+            self.halt(DWTTRAP);
+            return true;
+        }
+        let monitor = self.debug.monitors() && self.preempt_level(DEBUG_MONITOR) < self.execution_priority();
+        if monitor {
+            self.debug.dfsr |= DWTTRAP;
+            self.enter(bus, DEBUG_MONITOR);
+        }
+        monitor
     }
 
     pub(super) fn write_dcrdr(&mut self, value: u32) {
@@ -136,14 +230,14 @@ impl Core {
     }
 
     /// A register by its DCRSR number; what the core does not have reads 0.
-    pub fn register(&mut self, select: u32) -> u32 {
+    pub fn register(&self, select: u32) -> u32 {
         let fpu = self.row.mvfr.is_some();
         match select {
-            0..=12 | 14 | 15 => self.r[select as usize],
-            13 => *self.sp(),
-            16 => self.xpsr,
-            17 => self.msp,
-            18 => self.psp,
+            0..=14 => self.r[select as usize],
+            15 => self.pc,
+            16 => self.xpsr(),
+            17 => self.msp(),
+            18 => self.psp(),
             0x14 => self.control << 24 | self.faultmask << 16 | self.basepri << 8 | self.primask,
             0x21 if fpu => self.fpscr,
             0x40..=0x5F if fpu => self.s[select as usize - 0x40],
@@ -155,37 +249,29 @@ impl Core {
         let fpu = self.row.mvfr.is_some();
         match select {
             0..=12 | 14 => self.r[select as usize] = value,
-            13 => *self.sp() = value & !3,
-            15 => self.r[15] = value & !1,
-            16 => self.xpsr = value & self.xpsr_mask(),
-            17 => self.msp = value & !3,
-            18 => self.psp = value & !3,
+            13 => self.r[13] = value & !3,
+            15 => self.pc = value & !1,
+            16 => self.set_xpsr(value),
+            17 => self.set_msp(value),
+            18 => self.set_psp(value),
             0x14 => self.set_special(value),
-            // DDI0403 A2.5.3: what FPSCR has.
-            0x21 if fpu => self.fpscr = value & 0xF7C0_009F,
+            0x21 if fpu => self.fpscr = value & FPSCR,
             0x40..=0x5F if fpu => self.s[select as usize - 0x40] = value,
             _ => (),
         }
     }
 
-    /// APSR, IPSR and T; IT/ICI and the GE and Q flags are v7-M's.
-    fn xpsr_mask(&self) -> u32 {
-        match self.row.arch {
-            Arch::V6M => 0xF100_003F,
-            Arch::V7M if self.row.mvfr.is_some() => 0xFF0F_FDFF,
-            Arch::V7M => 0xFF00_FDFF,
-        }
-    }
-
     fn set_special(&mut self, value: u32) {
         self.primask = value & 1;
-        self.control = value >> 24 & 3;
+        let mut control = value >> 24 & 3;
         if self.row.arch == Arch::V7M {
-            self.basepri = value >> 8 & 0xFF & self.row.priority as u32;
+            self.basepri = value >> 8 & 0xFF & u32::from(self.row.priority);
             self.faultmask = value >> 16 & 1;
         }
         if self.row.mvfr.is_some() {
-            self.control |= value >> 24 & 4;
+            control |= value >> 24 & 4;
         }
+        self.set_control(control);
+        self.attention = true;
     }
 }

@@ -1,24 +1,36 @@
-//! One Cortex-M core: registers, private peripherals (PPB) and the debug half that a debugger sees.
+//! One Cortex-M core: registers, the instructions it executes, exceptions, private peripherals (PPB) and debug.
 //!
-//! The core obeys halt, resume, step, reset and register access. It does not execute yet: while it runs the pc stays,
-//! a step retires nothing and halts again, and the only thing that happens by itself is lockup, when the next
-//! instruction cannot be fetched. `Core::run` is the one place where execution belongs.
+//! `run` brings the core up to a point in virtual time; everything it does is paid for in cycles, so no firmware can hold
+//! the board up. decode.rs says what an instruction is (one row per encoding), int.rs, mem.rs, fp/ and system.rs what it
+//! does, exec.rs fetches and moves data, run.rs is the loop, exception.rs and fault.rs change what runs.
 
 mod debug;
+mod decode;
+mod exception;
+mod exec;
+mod fault;
+mod fp;
+mod int;
+mod mem;
+mod mpu;
 mod nvic;
+mod run;
 mod scs;
+mod system;
+mod systick;
 #[cfg(test)]
 mod tests;
 mod units;
 
 use super::bus::Bus;
-use super::chip::{BusError, Ns, Size};
 use super::coresight::{Component, Components};
-use super::flash::Master;
 use super::periph::Periph;
 use debug::Debug;
+use exec::Decoded;
 use nvic::Nvic;
+use run::{Clock, Turn};
 pub use scs::{SCS_V6M, SCS_V7M};
+use systick::SysTick;
 use units::{Dwt, Fpb};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +56,7 @@ pub struct CoreRow {
     pub priority: u8,
     /// CCR after reset, and what of it can be written.
     pub ccr: (u32, u32),
+    /// The core clock after reset.
     pub hz: u64,
     /// r0-r12 after power-on and reset where a chip was seen to have them the same each time, and its xPSR.
     pub reset_r: u32,
@@ -78,37 +91,96 @@ pub enum Request {
     Local,
 }
 
-const XPSR_T: u32 = 1 << 24;
-/// Where the pc stands in lockup (ARM DDI0403 B1.5.15).
-const LOCKUP_PC: u32 = 0xFFFF_FFFE;
-const HARD_FAULT: u32 = 3;
+/// Bits of xPSR (ARM DDI0403 B1.4.2).
+mod psr {
+    pub const T: u32 = 1 << 24;
+    pub const IPSR: u32 = 0x1FF;
+}
+
+/// Bits of CONTROL (B1.4.4).
+mod control {
+    pub const NPRIV: u32 = 1 << 0;
+    pub const SPSEL: u32 = 1 << 1;
+    pub const FPCA: u32 = 1 << 2;
+}
 
 pub struct Core {
     row: &'static CoreRow,
+    model: decode::Model,
     pub state: State,
-    /// r0-r12, unused, lr, pc.
+    /// r0-r12, the stack pointer in use, lr; r15 is what an instruction reads as PC.
     r: [u32; 16],
-    msp: u32,
-    psp: u32,
-    xpsr: u32,
+    /// Address of the next instruction.
+    pc: u32,
+    /// The stack pointer that is not in use.
+    other_sp: u32,
+    n: bool,
+    z: bool,
+    c: bool,
+    v: bool,
+    q: bool,
+    ge: u8,
+    /// ITSTATE
+    it: u8,
+    ipsr: u16,
+    thumb: bool,
     control: u32,
     primask: u32,
     basepri: u32,
     faultmask: u32,
     fpscr: u32,
     s: [u32; 32],
+    /// Since power-on. Counts while the core runs or sleeps.
+    cycles: u64,
+    /// Instructions executed, since power-on.
+    instructions: u64,
+    clock: Clock,
+    /// Counts what changed in memory, so that a loop that only waits can be told from one that works.
+    stores: u64,
+    /// Counts short backward branches.
+    turns: u32,
+    /// How the core stood at an earlier turn.
+    turn: Option<Turn>,
+    /// The loop is to look at the turn just made.
+    turning: bool,
+    /// Something happened that exceptions, debug or time may have to do with: the loop looks.
+    attention: bool,
+    /// WFI (false) or WFE (true).
+    asleep: Option<bool>,
+    /// The event register of WFE.
+    event: bool,
+    exclusive: bool,
+    /// EXC_RETURN was loaded into PC.
+    returning: Option<u32>,
+    /// A multiple store that a busy slave stopped: its pc, and how many words are out.
+    partial: (u32, u32),
+    /// The last instruction waits for a busy slave.
+    stalled: bool,
+    /// LDRT, STRT: the MPU judges this access as an unprivileged one.
+    unprivileged: bool,
+    mpu_on: bool,
+    /// Instructions are looked at before they run: the MPU is on, or the core is not in Thumb state.
+    careful: bool,
+    /// FP instructions need no check until the mode or a register that opens them changes.
+    fp_open: bool,
+    /// Watchpoints are armed; one matched.
+    watching: bool,
+    watched: bool,
+    decoded: Decoded,
+    /// System exceptions by number.
+    pending: u16,
+    active: u16,
     debug: Debug,
     scs: Periph,
-    /// What software set of CCR, and of ICSR's pending bits.
+    /// What software set of CCR.
     scs_ccr: u32,
-    pending: u32,
+    systick: SysTick,
     nvic: Nvic,
     mpu: [(u32, u32); 16],
     fpb: Fpb,
     dwt: Dwt,
     units: Components,
     request: Option<Request>,
-    now: Ns,
 }
 
 impl Core {
@@ -116,35 +188,67 @@ impl Core {
         let v7m = row.arch == Arch::V7M;
         Core {
             row,
+            model: decode::Model { v7m, single: row.mvfr.is_some(), double: row.mvfr.is_some_and(|mvfr| mvfr[0] >> 8 & 0xF != 0) },
             state: State::Reset,
             r: [row.reset_r; 16],
-            msp: 0,
-            psp: 0,
-            xpsr: 0,
+            pc: 0,
+            other_sp: 0,
+            n: false,
+            z: false,
+            c: false,
+            v: false,
+            q: false,
+            ge: 0,
+            it: 0,
+            ipsr: 0,
+            thumb: false,
             control: 0,
             primask: 0,
             basepri: 0,
             faultmask: 0,
             fpscr: 0,
             s: [0; 32],
+            cycles: 0,
+            instructions: 0,
+            clock: Clock::new(row.hz),
+            stores: 0,
+            turns: 0,
+            turn: None,
+            turning: false,
+            attention: true,
+            asleep: None,
+            event: false,
+            exclusive: false,
+            returning: None,
+            partial: (0, 0),
+            stalled: false,
+            unprivileged: false,
+            mpu_on: false,
+            careful: true,
+            fp_open: false,
+            watching: false,
+            watched: false,
+            decoded: Decoded::new(),
+            pending: 0,
+            active: 0,
             debug: Debug::default(),
             scs: Periph::new(if v7m { SCS_V7M } else { SCS_V6M }),
             scs_ccr: 0,
-            pending: 0,
+            systick: SysTick::default(),
             nvic: Nvic::new(row.interrupts, row.priority),
             mpu: [(0, 0); 16],
             fpb: Fpb::new(row.fp_ctrl),
             dwt: Dwt::new(row.dwt_ctrl, v7m),
             units: Components::new(row.units),
             request: None,
-            now: 0,
         }
     }
 
     /// Debug state is lost at power-on only.
     pub fn power_on(&mut self) {
-        let now = self.now;
-        *self = Core { now, ..Core::new(self.row) };
+        let now = self.time();
+        *self = Core::new(self.row);
+        self.clock.set(now, 0);
     }
 
     /// The reset pin goes low: everything stops; debug settings stay, except that C_HALT clears (Cortex-M3 TRM, DHCSR).
@@ -156,73 +260,136 @@ impl Core {
     /// Out of reset: SP and PC come from the vector table, and vector catch halts before the first instruction.
     pub fn reset(&mut self, bus: &mut Bus, vectors: u32) {
         self.hold();
-        self.scs.reset(true);
-        self.nvic = Nvic::new(self.row.interrupts, self.row.priority);
-        self.mpu = [(0, 0); 16];
-        (self.scs_ccr, self.pending) = (0, 0);
-        self.request = None;
-        self.scs.poke(scs::VTOR, vectors);
-        self.r = [self.row.reset_r; 16];
-        self.r[14] = u32::MAX;
-        (self.control, self.primask, self.basepri, self.faultmask, self.fpscr) = (0, 0, 0, 0, 0);
-        self.psp = self.row.reset_r & !3;
-        self.xpsr = self.row.reset_xpsr & !XPSR_T;
+        self.reset_system(vectors);
+        self.reset_registers();
+        self.set_hz(self.row.hz);
         self.state = State::Running;
         // A table that cannot be read is a fault at priority -1: lockup (DDI0403 B1.5.5); seen on a blank H7 too.
-        match (bus.read(vectors, Size::Word, Master::Core), bus.read(vectors.wrapping_add(4), Size::Word, Master::Core)) {
-            (Ok(sp), Ok(pc)) => {
-                self.msp = sp & !3;
-                self.r[15] = pc & !1;
-                self.xpsr |= if pc & 1 == 1 { XPSR_T } else { 0 };
+        match (self.vector(bus, 0), self.vector(bus, 1)) {
+            (Some(sp), Some(pc)) => {
+                self.set_msp(sp);
+                self.pc = pc & !1;
+                self.set_thumb(pc & 1 == 1);
             }
-            _ => self.lock_up(),
+            _ => self.lock_up(HARD_FAULT),
         }
         if self.debug.catches_reset() {
             self.halt(debug::VCATCH);
         }
     }
 
-    /// Everything that the core does by itself up to `until`. Execution belongs here.
-    pub fn run(&mut self, bus: &mut Bus, until: Ns) {
-        if self.state == State::Running {
-            if self.fetches(bus) {
-                self.debug.retired = true;
-                self.dwt.count(self.debug.tracing(), until.saturating_sub(self.now), self.row.hz);
-            } else {
-                self.lock_up();
-            }
-        }
-        self.now = until;
+    fn reset_system(&mut self, vectors: u32) {
+        self.scs.reset(true);
+        self.scs.poke(scs::VTOR, vectors);
+        self.nvic = Nvic::new(self.row.interrupts, self.row.priority);
+        self.systick = SysTick::default();
+        self.mpu = [(0, 0); 16];
+        (self.scs_ccr, self.pending, self.active) = (0, 0, 0);
+        (self.mpu_on, self.unprivileged, self.fp_open) = (false, false, false);
+        self.request = None;
+        (self.asleep, self.returning, self.turn) = (None, None, None);
+        (self.event, self.exclusive, self.watched, self.stalled, self.turning) = (false, false, false, false, false);
+        self.decoded.clear();
     }
 
-    /// The next instruction can be fetched: Thumb state, and memory that may hold code answers. A busy flash stalls the
-    /// fetch and is no fault.
-    fn fetches(&self, bus: &mut Bus) -> bool {
-        let pc = self.r[15];
-        let executable = pc < 0x4000_0000 || (0x6000_0000..0xA000_0000).contains(&pc);
-        let thumb = self.xpsr & XPSR_T != 0;
-        thumb && executable && bus.read(pc, Size::Half, Master::Core) != Err(BusError::Fault)
+    fn reset_registers(&mut self) {
+        (self.control, self.primask, self.basepri, self.faultmask, self.fpscr) = (0, 0, 0, 0, 0);
+        self.r = [self.row.reset_r; 16];
+        self.r[14] = u32::MAX;
+        self.set_xpsr(self.row.reset_xpsr & !(psr::T | psr::IPSR));
+        self.other_sp = self.row.reset_r & !3;
+        self.attention = true;
     }
 
-    /// A fault that cannot be taken. That the HardFault handler cannot run either is assumed until handlers execute.
-    fn lock_up(&mut self) {
-        self.state = State::Lockup;
-        self.r[15] = LOCKUP_PC;
-        self.xpsr = self.xpsr & !0x1FF | HARD_FAULT;
-    }
-
-    fn halt(&mut self, reason: u32) {
-        self.state = State::Halted;
-        self.debug.dfsr |= reason;
+    /// Instructions executed since power-on.
+    pub fn instructions(&self) -> u64 {
+        self.instructions
     }
 
     pub fn take_request(&mut self) -> Option<Request> {
         self.request.take()
     }
 
-    /// The stack pointer in use: PSP in thread mode with CONTROL.SPSEL.
-    fn sp(&mut self) -> &mut u32 {
-        let thread = self.xpsr & 0x1FF == 0;
-        if thread && self.control & 2 != 0 { &mut self.psp } else { &mut self.msp }
+    // ---- the stack pointers: one is r13, the other is put away ----
+
+    fn on_psp(&self) -> bool {
+        self.ipsr == 0 && self.control & control::SPSEL != 0
+    }
+
+    fn msp(&self) -> u32 {
+        if self.on_psp() { self.other_sp } else { self.r[13] }
+    }
+
+    fn psp(&self) -> u32 {
+        if self.on_psp() { self.r[13] } else { self.other_sp }
+    }
+
+    fn set_msp(&mut self, value: u32) {
+        let place = if self.on_psp() { &mut self.other_sp } else { &mut self.r[13] };
+        *place = value & !3;
+    }
+
+    fn set_psp(&mut self, value: u32) {
+        let place = if self.on_psp() { &mut self.r[13] } else { &mut self.other_sp };
+        *place = value & !3;
+    }
+
+    /// Mode and CONTROL together decide which stack pointer is r13.
+    fn change_mode(&mut self, ipsr: u16, control: u32) {
+        let (msp, psp) = (self.msp(), self.psp());
+        (self.ipsr, self.control) = (ipsr, control);
+        (self.r[13], self.other_sp) = if self.on_psp() { (psp, msp) } else { (msp, psp) };
+        self.fp_open = false;
+    }
+
+    fn set_thumb(&mut self, thumb: bool) {
+        self.thumb = thumb;
+        self.careful = self.mpu_on || !thumb;
+    }
+
+    fn set_control(&mut self, value: u32) {
+        self.change_mode(self.ipsr, value);
+    }
+
+    // ---- xPSR is kept in pieces ----
+
+    fn apsr(&self) -> u32 {
+        let flags = [(self.n, 31), (self.z, 30), (self.c, 29), (self.v, 28), (self.q, 27)];
+        flags.iter().fold(u32::from(self.ge) << 16, |sum, (flag, bit)| sum | u32::from(*flag) << bit)
+    }
+
+    fn xpsr(&self) -> u32 {
+        let it = u32::from(self.it);
+        self.apsr() | (it & 3) << 25 | u32::from(self.thumb) << 24 | (it >> 2) << 10 | u32::from(self.ipsr)
+    }
+
+    /// GE is there with the DSP extension, IT and Q in v7-M (`xpsr_mask`).
+    fn set_xpsr(&mut self, value: u32) {
+        let value = value & self.xpsr_mask();
+        let bit = |bit: u32| value >> bit & 1 == 1;
+        (self.n, self.z, self.c, self.v, self.q) = (bit(31), bit(30), bit(29), bit(28), bit(27));
+        self.set_thumb(bit(24));
+        self.ge = (value >> 16 & 0xF) as u8;
+        self.it = (value >> 25 & 3 | value >> 8 & 0xFC) as u8;
+        self.change_mode((value & psr::IPSR) as u16, self.control);
+    }
+
+    /// APSR, IPSR and T; IT/ICI and the GE and Q flags are v7-M's.
+    fn xpsr_mask(&self) -> u32 {
+        match self.row.arch {
+            Arch::V6M => 0xF100_003F,
+            Arch::V7M => 0xFF0F_FDFF,
+        }
     }
 }
+
+/// Exception numbers (ARM DDI0403 B1.5.2).
+const NMI: u16 = 2;
+const HARD_FAULT: u16 = 3;
+const MEM_MANAGE: u16 = 4;
+const BUS_FAULT: u16 = 5;
+const USAGE_FAULT: u16 = 6;
+const SVCALL: u16 = 11;
+const DEBUG_MONITOR: u16 = 12;
+const PENDSV: u16 = 14;
+const SYSTICK: u16 = 15;

@@ -1,4 +1,4 @@
-//! NVIC registers as storage (ARM DDI0403 B3.4): enable, pending, active, priority.
+//! NVIC (ARM DDI0403 B3.4): enable, pending, active, priority. Interrupts are numbered from 0 here, from 16 outside.
 
 pub(super) struct Nvic {
     enabled: [u32; 8],
@@ -67,5 +67,52 @@ impl Nvic {
 
     pub fn any_pending(&self) -> bool {
         self.pending.iter().any(|word| *word != 0)
+    }
+
+    /// Something is pending and enabled.
+    pub fn any_ready(&self) -> bool {
+        self.pending.iter().zip(&self.enabled).any(|(pending, enabled)| pending & enabled != 0)
+    }
+
+    /// Exception numbers that are pending and enabled.
+    pub fn ready_numbers(&self) -> impl Iterator<Item = u16> {
+        let words = self.pending.iter().zip(&self.enabled).map(|(pending, enabled)| pending & enabled);
+        words.enumerate().flat_map(numbers)
+    }
+
+    /// Exception numbers that are active.
+    pub fn active_numbers(&self) -> impl Iterator<Item = u16> {
+        self.active.iter().copied().enumerate().flat_map(numbers)
+    }
+
+    pub fn active_count(&self) -> u32 {
+        self.active.iter().map(|word| word.count_ones()).sum()
+    }
+
+    pub fn priority(&self, number: u16) -> u8 {
+        self.priority.get(number as usize).copied().unwrap_or(0)
+    }
+
+    pub fn is_active(&self, number: u16) -> bool {
+        self.active.get(number as usize / 32).is_some_and(|word| word >> (number % 32) & 1 == 1)
+    }
+
+    pub fn set_active(&mut self, number: u16, on: bool) {
+        set_bit(&mut self.active, number, on);
+    }
+
+    pub fn set_pending(&mut self, number: u16, on: bool) {
+        set_bit(&mut self.pending, number, on);
+    }
+}
+
+/// The exception numbers of the bits in one word.
+fn numbers((index, word): (usize, u32)) -> impl Iterator<Item = u16> {
+    (0..32).filter(move |bit| word >> bit & 1 == 1).map(move |bit| 16 + 32 * index as u16 + bit)
+}
+
+fn set_bit(words: &mut [u32; 8], number: u16, on: bool) {
+    if let Some(word) = words.get_mut(number as usize / 32) {
+        *word = *word & !(1 << (number % 32)) | u32::from(on) << (number % 32);
     }
 }

@@ -3,9 +3,12 @@
 use super::super::bus::{lane, spread};
 use super::super::chip::{BusError, Size};
 use super::super::periph::{Block, Kind, Reg, block, reg, special};
-use super::{Arch, Core, Request, State};
+use super::{Arch, BUS_FAULT, Core, DEBUG_MONITOR, MEM_MANAGE, NMI, PENDSV, Request, SVCALL, SYSTICK, State, USAGE_FAULT};
 
 pub(super) const VTOR: u32 = 0xE000_ED08;
+pub(super) const SHPR1: u32 = 0xE000_ED18;
+pub(super) const SHCSR: u32 = 0xE000_ED24;
+pub(super) const CFSR: u32 = 0xE000_ED28;
 const NVIC: u32 = 0xE000_E100;
 const PPB: std::ops::Range<u32> = 0xE000_0000..0xE010_0000;
 const FPB: u32 = 0xE000_2000;
@@ -15,9 +18,6 @@ const SCS: u32 = 0xE000_E000;
 /// CMSIS names; resets and masks from DDI0403 and the Cortex-M7 TRM (ID registers from the TRM by memory: assumed).
 const REGS_V7M: &[Reg] = &[
     reg(0x008, "ACTLR", 0, 0x1FFF_F7FF),
-    special(0x010, "SYST_CSR", 0, 7, Kind::Plain),
-    reg(0x014, "SYST_RVR", 0, 0x00FF_FFFF),
-    reg(0x018, "SYST_CVR", 0, 0),
     reg(0x01C, "SYST_CALIB", 0x3E8, 0),
     reg(0xD08, "VTOR", 0, 0xFFFF_FF80),
     reg(0xD0C, "AIRCR", 0, 0x700),
@@ -25,7 +25,7 @@ const REGS_V7M: &[Reg] = &[
     reg(0xD18, "SHPR1", 0, 0x00F0_F0F0),
     reg(0xD1C, "SHPR2", 0, 0xF000_0000),
     reg(0xD20, "SHPR3", 0, 0xF0F0_00F0),
-    reg(0xD24, "SHCSR", 0, 0x0007_FD8B),
+    reg(0xD24, "SHCSR", 0, 0x0007_0000),
     special(0xD28, "CFSR", 0, 0x030F_BFBF, Kind::Flags),
     special(0xD2C, "HFSR", 0, 0xC000_0002, Kind::Flags),
     reg(0xD34, "MMFAR", 0, u32::MAX),
@@ -45,7 +45,7 @@ const REGS_V7M: &[Reg] = &[
     reg(0xD88, "CPACR", 0, 0x00F0_0000),
     reg(0xD94, "MPU_CTRL", 0, 7),
     reg(0xD98, "MPU_RNR", 0, 0xF),
-    reg(0xF34, "FPCCR", 0xC000_0000, 0xC000_0000),
+    reg(0xF34, "FPCCR", 0xC000_0000, 0xC000_017B),
     reg(0xF38, "FPCAR", 0, 0xFFFF_FFF8),
     reg(0xF3C, "FPDSCR", 0, 0x07C0_0000),
     reg(0xF90, "ITCMCR", 0, 0xF),
@@ -57,16 +57,12 @@ const REGS_V7M: &[Reg] = &[
 
 const REGS_V6M: &[Reg] = &[
     reg(0x008, "ACTLR", 0, 0),
-    reg(0x010, "SYST_CSR", 0, 7),
-    reg(0x014, "SYST_RVR", 0, 0x00FF_FFFF),
-    reg(0x018, "SYST_CVR", 0, 0),
     reg(0x01C, "SYST_CALIB", 0x3E8, 0),
     reg(0xD08, "VTOR", 0, 0xFFFF_FF00),
     reg(0xD0C, "AIRCR", 0, 0),
     reg(0xD10, "SCR", 0, 0x16),
     reg(0xD1C, "SHPR2", 0, 0xC000_0000),
     reg(0xD20, "SHPR3", 0, 0xC0C0_0000),
-    reg(0xD24, "SHCSR", 0, 0x8000),
     reg(0xD94, "MPU_CTRL", 0, 7),
     reg(0xD98, "MPU_RNR", 0, 7),
 ];
@@ -80,12 +76,29 @@ mod icsr {
     pub const PENDSVCLR: u32 = 1 << 27;
     pub const PENDSTSET: u32 = 1 << 26;
     pub const PENDSTCLR: u32 = 1 << 25;
+    pub const ISRPREEMPT: u32 = 1 << 23;
     pub const ISRPENDING: u32 = 1 << 22;
+    pub const VECTPENDING: u32 = 12;
+    pub const RETTOBASE: u32 = 1 << 11;
+}
+
+/// SHCSR's bits that show what is active and pending (B3.2.13): (bit, exception).
+const ACTIVE: [(u32, u16); 7] =
+    [(0, MEM_MANAGE), (1, BUS_FAULT), (3, USAGE_FAULT), (7, SVCALL), (8, DEBUG_MONITOR), (10, PENDSV), (11, SYSTICK)];
+const PENDED: [(u32, u16); 4] = [(12, USAGE_FAULT), (13, MEM_MANAGE), (14, BUS_FAULT), (15, SVCALL)];
+
+fn shown(table: &[(u32, u16)], exceptions: u16) -> u32 {
+    table.iter().fold(0, |sum, (bit, number)| sum | u32::from(exceptions >> number & 1) << bit)
+}
+
+/// `exceptions` with those of the table as `value` has them.
+fn taken(table: &[(u32, u16)], exceptions: u16, value: u32) -> u16 {
+    table.iter().fold(exceptions, |sum, (bit, number)| sum & !(1 << number) | ((value >> bit & 1) as u16) << number)
 }
 
 impl Core {
-    /// The PPB answers in words; v7-M takes bytes and half words where registers are made of bytes, and reads them
-    /// anywhere (assumed). `None`: not the core's; the system bus may know.
+    /// The PPB answers in words; v7-M takes bytes and half words of the NVIC and of the SCB, and reads them anywhere
+    /// (promised for priorities and CFSR only, assumed for the rest). `None`: not the core's; the system bus may know.
     pub fn read(&mut self, address: u32, size: Size) -> Option<Result<u32, BusError>> {
         if !PPB.contains(&address) {
             return None;
@@ -97,6 +110,9 @@ impl Core {
             0xE000_EDF0 => Some(self.read_dhcsr()),
             word => self.peek_word(word),
         };
+        if address & !0xFFF == DWT {
+            self.dwt.seen(address & 0xFFC);
+        }
         word.map(|word| Ok(lane(word, address, size)))
     }
 
@@ -105,7 +121,7 @@ impl Core {
             return None;
         }
         let bytewise = self.row.arch == Arch::V7M
-            && matches!(address, 0xE000_E400..=0xE000_E4EF | 0xE000_ED18..=0xE000_ED23 | 0xE000_ED28..=0xE000_ED2B);
+            && matches!(address, 0xE000_E100..=0xE000_E4EF | 0xE000_ED04..=0xE000_ED2F | 0xE000_EF00..=0xE000_EF03);
         if size != Size::Word && !bytewise {
             return Some(Err(BusError::Fault));
         }
@@ -122,7 +138,7 @@ impl Core {
         let own = match address & !0xFFF {
             FPB => self.fpb.reg(address - FPB),
             DWT if address & 0xFFF == 0x1C => Some(self.pcsr()),
-            DWT => self.dwt.reg(address - DWT),
+            DWT => self.dwt.reg(address - DWT, self.cycles),
             SCS => self.scs_word(address),
             _ => None,
         };
@@ -131,11 +147,7 @@ impl Core {
 
     /// DWT_PCSR: where the core is, or all ones while it halts or without TRCENA.
     fn pcsr(&self) -> u32 {
-        if self.state == State::Running && self.debug.tracing() { self.register_pc() } else { u32::MAX }
-    }
-
-    fn register_pc(&self) -> u32 {
-        self.r[15]
+        if self.state == State::Running && self.debug.tracing() { self.pc } else { u32::MAX }
     }
 
     fn scs_word(&self, address: u32) -> Option<u32> {
@@ -143,11 +155,15 @@ impl Core {
         let v7m = self.row.arch == Arch::V7M;
         Some(match offset {
             0x004 if v7m => (self.row.interrupts.div_ceil(32) - 1) as u32,
+            0x010 => self.systick.csr(),
+            0x014 => self.systick.reload(),
+            0x018 => self.systick.value(self.cycles),
             0x100..=0x4EF => return self.nvic.reg(address - NVIC).or(Some(0)),
             0xD00 => self.row.cpuid,
             0xD04 => self.icsr(),
             0xD0C => 0xFA05_0000 | self.scs.peek(address).unwrap_or(0),
             0xD14 => self.ccr(),
+            0xD24 => self.shcsr(),
             0xD30 => self.debug.dfsr,
             0xD78 | 0xD7C | 0xD80 => self.cache_word(offset),
             0xD90 => self.row.mpu_type,
@@ -163,13 +179,49 @@ impl Core {
         })
     }
 
-    fn ccr(&self) -> u32 {
-        self.row.ccr.0 | self.scs_ccr
+    pub(super) fn ccr(&self) -> u32 {
+        self.row.ccr.0 & !self.row.ccr.1 | self.scs_ccr
     }
 
     fn icsr(&self) -> u32 {
+        let v7m = self.row.arch == Arch::V7M;
+        let system = [(NMI, icsr::NMIPENDSET), (PENDSV, icsr::PENDSVSET), (SYSTICK, icsr::PENDSTSET)];
+        let system = system.iter().filter(|(number, _)| self.pending >> number & 1 == 1).fold(0, |sum, (_, bit)| sum | bit);
         let pending = if self.nvic.any_pending() { icsr::ISRPENDING } else { 0 };
-        self.xpsr & 0x1FF | self.pending | pending
+        let base = if v7m && self.returns_to_base() { icsr::RETTOBASE } else { 0 };
+        let next = self.candidate();
+        let preempts = next.is_some_and(|number| number >= 16 && self.preempt_level(number) < self.execution_priority());
+        let preempt = if preempts && self.state == State::Halted { icsr::ISRPREEMPT } else { 0 };
+        u32::from(self.ipsr) | system | pending | base | preempt | u32::from(next.unwrap_or(0)) << icsr::VECTPENDING
+    }
+
+    fn shcsr(&self) -> u32 {
+        match self.row.arch {
+            Arch::V6M => shown(&PENDED[3..], self.pending),
+            Arch::V7M => self.scs.peek(SHCSR).unwrap_or(0) | shown(&ACTIVE, self.active) | shown(&PENDED, self.pending),
+        }
+    }
+
+    /// Software may even change what is active (B3.2.13 warns).
+    fn write_shcsr(&mut self, value: u32, lanes: u32) {
+        let value = self.shcsr() & !lanes | value & lanes;
+        if self.row.arch == Arch::V7M {
+            self.scs.write(SHCSR, value, u32::MAX);
+            self.active = taken(&ACTIVE, self.active, value);
+        }
+        self.pending = taken(if self.row.arch == Arch::V7M { &PENDED } else { &PENDED[3..] }, self.pending, value);
+    }
+
+    /// SysTick's three registers, brought up to now first.
+    fn write_systick(&mut self, offset: u32, value: u32) {
+        if self.systick.sync(self.cycles) {
+            self.pend(SYSTICK);
+        }
+        match offset {
+            0x010 => self.systick.set_csr(value, self.cycles),
+            0x014 => self.systick.set_reload(value),
+            _ => self.systick.clear(),
+        }
     }
 
     fn cache_word(&self, offset: u32) -> u32 {
@@ -193,22 +245,42 @@ impl Core {
 
     fn write_word(&mut self, address: u32, value: u32, lanes: u32) -> bool {
         let own = match address & !0xFFF {
-            FPB => self.fpb.write(address - FPB, value),
-            DWT => self.dwt.write(address - DWT, value),
+            FPB => self.write_fpb(address - FPB, value),
+            DWT => self.write_dwt(address - DWT, value),
             SCS => self.write_scs(address, value, lanes),
             _ => false,
         };
+        self.attention = true;
         own || self.units.write(address, value)
+    }
+
+    fn write_fpb(&mut self, offset: u32, value: u32) -> bool {
+        let taken = self.fpb.write(offset, value);
+        self.debug_changed();
+        taken
+    }
+
+    fn write_dwt(&mut self, offset: u32, value: u32) -> bool {
+        let taken = self.dwt.write(offset, value, self.cycles);
+        if offset >= 0x20 {
+            self.debug_changed();
+        }
+        taken
     }
 
     fn write_scs(&mut self, address: u32, value: u32, lanes: u32) -> bool {
         let offset = address - SCS;
         match offset {
-            0x018 => drop(self.scs.poke(address, 0)),
+            0x010..=0x018 => self.write_systick(offset, value),
+            0x200..=0x21F => {
+                self.nvic.write(address - NVIC, value, lanes);
+                self.notice_pending();
+            }
             0x100..=0x4EF => drop(self.nvic.write(address - NVIC, value, lanes)),
             0xD04 => self.write_icsr(value),
             0xD0C => self.write_aircr(value),
-            0xD14 => self.scs_ccr = value & self.row.ccr.1,
+            0xD14 => self.scs_ccr = (self.scs_ccr & !lanes | value & lanes) & self.row.ccr.1,
+            0xD24 => self.write_shcsr(value, lanes),
             0xD30 => self.debug.dfsr &= !value,
             0xD9C | 0xDA4 | 0xDAC | 0xDB4 => self.write_rbar(offset, value),
             0xDA0 | 0xDA8 | 0xDB0 | 0xDB8 => {
@@ -220,7 +292,18 @@ impl Core {
             0xDF4 => self.write_dcrsr(value),
             0xDF8 => self.write_dcrdr(value),
             0xDFC => self.write_demcr(value),
-            0xF00 => self.nvic.trigger(value & 0x1FF),
+            0xD88 | 0xF34 => {
+                self.fp_open = false;
+                return self.scs.write(address, value, lanes);
+            }
+            0xD94 => {
+                self.scs.write(address, value, lanes);
+                self.mpu_changed();
+            }
+            0xF00 => {
+                self.nvic.trigger(value & 0x1FF);
+                self.notice_pending();
+            }
             0xFD0.. => return false,
             _ => return self.scs.write(address, value, lanes),
         }
@@ -238,14 +321,17 @@ impl Core {
         }
     }
 
+    /// NMI cannot be taken back; PENDSV and PENDST can.
     fn write_icsr(&mut self, value: u32) {
-        let set = icsr::NMIPENDSET | icsr::PENDSVSET | icsr::PENDSTSET;
-        self.pending |= value & set;
-        if value & icsr::PENDSVCLR != 0 {
-            self.pending &= !icsr::PENDSVSET;
+        for (number, bit) in [(NMI, icsr::NMIPENDSET), (PENDSV, icsr::PENDSVSET), (SYSTICK, icsr::PENDSTSET)] {
+            if value & bit != 0 {
+                self.pend(number);
+            }
         }
-        if value & icsr::PENDSTCLR != 0 {
-            self.pending &= !icsr::PENDSTSET;
+        for (number, bit) in [(PENDSV, icsr::PENDSVCLR), (SYSTICK, icsr::PENDSTCLR)] {
+            if value & bit != 0 {
+                self.pending &= !(1 << number);
+            }
         }
     }
 

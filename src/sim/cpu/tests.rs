@@ -3,6 +3,9 @@
 use super::super::chip::{BusError, Size};
 use super::super::rig::{MS, Rig};
 
+mod programs;
+mod vectors;
+
 const CPUID: u32 = 0xE000_ED00;
 const VTOR: u32 = 0xE000_ED08;
 const AIRCR: u32 = 0xE000_ED0C;
@@ -81,6 +84,7 @@ fn a_step_halts_again_at_the_same_place() {
     rig.write(DFSR, 0x1F);
     rig.write(DHCSR, 0xA05F_000B);
     rig.write(DHCSR, 0xA05F_000D);
+    rig.pass(1_000);
     assert_eq!(rig.read(DHCSR) & 0x12_000F, 0x2_000F);
     assert_eq!([rig.read(DFSR), register(&mut rig, 15)], [1, 0x0800_0100]);
 }
@@ -201,7 +205,7 @@ fn blank_h7_flash_locks_up_at_the_end_of_the_address_space() {
     assert_eq!(rig.read(DHCSR) & 0x10A_0000, 0x8_0000, "S_LOCKUP, nothing retired");
     rig.write(DHCSR, 0xA05F_0003);
     assert_eq!(rig.read(DHCSR) & 0xE_0000, 0x2_0000, "halting ends it");
-    assert_eq!([register(&mut rig, 15), register(&mut rig, 17)], [0xFFFF_FFFE, 0xFFFF_FFFC]);
+    assert_eq!([register(&mut rig, 15), register(&mut rig, 17)], [0xFFFF_FFFE, 0xFFFF_FFD8], "one frame below the table's SP");
     assert_eq!(register(&mut rig, 16) & 0x1FF, 3);
     rig.write_all(&[(DEMCR, 1), (AIRCR, RESET)]);
     assert_eq!([register(&mut rig, 15), register(&mut rig, 16) & 0x1FF], [0xFFFF_FFFE, 0], "caught before the fetch");
@@ -288,9 +292,9 @@ fn system_registers_have_masks_and_flags_clear_by_ones() {
     rig.chip.write(0, 0, 0xE000_E401, Size::Byte, 0x30).unwrap();
     assert_eq!(rig.read(0xE000_E400), 0xF0F0_30F0);
     rig.write(0xE000_ED04, 1 << 28 | 1 << 26);
-    assert_eq!(rig.read(0xE000_ED04), 1 << 28 | 1 << 26);
+    assert_eq!(rig.read(0xE000_ED04), 1 << 28 | 1 << 26 | 14 << 12 | 1 << 11, "PendSV comes first; RETTOBASE");
     rig.write(0xE000_ED04, 1 << 27);
-    assert_eq!(rig.read(0xE000_ED04), 1 << 26);
+    assert_eq!(rig.read(0xE000_ED04), 1 << 26 | 15 << 12 | 1 << 11);
     rig.write(AIRCR, 0x05FA_0300);
     assert_eq!(rig.read(AIRCR), 0xFA05_0300);
 }

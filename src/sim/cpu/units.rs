@@ -1,6 +1,7 @@
-//! Breakpoint unit (FPB, BPU) and watchpoint unit (DWT) as registers (ARM DDI0403 C1.8 and C1.11).
+//! Breakpoint unit (FPB, BPU) and watchpoint unit (DWT): registers and matching (ARM DDI0403 C1.8 and C1.11).
 
-use super::super::chip::Ns;
+use super::exec::Access;
+use crate::sim::chip::Size;
 
 /// FP_CTRL 31:28 is the revision less one: 0 has addresses below 0x20000000 only, 1 (Cortex-M7) any address.
 pub(super) struct Fpb {
@@ -15,6 +16,22 @@ impl Fpb {
         let codes = ctrl >> 4 & 0xF | ctrl >> 8 & 0x70;
         let literals = ctrl >> 8 & 0xF;
         Fpb { reset: ctrl, enabled: false, remap: 0, comparators: vec![0; (codes + literals) as usize] }
+    }
+
+    /// A comparator sits on the instruction at `pc`. Revision 1 names a word and which half of it (BP_MATCH in 31:30,
+    /// 0 is a remap, which nothing here uses); revision 2 the instruction. Literal comparators do not take part.
+    pub fn hits(&self, pc: u32) -> bool {
+        if !self.enabled {
+            return false;
+        }
+        let codes = (self.reset >> 4 & 0xF | self.reset >> 8 & 0x70) as usize;
+        self.comparators[..codes].iter().filter(|comparator| *comparator & 1 == 1).any(|comparator| {
+            if self.revision_2() {
+                return comparator & !1 == pc;
+            }
+            let half = if pc & 2 == 0 { 1 } else { 2 };
+            comparator & 0x1FFF_FFFC == pc & !3 && comparator >> 30 & half != 0
+        })
     }
 
     fn revision_2(&self) -> bool {
@@ -62,33 +79,84 @@ const CYCCNTENA: u32 = 1;
 pub(super) struct Dwt {
     reset: u32,
     ctrl: u32,
-    cycles: u32,
-    /// Nanoseconds times hertz that did not make a whole cycle.
-    rest: u128,
+    tracing: bool,
+    /// CYCCNT when the core's count stood at `since`.
+    count: u32,
+    since: u64,
     counters: [u32; 5],
     comparators: Vec<Comparator>,
     v7m: bool,
 }
 
+/// FUNCTION 3:0 (C1.8.17, and the same codes in v6-M): instruction, read, write, either.
+const PC_MATCH: u32 = 4;
+const READ: u32 = 5;
+const WRITE: u32 = 6;
+const ACCESS: u32 = 7;
+const MATCHED: u32 = 1 << 24;
+
+impl Comparator {
+    fn code(&self) -> u32 {
+        self.function & 0xF
+    }
+
+    fn covers(&self, first: u32, last: u32) -> bool {
+        let ignored = ((1u64 << self.mask) - 1) as u32;
+        first <= self.comp | ignored && last >= self.comp & !ignored
+    }
+}
+
 impl Dwt {
     pub fn new(ctrl: u32, v7m: bool) -> Dwt {
         let comparators = vec![Comparator::default(); (ctrl >> 28) as usize];
-        Dwt { reset: ctrl, ctrl: 0, cycles: 0, rest: 0, counters: [0; 5], comparators, v7m }
+        Dwt { reset: ctrl, ctrl: 0, tracing: false, count: 0, since: 0, counters: [0; 5], comparators, v7m }
     }
 
-    /// CYCCNT counts while the core runs.
-    pub fn count(&mut self, tracing: bool, time: Ns, hz: u64) {
-        if tracing && self.v7m && self.ctrl & CYCCNTENA != 0 {
-            let total = self.rest + time as u128 * hz as u128;
-            self.cycles = self.cycles.wrapping_add((total / 1_000_000_000) as u32);
-            self.rest = total % 1_000_000_000;
+    /// Some comparator looks at data.
+    pub fn watches(&self) -> bool {
+        self.comparators.iter().any(|comparator| matches!(comparator.code(), READ..=ACCESS))
+    }
+
+    pub fn hits_pc(&self, pc: u32) -> bool {
+        self.tracing && self.comparators.iter().any(|comparator| comparator.code() == PC_MATCH && comparator.covers(pc, pc))
+    }
+
+    /// A data access; sets MATCHED, which reading FUNCTION clears.
+    pub fn matches(&mut self, address: u32, size: Size, access: Access) -> bool {
+        let last = address.saturating_add(size as u32 - 1);
+        let wanted = if access == Access::Write { WRITE } else { READ };
+        let hit =
+            |comparator: &&mut Comparator| (comparator.code() == wanted || comparator.code() == ACCESS) && comparator.covers(address, last);
+        let hits = self.comparators.iter_mut().filter(hit).map(|comparator| comparator.function |= MATCHED);
+        hits.count() != 0
+    }
+
+    /// CYCCNT: counts with TRCENA and CYCCNTENA.
+    fn cycles(&self, now: u64) -> u32 {
+        let counts = self.v7m && self.tracing && self.ctrl & CYCCNTENA != 0;
+        if counts { self.count.wrapping_add((now - self.since) as u32) } else { self.count }
+    }
+
+    /// DEMCR.TRCENA changed.
+    pub fn trace(&mut self, on: bool, now: u64) {
+        (self.count, self.since) = (self.cycles(now), now);
+        self.tracing = on;
+    }
+
+    /// Reading FUNCTION clears its MATCHED.
+    pub fn seen(&mut self, offset: u32) {
+        if (0x20..0x120).contains(&offset)
+            && offset & 0xC == 8
+            && let Some(comparator) = self.comparators.get_mut((offset as usize - 0x20) / 16)
+        {
+            comparator.function &= !MATCHED;
         }
     }
 
-    pub fn reg(&self, offset: u32) -> Option<u32> {
+    pub fn reg(&self, offset: u32, now: u64) -> Option<u32> {
         Some(match offset {
             0x00 => self.reset | self.ctrl,
-            0x04 => self.cycles,
+            0x04 => self.cycles(now),
             0x08..=0x18 => self.counters[(offset as usize - 8) / 4],
             0x20..0x120 => {
                 let comparator = self.comparators.get((offset as usize - 0x20) / 16).copied().unwrap_or_default();
@@ -99,10 +167,13 @@ impl Dwt {
         })
     }
 
-    pub fn write(&mut self, offset: u32, value: u32) -> bool {
+    pub fn write(&mut self, offset: u32, value: u32, now: u64) -> bool {
         match offset {
-            0x00 if self.v7m => self.ctrl = value & 0x007F_1FFF,
-            0x04 if self.v7m => self.cycles = value,
+            0x00 if self.v7m => {
+                (self.count, self.since) = (self.cycles(now), now);
+                self.ctrl = value & 0x007F_1FFF;
+            }
+            0x04 if self.v7m => (self.count, self.since) = (value, now),
             0x08..=0x18 if self.v7m => self.counters[(offset as usize - 8) / 4] = value & 0xFF,
             0x20..0x120 => self.write_comparator(offset as usize - 0x20, value),
             0x00..0xF00 => (),
