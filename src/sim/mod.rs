@@ -28,6 +28,7 @@ pub mod periph;
 pub mod probes;
 #[cfg(test)]
 mod rig;
+pub mod semihost;
 pub mod serve;
 pub mod stlink;
 pub mod time;
