@@ -48,10 +48,10 @@ pub const COMMANDS: &[Command] = &[
     Command::new("sim save <file>", "Save the board's flash and option bytes", "sim save board.state", save),
     Command::new("sim load <file>", "Put back what `sim save` saved", "sim save board.state; sim load board.state", load),
     Command::new(
-        "sim trace [on|off]",
+        "sim requests [on|off]",
         "Record the probe's commands, or show what was recorded",
-        "sim trace on; mdw 0x20000000; sim trace",
-        trace,
+        "sim requests on; mdw 0x20000000; sim requests",
+        requests,
     ),
     Command::new("sim board [<n:num>]", "Choose which of the served boards the commands act on, or list them", "sim board 0", board_n),
     Command::new(
@@ -177,7 +177,7 @@ fn load(cx: &Cx, args: &Args) -> Result<Value> {
     Ok(Value::None)
 }
 
-fn trace(cx: &Cx, args: &Args) -> Result<Value> {
+fn requests(cx: &Cx, args: &Args) -> Result<Value> {
     let board = board(cx)?;
     if args.has("on") || args.has("off") {
         board.record(args.has("on"));
