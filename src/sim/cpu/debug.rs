@@ -144,13 +144,16 @@ impl Core {
         if self.state == State::Reset {
             control &= !dhcsr::C_HALT;
         }
+        let listened = self.debug.listens();
         self.debug.control = control & !dhcsr::C_HALT;
         match (self.state, control & dhcsr::C_HALT != 0) {
             (State::Running | State::Lockup, true) => self.halt(HALTED),
             (State::Halted, false) => self.leave_debug(control & dhcsr::C_STEP != 0),
             _ => (),
         }
-        self.debug_changed();
+        if listened != self.debug.listens() {
+            self.debug_changed();
+        }
     }
 
     /// Into debug state; DFSR says why. It ends sleep, and a step.
