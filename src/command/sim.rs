@@ -53,6 +53,13 @@ pub const COMMANDS: &[Command] = &[
         "sim requests on; mdw 0x20000000; sim requests",
         requests,
     ),
+    Command::new(
+        "sim uart [<port:word>]",
+        "What the board's console, or another serial port, has sent since this was last asked",
+        "sim uart; sim uart USART1",
+        uart,
+    ),
+    Command::new("sim unmodelled", "What the firmware touched and the board does not have", "sim unmodelled", unmodelled),
     Command::new("sim board [<n:num>]", "Choose which of the served boards the commands act on, or list them", "sim board 0", board_n),
     Command::new(
         "sim serve [--board <spec:word>…] [--stlink-tcp <address:word>] [--state <file>]",
@@ -186,6 +193,27 @@ fn requests(cx: &Cx, args: &Args) -> Result<Value> {
     let lines: Vec<_> = board.log().iter().map(ToString::to_string).collect();
     let text = lines.join("\n");
     Ok(Value::shown(Value::List(lines.into_iter().map(Value::Text).collect()), text))
+}
+
+fn uart(cx: &Cx, args: &Args) -> Result<Value> {
+    let sent = board(cx)?.take_sent(args.opt_text("port"))?;
+    Ok(Value::Text(String::from_utf8_lossy(&sent).into_owned()))
+}
+
+fn unmodelled(cx: &Cx, _: &Args) -> Result<Value> {
+    let touched = board(cx)?.unmodelled();
+    let mut names: Vec<&str> = touched.iter().map(|(name, ..)| *name).collect();
+    names.dedup();
+    let text = match names.len() {
+        0 => "the firmware touched nothing that the board does not have".to_string(),
+        1 => format!("the firmware touched 1 peripheral the board does not have: {}", names[0]),
+        many => format!("the firmware touched {many} peripherals the board does not have: {}", names.join(", ")),
+    };
+    let rows = touched.into_iter().map(|(name, address, count)| {
+        let entries = [("name", Value::Text(name.into())), ("addr", Value::Int(address.into())), ("accesses", Value::Int(count.into()))];
+        Value::map(entries)
+    });
+    Ok(Value::shown(Value::List(rows.collect()), text))
 }
 
 fn board_n(cx: &Cx, args: &Args) -> Result<Value> {

@@ -9,6 +9,7 @@ use super::flash::{Ecc, Master};
 use super::flash_g0::{self, Boot, FlashG0};
 use super::flash_h7::{self, FlashH7};
 use super::periph::Periph;
+use super::soc::{Hardware, Soc};
 
 /// Which flash controller the chip has.
 #[derive(Clone, Copy)]
@@ -63,6 +64,7 @@ pub struct Bus {
     rom: Vec<Vec<u8>>,
     pub flash: Flash,
     pub periph: Periph,
+    pub soc: Soc,
     debug: Components,
     /// NRST is low.
     pub held: bool,
@@ -82,12 +84,14 @@ impl Bus {
             Controller::Plain(size) => Flash::Plain(vec![0xFF; size as usize]),
         };
         let ram = row.ram.iter().map(|ram| vec![0; ram.size.max(ram.without_parity) as usize]).collect();
+        let periph = Periph::new(row.blocks);
         Bus {
             row,
             ram,
             rom: row.rom.iter().map(rom_contents).collect(),
             flash,
-            periph: Periph::new(row.blocks),
+            soc: Soc::new(row.name, &periph),
+            periph,
             debug: Components::new(row.debug),
             held: false,
             boot: Boot::Flash,
@@ -122,13 +126,48 @@ impl Bus {
             }
             Flash::Plain(_) => (),
         }
+        self.start_watchdogs(cause == Cause::Power);
+    }
+
+    /// What runs by itself starts anew; option bytes say whether a watchdog does.
+    pub fn start_watchdogs(&mut self, power: bool) {
+        let hardware = match &self.flash {
+            Flash::H7(flash) => Hardware { independent: flash.hardware_watchdog(), window: false },
+            Flash::G0(flash) => flash.options.hardware_watchdogs(),
+            Flash::Plain(_) => Hardware::default(),
+        };
+        self.soc.reset(&mut self.periph, power, hardware);
+    }
+
+    /// The core's clock as RCC makes it, in Hz.
+    pub fn core_hz(&self) -> u64 {
+        self.soc.core_hz().unwrap_or(self.row.core.hz)
+    }
+
+    /// The core stops or runs on.
+    pub fn halt(&mut self, halted: bool) {
+        self.soc.halt(&self.periph, halted);
+    }
+
+    /// When something happens by itself: a watchdog runs out, what the core read and waits for changes, a flash operation ends.
+    pub fn next_event(&self) -> Option<Ns> {
+        self.soc.next_event(&self.periph).into_iter().chain(self.flash_event()).min()
+    }
+
+    /// The reset that firmware asked for or let happen, other than through the core.
+    pub fn wanted_reset(&self) -> Option<Cause> {
+        match &self.flash {
+            Flash::G0(flash) if flash.launch => Some(Cause::Options),
+            _ => self.soc.bitten(),
+        }
     }
 
     /// Time never goes back: a core that waits in the middle of an exception may be ahead of the board.
     pub fn advance(&mut self, now: Ns) {
         let now = self.now.max(now);
         self.now = now;
-        self.flash_changed |= self.next_event().is_some_and(|event| event <= now);
+        self.soc.advance(&mut self.periph, now);
+        self.flash_changed |= self.flash_event().is_some_and(|event| event <= now);
         match &mut self.flash {
             Flash::H7(flash) => flash.advance(now),
             Flash::G0(flash) => flash.advance(now),
@@ -136,8 +175,7 @@ impl Bus {
         }
     }
 
-    /// When something here changes by itself next: the running flash operation.
-    pub fn next_event(&self) -> Option<Ns> {
+    fn flash_event(&self) -> Option<Ns> {
         match &self.flash {
             Flash::H7(flash) => flash.next_event(),
             Flash::G0(flash) => flash.next_event(),
@@ -150,9 +188,9 @@ impl Bus {
         std::mem::take(&mut self.flash_changed)
     }
 
-    /// Option bytes are to be loaded anew, with a reset (G0 OBL_LAUNCH).
+    /// As `wanted_reset`.
     pub fn wants_reset(&self) -> bool {
-        matches!(&self.flash, Flash::G0(flash) if flash.launch)
+        self.wanted_reset().is_some()
     }
 
     /// May an instruction read at `address` be kept? `Some(true)`: until flash changes; `Some(false)`: until it is
@@ -291,7 +329,7 @@ impl Bus {
         }
         let word = match debug_address(address) {
             Some(debug) => self.read_debug(debug),
-            None => self.read_register(address),
+            None => self.read_register(address, by),
         };
         word.map(|word| lane(word, address, size)).ok_or(BusError::Fault)
     }
@@ -315,11 +353,27 @@ impl Bus {
         }
     }
 
-    fn read_register(&mut self, address: u32) -> Option<u32> {
-        match self.flash_register(address) {
-            Some(offset) => self.peek_flash_register(offset).or(Some(0)),
-            None => self.periph.read(address).or_else(|| self.peek_component(address)),
+    fn read_register(&mut self, address: u32, by: Master) -> Option<u32> {
+        if let Some(offset) = self.flash_register(address) {
+            return self.peek_flash_register(offset).or(Some(0));
         }
+        if by == Master::Core {
+            self.periph.count(address);
+            self.soc.watch(&self.periph, address);
+        }
+        let plain = self.periph.read(address).map(|plain| self.soc.read(&self.periph, address, plain));
+        plain.or_else(|| self.peek_component(address))
+    }
+
+    fn write_register(&mut self, address: u32, value: u32, lanes: u32, by: Master) -> bool {
+        if by == Master::Core {
+            self.periph.count(address);
+        }
+        let taken = self.periph.write(address, value, lanes);
+        if taken {
+            self.soc.wrote(&mut self.periph, address, value & lanes);
+        }
+        taken || self.debug.write(address, value)
     }
 
     fn peek_flash_register(&self, offset: u32) -> Option<u32> {
@@ -347,7 +401,7 @@ impl Bus {
 
     pub fn write_debug(&mut self, address: u32, value: u32, lanes: u32) -> bool {
         match dbgmcu(address) {
-            Some(dbgmcu) => self.periph.write(dbgmcu, value, lanes),
+            Some(dbgmcu) => self.write_register(dbgmcu, value, lanes, Master::Debugger),
             None => self.debug.write(address, value),
         }
     }
@@ -371,20 +425,20 @@ impl Bus {
         let (value, lanes) = spread(value, address, size);
         let taken = match debug_address(address) {
             Some(debug) => self.write_debug(debug, value, lanes),
-            None => self.periph.write(address, value, lanes) || self.debug.write(address, value),
+            None => self.write_register(address, value, lanes, by),
         };
         self.remap();
         if taken { Ok(()) } else { Err(BusError::Fault) }
     }
 
     fn write_flash(&mut self, address: u32, size: Size, value: u32, by: Master) -> Result<(), BusError> {
-        let before = self.next_event();
+        let before = self.flash_event();
         let done = match &mut self.flash {
             Flash::H7(flash) => flash.write(address, size, value, by),
             Flash::G0(flash) => flash.write(address, size, value, by),
             Flash::Plain(_) => Err(BusError::Fault),
         };
-        self.flash_changed |= self.next_event() != before;
+        self.flash_changed |= self.flash_event() != before;
         done
     }
 
@@ -393,13 +447,13 @@ impl Bus {
         if size != Size::Word {
             return Err(BusError::Fault);
         }
-        let before = self.next_event();
+        let before = self.flash_event();
         let done = match &mut self.flash {
             Flash::H7(flash) => flash.write_reg(offset, value).map(drop),
             Flash::G0(flash) => flash.write_reg(offset, value).map(drop),
             Flash::Plain(_) => Err(BusError::Fault),
         };
-        self.flash_changed |= self.next_event() != before;
+        self.flash_changed |= self.flash_event() != before;
         done
     }
 
@@ -431,7 +485,10 @@ impl Bus {
         }
         match debug_address(address) {
             Some(debug) => dbgmcu(debug).map_or_else(|| self.debug.peek(debug), |at| self.periph.peek(at)),
-            None => self.periph.peek(address).or_else(|| self.peek_component(address)),
+            None => {
+                let plain = self.periph.peek(address).map(|plain| self.soc.read(&self.periph, address, plain));
+                plain.or_else(|| self.peek_component(address))
+            }
         }
     }
 

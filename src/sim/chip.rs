@@ -5,10 +5,12 @@
 #[cfg(test)]
 mod tests;
 
+use super::boards::{BoardRow, Pin};
 use super::bus::{Bus, Flash};
 use super::chips::Row;
 use super::cpu::{Core, Request, State};
 use super::flash::{Ecc, Master};
+use super::soc::gpio::{LedState, PinState};
 use std::collections::BTreeMap;
 
 /// Virtual time, nanoseconds since the board was powered.
@@ -64,6 +66,9 @@ pub enum Cause {
     Request,
     /// Option bytes loaded anew (G0 OBL_LAUNCH).
     Options,
+    /// The independent watchdog, the window watchdog.
+    Independent,
+    Window,
 }
 
 pub struct Chip {
@@ -109,13 +114,18 @@ impl Chip {
         self.bus.advance(self.now);
     }
 
-    /// The core as far as `now`, through every reset that it asks for.
+    /// The core as far as `now`, through every reset that it asks for or a watchdog makes.
     fn run_core(&mut self, now: Ns) {
         loop {
             self.core.run(&mut self.bus, now);
-            if !self.settle() {
-                break;
+            self.bus.advance(self.core.time().min(now));
+            if self.settle() {
+                continue;
             }
+            // What comes while the core is at rest, or just as its time is up.
+            let Some(event) = self.bus.next_event().filter(|event| *event <= now) else { break };
+            self.core.rest(event);
+            self.bus.advance(event);
         }
     }
 
@@ -184,17 +194,18 @@ impl Chip {
         if open && aligned && self.debug_port() { Ok(view) } else { Err(BusError::Fault) }
     }
 
-    /// Carries out the reset that software asked for; false if there was none.
+    /// Carries out the reset that software asked for or a watchdog makes; false if there is none.
     fn settle(&mut self) -> bool {
+        self.bus.halt(self.core.state == State::Halted);
         let request = self.core.take_request();
         if self.low {
             return false;
         }
-        match request {
-            _ if self.bus.wants_reset() => self.reset(Cause::Options),
-            Some(Request::System) => self.reset(Cause::Request),
-            Some(Request::Local) => self.start(),
-            None => return false,
+        match (self.bus.wanted_reset(), request) {
+            (Some(cause), _) => self.reset(cause),
+            (None, Some(Request::System)) => self.reset(Cause::Request),
+            (None, Some(Request::Local)) => self.start(),
+            (None, None) => return false,
         }
         true
     }
@@ -214,6 +225,8 @@ impl Chip {
             Cause::Pin => causes.pin,
             Cause::Request => causes.request,
             Cause::Options => causes.options,
+            Cause::Independent => causes.independent,
+            Cause::Window => causes.window,
         });
     }
 
@@ -234,6 +247,7 @@ impl Chip {
             self.core.hold();
             self.reset_bus(Cause::Pin);
         } else {
+            self.bus.start_watchdogs(false);
             self.start();
         }
     }
@@ -319,6 +333,40 @@ impl Chip {
     /// What was touched in peripherals that the board does not model: (block, address) and how often.
     pub fn unmodelled(&self) -> &BTreeMap<(&'static str, u32), u32> {
         &self.bus.periph.unmodelled
+    }
+
+    /// What is soldered around the chip.
+    pub fn board(&self) -> &'static BoardRow {
+        self.bus.soc.board
+    }
+
+    pub fn leds(&self) -> Vec<LedState> {
+        self.bus.soc.leds()
+    }
+
+    /// The pins in use: of another mode than after reset, or with a level put on them.
+    pub fn pins(&self) -> Vec<PinState> {
+        self.bus.soc.pins(&self.bus.periph)
+    }
+
+    /// `None`: the chip has no such pin.
+    pub fn pin(&self, pin: Pin) -> Option<PinState> {
+        self.bus.soc.pin(&self.bus.periph, pin)
+    }
+
+    /// Puts a level on a pin from outside.
+    pub fn drive(&mut self, pin: Pin, high: bool) {
+        self.bus.soc.drive(pin, high);
+    }
+
+    /// What a serial port has sent since it was last asked; without a name, the console. `None`: no such port.
+    pub fn take_sent(&mut self, port: Option<&str>) -> Option<Vec<u8>> {
+        self.bus.soc.take_sent(&self.bus.periph, port)
+    }
+
+    /// Its serial ports.
+    pub fn ports(&self) -> Vec<&'static str> {
+        self.bus.soc.ports(&self.bus.periph)
     }
 
     /// The flash controllers' state in words, one line each: `sim flash`.

@@ -1,6 +1,7 @@
 //! The chips: one row, one address map each.
 
 mod bare;
+mod common;
 mod f1_like;
 mod stm32g0;
 mod stm32h7;
@@ -38,6 +39,9 @@ pub struct Causes {
     pub pin: u32,
     pub request: u32,
     pub options: u32,
+    /// The watchdogs: independent and window.
+    pub independent: u32,
+    pub window: u32,
 }
 
 pub const CHIPS: &[Row] = &[

@@ -358,6 +358,11 @@ impl FlashH7 {
         self.options.boot_address(boot_pin)
     }
 
+    /// OPTSR.IWDG1_SW = 0: the independent watchdog starts with every reset.
+    pub fn hardware_watchdog(&self) -> bool {
+        self.options.hardware_watchdog()
+    }
+
     /// Memory from this address to the end of its array.
     pub fn memory(&self, address: u32) -> Option<&[u8]> {
         match self.otp_offset(address) {

@@ -15,6 +15,7 @@
 //! # Ok::<(), rocd::error::Error>(())
 //! ```
 
+pub mod boards;
 pub mod bus;
 pub mod chip;
 pub mod chips;
@@ -30,14 +31,17 @@ pub mod probes;
 mod rig;
 pub mod semihost;
 pub mod serve;
+pub mod soc;
 pub mod stlink;
 pub mod time;
 pub mod wire;
 
 use crate::error::{Cause, Context, Error, Result};
 use crate::usb::{Data, Found, Pipe};
+use boards::Pin;
 use chip::Ns;
 use probes::{Firmware, Kind};
+use soc::gpio::{LedState, PinState};
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read;
@@ -232,6 +236,59 @@ impl Board {
         self.0.borrow().probe.wire.chip.flash_report()
     }
 
+    /// "NUCLEO-H743ZI2"; empty: nothing is around the chip.
+    pub fn name(&self) -> &'static str {
+        self.0.borrow().probe.wire.chip.board().name
+    }
+
+    pub fn leds(&self) -> Vec<LedState> {
+        self.0.borrow().probe.wire.chip.leds()
+    }
+
+    /// The pins in use: of another mode than after reset, or with a level put on them.
+    pub fn pins(&self) -> Vec<PinState> {
+        self.0.borrow().probe.wire.chip.pins()
+    }
+
+    pub fn pin(&self, name: &str) -> Result<PinState> {
+        let inner = self.0.borrow();
+        let chip = &inner.probe.wire.chip;
+        Pin::parse(name).and_then(|pin| chip.pin(pin)).ok_or_else(|| no_pin(chip.row.name, name))
+    }
+
+    /// Puts a level on a pin from outside.
+    pub fn drive(&self, name: &str, high: bool) -> Result<()> {
+        let pin = self.pin(name)?.pin;
+        self.0.borrow_mut().probe.wire.chip.drive(pin, high);
+        Ok(())
+    }
+
+    /// The level of the BOOT0 pin, which counts at the next reset.
+    pub fn boot_pin(&self) -> bool {
+        self.0.borrow().probe.wire.chip.boot_pin
+    }
+
+    pub fn set_boot_pin(&self, high: bool) {
+        self.0.borrow_mut().probe.wire.chip.boot_pin = high;
+    }
+
+    /// What a serial port has sent since it was last asked; without a name, the console.
+    pub fn take_sent(&self, port: Option<&str>) -> Result<Vec<u8>> {
+        let mut inner = self.0.borrow_mut();
+        let chip = &mut inner.probe.wire.chip;
+        let sent = chip.take_sent(port);
+        sent.ok_or_else(|| {
+            let error = Error::usage(format!("{} has no serial port `{}`", chip.row.name, port.unwrap_or_default()));
+            error.hint(format!("its serial ports: {}", chip.ports().join(", ")))
+        })
+    }
+
+    /// What firmware touched and the board does not have: (peripheral, address, accesses).
+    pub fn unmodelled(&self) -> Vec<(&'static str, u32, u32)> {
+        let inner = self.0.borrow();
+        inner.probe.wire.chip.unmodelled().iter().map(|((name, address), count)| (*name, *address, *count)).collect()
+    }
+
     /// Flash and option bytes to a file, which is replaced as a whole or not at all.
     pub fn save(&self, path: &Path) -> Result<()> {
         let bytes = self.0.borrow().probe.wire.chip.save();
@@ -329,6 +386,10 @@ fn serial(given: Option<&str>, number: u32) -> Result<String> {
         Some(text) if text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(text.to_ascii_uppercase()),
         Some(text) => Err(Error::usage(format!("`{text}` is no serial number: an ST-Link's has 24 hex digits"))),
     }
+}
+
+fn no_pin(chip: &str, name: &str) -> Error {
+    Error::usage(format!("{chip} has no pin `{name}`")).hint("pins are named as PB0; `boot0` is the boot pin")
 }
 
 fn nothing_at(chip: &str, address: u64) -> Error {

@@ -1,8 +1,10 @@
 //! Peripherals as register files: tables say which registers there are, what they hold after reset and which bits stay.
 //!
 //! Enough for drivers and start-up code: ready bits follow their enable bits, flags clear as the manual says. An address
-//! inside a block that no row names answers as reserved (reads 0, writes are ignored) and is counted.
+//! inside a block that no row names answers as reserved (reads 0, writes are ignored); what the core touches of that is
+//! counted. What a peripheral does by itself is soc.rs': a block's `unit` says which it is.
 
+use super::soc::clock::{Apb, Tree};
 use std::collections::BTreeMap;
 
 /// What a write does beyond the mask.
@@ -11,8 +13,12 @@ pub enum Kind {
     Plain,
     /// Writing 1 clears.
     Flags,
+    /// Writing 0 clears (flags of timers).
+    ZeroClears,
     /// Reads as the plain value with `(value & mask) << shift` added: ready bits that follow at once.
     Follows(&'static [(u32, u32)]),
+    /// RCC_BDCR: LSERDY follows LSEON; survives everything but power-on.
+    Backup,
     /// Reset causes: bits from 16 up collect until a write of `clear` (RMVF) removes them. Below may be LSION, which
     /// LSIRDY follows.
     Causes {
@@ -44,6 +50,33 @@ pub const fn special(offset: u16, name: &'static str, reset: u32, mask: u32, kin
     Reg { offset, name, reset, mask, kind }
 }
 
+/// What a peripheral does beyond its registers (soc.rs).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Registers,
+    /// Reset and clock control: the tree that makes the core's clock.
+    Clocks(Tree),
+    /// A port, by its letter.
+    Port(char),
+    /// A timer: how wide it counts, and which clock it counts.
+    Timer {
+        wide: bool,
+        clock: Apb,
+    },
+    Uart,
+    /// It runs while this bit is set, RTCEN: (register, bit).
+    Rtc {
+        enable: (u32, u32),
+    },
+    /// The independent watchdog, and the window watchdog.
+    Independent,
+    Window {
+        clock: Apb,
+        /// It resets the chip only with this bit set: (register, bit).
+        armed: Option<(u32, u32)>,
+    },
+}
+
 /// One peripheral's place in the address map.
 #[derive(Clone, Copy, Debug)]
 pub struct Block {
@@ -55,15 +88,33 @@ pub struct Block {
     pub kept: bool,
     /// Writes are ignored while this bit of that register is 0: (address, bit).
     pub gate: Option<(u32, u32)>,
+    /// Reads give 0 meanwhile.
+    pub dark: bool,
+    /// Stops while the core is halted and this bit of that register is 1.
+    pub freeze: Option<(u32, u32)>,
+    pub unit: Unit,
     /// `(first, last, minus)`: offsets that are a second name of others.
     pub alias: Option<(u16, u16, u16)>,
 }
 
 pub const fn block(name: &'static str, base: u32, size: u32, regs: &'static [Reg]) -> Block {
-    Block { name, base, size, regs, kept: false, gate: None, alias: None }
+    Block { name, base, size, regs, kept: false, gate: None, dark: false, freeze: None, unit: Unit::Registers, alias: None }
 }
 
 impl Block {
+    pub const fn unit(self, unit: Unit) -> Block {
+        Block { unit, ..self }
+    }
+
+    /// Needs a clock: while it is off reads give 0 and writes are ignored (assumed: the manuals leave it open).
+    pub const fn clock(self, enable: u32, bit: u32) -> Block {
+        Block { gate: Some((enable, bit)), dark: true, ..self }
+    }
+
+    pub const fn freeze(self, register: u32, bit: u32) -> Block {
+        Block { freeze: Some((register, bit)), ..self }
+    }
+
     fn holds(&self, address: u32) -> bool {
         address.wrapping_sub(self.base) < self.size
     }
@@ -80,9 +131,9 @@ impl Block {
 
 /// The values of a list of blocks.
 pub struct Periph {
-    blocks: &'static [Block],
+    pub blocks: &'static [Block],
     values: Vec<Vec<u32>>,
-    /// Accesses to what the tables do not have, by block name and address.
+    /// What the core touched and the tables do not have: accesses by block name and address.
     pub unmodelled: BTreeMap<(&'static str, u32), u32>,
 }
 
@@ -99,7 +150,7 @@ impl Periph {
     pub fn reset(&mut self, power: bool) {
         for (block, values) in self.blocks.iter().zip(&mut self.values) {
             for (reg, value) in block.regs.iter().zip(values) {
-                let kept = block.kept || matches!(reg.kind, Kind::Causes { .. });
+                let kept = block.kept || matches!(reg.kind, Kind::Causes { .. } | Kind::Backup);
                 if power || !kept {
                     *value = reg.reset;
                 }
@@ -122,19 +173,40 @@ impl Periph {
         match self.blocks[block].regs[reg].kind {
             Kind::Follows(rules) => rules.iter().fold(value, |sum, (mask, shift)| sum | (value & mask) << shift),
             Kind::SetReset(_) | Kind::Clear(_) => 0,
-            Kind::Causes { .. } => value | (value & 1) << 1,
+            Kind::Causes { .. } | Kind::Backup => value | (value & 1) << 1,
             _ => value,
         }
     }
 
-    pub fn read(&mut self, address: u32) -> Option<u32> {
-        self.count(address);
-        self.peek(address)
+    /// As software reads it: 0 where no clock is.
+    pub fn read(&self, address: u32) -> Option<u32> {
+        let block = self.find(address)?;
+        if self.blocks[block].dark && !self.open(block) { Some(0) } else { self.peek(address) }
+    }
+
+    /// What the register at this address holds after reset.
+    pub fn reset_value(&self, address: u32) -> Option<u32> {
+        let block = &self.blocks[self.find(address)?];
+        block.index(address).map(|reg| block.regs[reg].reset)
+    }
+
+    /// The block that holds this address.
+    pub fn block(&self, address: u32) -> Option<&'static Block> {
+        self.find(address).map(|block| &self.blocks[block])
+    }
+
+    /// Whether writes at this address are taken: its block has its clock.
+    pub fn clocked(&self, address: u32) -> bool {
+        self.find(address).is_some_and(|block| self.open(block))
+    }
+
+    /// One bit of a register; `None` stands for a bit that is 0.
+    pub fn bit(&self, place: Option<(u32, u32)>) -> bool {
+        place.is_some_and(|(address, bit)| self.peek(address).unwrap_or(0) >> bit & 1 == 1)
     }
 
     /// False where no block is. `lanes` masks the bytes that the access carries.
     pub fn write(&mut self, address: u32, value: u32, lanes: u32) -> bool {
-        self.count(address);
         let Some(block) = self.find(address) else { return false };
         if let Some(reg) = self.blocks[block].index(address)
             && self.open(block)
@@ -153,10 +225,12 @@ impl Periph {
     }
 
     fn open(&self, block: usize) -> bool {
-        self.blocks[block].gate.is_none_or(|(address, bit)| self.peek(address).unwrap_or(0) >> bit & 1 == 1)
+        let gate = self.blocks[block].gate;
+        gate.is_none() || self.bit(gate)
     }
 
-    fn count(&mut self, address: u32) {
+    /// Remembers an access of the core to what the tables do not have.
+    pub fn count(&mut self, address: u32) {
         if let Some(block) = self.find(address)
             && self.blocks[block].index(address).is_none()
         {
@@ -170,13 +244,14 @@ impl Periph {
         let bits = reg.mask & lanes;
         match reg.kind {
             Kind::Flags => self.values[block][index] = old & !(value & bits),
+            Kind::ZeroClears => self.values[block][index] = old & (value | !bits),
             Kind::Causes { clear } => {
                 let flags = if value & lanes & clear != 0 { 0 } else { old & !bits };
                 self.values[block][index] = flags | value & bits | old & reg.mask & !lanes;
             }
             Kind::SetReset(offset) => self.change(block, offset, value & lanes & 0xFFFF, (value & lanes) >> 16),
             Kind::Clear(offset) => self.change(block, offset, 0, value & lanes & 0xFFFF),
-            Kind::Plain | Kind::Follows(_) | Kind::Supply => {
+            Kind::Plain | Kind::Follows(_) | Kind::Backup | Kind::Supply => {
                 self.values[block][index] = old & !bits | value & bits;
             }
         }
@@ -272,6 +347,10 @@ mod tests {
         let mut periph = Periph::new(BLOCKS);
         assert_eq!(periph.read(0x4000_0100), Some(0));
         assert!(periph.write(0x4000_0102, 1, !0));
+        assert!(periph.unmodelled.is_empty());
+        for address in [0x4000_0000, 0x4000_0100, 0x4000_0102, 0x5000_0000] {
+            periph.count(address);
+        }
         assert_eq!(periph.unmodelled.get(&("UNIT", 0x4000_0100)), Some(&2));
         assert_eq!(periph.read(0x5000_0000), None);
     }

@@ -183,11 +183,10 @@ fn clocks_report_ready_and_the_supply_settles() {
 }
 
 #[test]
-fn unmodelled_peripherals_read_zero_and_are_counted_and_nothing_else_answers() {
+fn unmodelled_peripherals_read_zero_and_nothing_else_answers() {
     let mut rig = Rig::new("stm32h743");
-    assert_eq!(rig.read(0x4000_0024), 0);
-    rig.write(0x4000_0024, 1);
-    assert_eq!(rig.chip.unmodelled().get(&("TIM2-7", 0x4000_0024)), Some(&2));
+    rig.write(0x4001_3000, 1);
+    assert_eq!(rig.read(0x4001_3000), 0);
     for nowhere in [0x4100_0000, 0x6000_0000, 0x0900_0000, 0xE010_0000, 0xE004_5000] {
         assert_eq!(rig.try_read(nowhere), Err(BusError::Fault), "{nowhere:#x}");
         assert_eq!(rig.try_write(nowhere, 0), Err(BusError::Fault), "{nowhere:#x}");

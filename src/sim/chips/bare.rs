@@ -31,7 +31,7 @@ pub const M7: Row = Row {
     debug: &[],
     debug_clock: None,
     alias: 1024 * KIB,
-    causes: Causes { power: 0, pin: 0, request: 0, options: 0 },
+    causes: Causes { power: 0, pin: 0, request: 0, options: 0, independent: 0, window: 0 },
 };
 
 /// Cortex-M7 without FPU.

@@ -66,5 +66,5 @@ pub const F1_LIKE: Row = Row {
     debug: &[],
     debug_clock: None,
     alias: 0x2_0000,
-    causes: Causes { power: 0x0C00_0000, pin: 0x0400_0000, request: 0x1400_0000, options: 0 },
+    causes: Causes { power: 0x0C00_0000, pin: 0x0400_0000, request: 0x1400_0000, options: 0, independent: 0, window: 0 },
 };

@@ -5,7 +5,9 @@ use super::super::chip::{ApRow, View};
 use super::super::coresight::{ARM, Component, ST, rom_table, unit};
 use super::super::cpu::{Arch, CoreRow};
 use super::super::flash_g0::{Banks, G0};
-use super::super::periph::{Block, Kind, Reg, block, reg, special};
+use super::super::periph::{Block, Kind, Reg, Unit, block, reg, special};
+use super::super::soc::clock::{Apb, Tree};
+use super::common::{IWDG, RTC_3, WWDG, port, rtc, timer_32, timer_block as timer, usart};
 use super::{Causes, Row};
 
 const CORE_ROM: u32 = 0xE00F_F000;
@@ -68,7 +70,7 @@ const RCC: &[Reg] = &[
     reg(0x4C, "APBSMENR1", u32::MAX, u32::MAX),
     reg(0x50, "APBSMENR2", 0x0017_D801, 0x0017_D801),
     reg(0x54, "CCIPR", 0, u32::MAX),
-    special(0x5C, "BDCR", 0, 0x0301_83BD, Kind::Follows(&[(1, 1)])),
+    special(0x5C, "BDCR", 0, 0x0301_83BD, Kind::Backup),
     special(0x60, "CSR", 0, 1, Kind::Causes { clear: 1 << 23 }),
 ];
 
@@ -116,84 +118,94 @@ const DBG_G05: &[Reg] = &dbg(0x1000_6456);
 const DBG_G07: &[Reg] = &dbg(0x2000_6460);
 const DBG_G0B: &[Reg] = &dbg(0x1001_6467);
 
+/// Clock enables (RM0444 5.4.13-5.4.16) and the freeze registers, whose bits for timers and WWDG are the same.
+const IOP: u32 = 0x4002_1034;
+const APB1: u32 = 0x4002_103C;
+const APB2: u32 = 0x4002_1040;
+const BDCR: u32 = 0x4002_105C;
+const FZ1: u32 = 0x4001_5808;
+const FZ2: u32 = 0x4001_580C;
+const WINDOW: Unit = Unit::Window { clock: Apb::One, armed: None };
+
 /// What all five have; what is not modelled is named, and answers as reserved.
 macro_rules! blocks {
     ($dbg:expr $(, $more:expr)*) => {
         &[
-            block("TIM2", 0x4000_0000, 0x400, &[]),
-            block("TIM3", 0x4000_0400, 0x400, &[]),
-            block("TIM14", 0x4000_2000, 0x400, &[]),
-            block("RTC", 0x4000_2800, 0x400, &[]),
-            block("WWDG", 0x4000_2C00, 0x400, &[reg(0, "CR", 0x7F, 0xFF), reg(4, "CFR", 0x7F, 0x3A7F)]),
-            block("IWDG", 0x4000_3000, 0x400, &[reg(8, "RLR", 0xFFF, 0xFFF), reg(0x10, "WINR", 0xFFF, 0xFFF)]),
+            timer_32("TIM2", 0x4000_0000, Apb::One, (APB1, 0), FZ1),
+            timer("TIM3", 0x4000_0400, Apb::One, (APB1, 1), FZ1),
+            timer("TIM14", 0x4000_2000, Apb::One, (APB2, 15), FZ2),
+            rtc(0x4000_2800, RTC_3, BDCR),
+            block("WWDG", 0x4000_2C00, 0x400, WWDG).unit(WINDOW).clock(APB1, 11).freeze(FZ1, 11),
+            block("IWDG", 0x4000_3000, 0x400, IWDG).unit(Unit::Independent).freeze(FZ1, 12),
             block("SPI2", 0x4000_3800, 0x400, &[]),
-            block("USART2", 0x4000_4400, 0x400, &[]),
+            usart("USART2", 0x4000_4400, (APB1, 17)),
             block("I2C1", 0x4000_5400, 0x400, &[]),
             block("I2C2", 0x4000_5800, 0x400, &[]),
             block("PWR", 0x4000_7000, 0x400, PWR),
             block("LPTIM1", 0x4000_7C00, 0x400, &[]),
-            block("LPUART1", 0x4000_8000, 0x400, &[]),
+            usart("LPUART1", 0x4000_8000, (APB1, 20)),
             block("LPTIM2", 0x4000_9400, 0x400, &[]),
             block("TAMP", 0x4000_B000, 0x400, &[]),
             block("SYSCFG", 0x4001_0000, 0x400, SYSCFG),
             block("ADC", 0x4001_2400, 0x400, &[]),
-            block("TIM1", 0x4001_2C00, 0x400, &[]),
+            timer("TIM1", 0x4001_2C00, Apb::One, (APB2, 11), FZ2),
             block("SPI1", 0x4001_3000, 0x400, &[]),
-            block("USART1", 0x4001_3800, 0x400, &[]),
-            block("TIM16", 0x4001_4400, 0x400, &[]),
-            block("TIM17", 0x4001_4800, 0x400, &[]),
+            usart("USART1", 0x4001_3800, (APB2, 14)),
+            timer("TIM16", 0x4001_4400, Apb::One, (APB2, 17), FZ2),
+            timer("TIM17", 0x4001_4800, Apb::One, (APB2, 18), FZ2),
             Block { kept: true, gate: Some(DEBUG_CLOCK), ..block("DBG", 0x4001_5800, 0x400, $dbg) },
             block("DMA1", 0x4002_0000, 0x400, &[]),
             block("DMAMUX", 0x4002_0800, 0x400, &[]),
-            block("RCC", 0x4002_1000, 0x400, RCC),
+            block("RCC", 0x4002_1000, 0x400, RCC).unit(Unit::Clocks(Tree::G0)),
             block("EXTI", 0x4002_1800, 0x400, &[]),
             block("CRC", 0x4002_3000, 0x400, &[]),
-            block("GPIOA", 0x5000_0000, 0x400, GPIO_A),
-            block("GPIOB", 0x5000_0400, 0x400, GPIO),
-            block("GPIOC", 0x5000_0800, 0x400, GPIO),
-            block("GPIOD", 0x5000_0C00, 0x400, GPIO),
-            block("GPIOF", 0x5000_1400, 0x400, GPIO),
+            port("GPIOA", 0x5000_0000, 'A', IOP, GPIO_A),
+            port("GPIOB", 0x5000_0400, 'B', IOP, GPIO),
+            port("GPIOC", 0x5000_0800, 'C', IOP, GPIO),
+            port("GPIOD", 0x5000_0C00, 'D', IOP, GPIO),
+            port("GPIOF", 0x5000_1400, 'F', IOP, GPIO),
             $($more),*
         ]
     };
 }
 
 const BLOCKS_G03: &[Block] = blocks!(DBG_G03);
-const BLOCKS_G05: &[Block] = blocks!(DBG_G05, block("TIM6", 0x4000_1000, 0x400, &[]), block("TIM15", 0x4001_4000, 0x400, &[]));
+const BLOCKS_G05: &[Block] =
+    blocks!(DBG_G05, timer("TIM6", 0x4000_1000, Apb::One, (APB1, 4), FZ1), timer("TIM15", 0x4001_4000, Apb::One, (APB2, 16), FZ2));
 const BLOCKS_G07: &[Block] = blocks!(
     DBG_G07,
-    block("TIM6", 0x4000_1000, 0x400, &[]),
-    block("TIM7", 0x4000_1400, 0x400, &[]),
-    block("USART3", 0x4000_4800, 0x400, &[]),
-    block("USART4", 0x4000_4C00, 0x400, &[]),
+    timer("TIM6", 0x4000_1000, Apb::One, (APB1, 4), FZ1),
+    timer("TIM7", 0x4000_1400, Apb::One, (APB1, 5), FZ1),
+    usart("USART3", 0x4000_4800, (APB1, 18)),
+    usart("USART4", 0x4000_4C00, (APB1, 19)),
     block("DAC", 0x4000_7400, 0x400, &[]),
     block("CEC", 0x4000_7800, 0x400, &[]),
     block("UCPD1", 0x4000_A000, 0x400, &[]),
     block("UCPD2", 0x4000_A400, 0x400, &[]),
-    block("TIM15", 0x4001_4000, 0x400, &[])
+    timer("TIM15", 0x4001_4000, Apb::One, (APB2, 16), FZ2)
 );
 const BLOCKS_G0B: &[Block] = blocks!(
     DBG_G0B,
-    block("TIM4", 0x4000_0800, 0x400, &[]),
-    block("TIM6", 0x4000_1000, 0x400, &[]),
-    block("TIM7", 0x4000_1400, 0x400, &[]),
+    timer("TIM4", 0x4000_0800, Apb::One, (APB1, 2), FZ1),
+    timer("TIM6", 0x4000_1000, Apb::One, (APB1, 4), FZ1),
+    timer("TIM7", 0x4000_1400, Apb::One, (APB1, 5), FZ1),
     block("SPI3", 0x4000_3C00, 0x400, &[]),
-    block("USART3", 0x4000_4800, 0x400, &[]),
-    block("USART4", 0x4000_4C00, 0x400, &[]),
-    block("USART5", 0x4000_5000, 0x400, &[]),
+    usart("USART3", 0x4000_4800, (APB1, 18)),
+    usart("USART4", 0x4000_4C00, (APB1, 19)),
+    usart("USART5", 0x4000_5000, (APB1, 8)),
     block("USB", 0x4000_5C00, 0x400, &[]),
     block("FDCAN", 0x4000_6400, 0x800, &[]),
     block("CRS", 0x4000_6C00, 0x400, &[]),
     block("DAC", 0x4000_7400, 0x400, &[]),
     block("CEC", 0x4000_7800, 0x400, &[]),
-    block("LPUART2", 0x4000_8400, 0x400, &[]),
+    usart("LPUART2", 0x4000_8400, (APB1, 7)),
     block("I2C3", 0x4000_8800, 0x400, &[]),
     block("UCPD1", 0x4000_A000, 0x400, &[]),
     block("UCPD2", 0x4000_A400, 0x400, &[]),
-    block("USART6", 0x4001_3C00, 0x400, &[]),
-    block("TIM15", 0x4001_4000, 0x400, &[]),
+    usart("USART6", 0x4001_3C00, (APB1, 9)),
+    timer("TIM15", 0x4001_4000, Apb::One, (APB2, 16), FZ2),
     block("DMA2", 0x4002_0400, 0x400, &[]),
-    block("GPIOE", 0x5000_1000, 0x400, GPIO)
+    port("GPIOE", 0x5000_1000, 'E', IOP, GPIO)
 );
 
 /// UID is this board's own; calibration words are plausible (assumed).
@@ -268,7 +280,14 @@ pub const G071: Row = Row {
     debug: rom!(0x460),
     debug_clock: Some(DEBUG_CLOCK),
     alias: 0x0800_0000,
-    causes: Causes { power: 0x0C00_0000, pin: 0x0400_0000, request: 0x1400_0000, options: 0x0600_0000 },
+    causes: Causes {
+        power: 0x0C00_0000,
+        pin: 0x0400_0000,
+        request: 0x1400_0000,
+        options: 0x0600_0000,
+        independent: 0x2400_0000,
+        window: 0x4400_0000,
+    },
 };
 
 /// Package word 25:24 = 2: two banks whatever DUAL_BANK says.

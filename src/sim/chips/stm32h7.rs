@@ -5,7 +5,9 @@ use super::super::chip::{ApRow, View};
 use super::super::coresight::{ARM, Component, ST, rom_table, unit};
 use super::super::cpu::{Arch, Cache, CoreRow};
 use super::super::flash_h7::{H7, LAYOUT_H7A, LAYOUT_H74, TIMES_H7A, TIMES_H74};
-use super::super::periph::{Block, Kind, Reg, block, reg, special};
+use super::super::periph::{Block, Kind, Reg, Unit, block, reg, special};
+use super::super::soc::clock::{Apb, Tree};
+use super::common::{IWDG, RTC, RTC_3, WWDG, port, rtc, timer_32, timer_block as timer, usart};
 use super::{Causes, Row};
 
 /// The core's components: the die's ROM table, the core's, its units, ETM and CTI.
@@ -106,7 +108,7 @@ macro_rules! rcc {
             reg(0x60, "CIER", 0, 0x3FF),
             reg(0x64, "CIFR", 0, 0),
             reg(0x68, "CICR", 0, 0),
-            special(0x70, "BDCR", 0, 0x0001_835D, Kind::Follows(&[(1, 1)])),
+            special(0x70, "BDCR", 0, 0x0001_835D, Kind::Backup),
             special(0x74, "CSR", 0, 1, Kind::Follows(&[(1, 1)])),
             reg(0x7C, "AHB3RSTR", 0, u32::MAX),
             reg(0x80, "AHB1RSTR", 0, u32::MAX),
@@ -197,31 +199,60 @@ const fn gpio(moder: u32, ospeedr: u32, pupdr: u32) -> [Reg; 10] {
     ]
 }
 
+/// Clock enables at the addresses that all H7 have: on H74x and H72x CPU1's names for them (RM0433 8.7, RM0455 8.7).
+const AHB4: u32 = 0x5802_4540;
+const APB3: u32 = 0x5802_4544;
+const APB1L: u32 = 0x5802_4548;
+const APB2: u32 = 0x5802_4550;
+const APB4: u32 = 0x5802_4554;
+const BDCR: u32 = 0x5802_4470;
+/// RCC_GCR.WW1RSC
+const WW1RSC: (u32, u32) = (0x5802_44A0, 0);
+/// DBGMCU's freeze registers: their bits for timers and WWDG1 are those of the clock enables.
+const APB3FZ: u32 = 0x5C00_1034;
+const APB1LFZ: u32 = 0x5C00_103C;
+const APB2FZ: u32 = 0x5C00_104C;
+const APB4FZ: u32 = 0x5C00_1054;
+const WINDOW: Unit = Unit::Window { clock: Apb::Three, armed: Some(WW1RSC) };
+
 /// RM0433 table 8; what is not modelled is named, and answers as reserved.
 macro_rules! blocks {
-    ($rcc:expr, $alias:expr, $dbgmcu:expr $(, $more:expr)*) => {
+    ($rcc:expr, $alias:expr, $dbgmcu:expr, $rtc:expr $(, $more:expr)*) => {
         &[
-            block("TIM2-7", 0x4000_0000, 0x1800, &[]),
-            block("TIM12-14", 0x4000_1800, 0xC00, &[]),
+            timer_32("TIM2", 0x4000_0000, Apb::One, (APB1L, 0), APB1LFZ),
+            timer("TIM3", 0x4000_0400, Apb::One, (APB1L, 1), APB1LFZ),
+            timer("TIM4", 0x4000_0800, Apb::One, (APB1L, 2), APB1LFZ),
+            timer_32("TIM5", 0x4000_0C00, Apb::One, (APB1L, 3), APB1LFZ),
+            timer("TIM6", 0x4000_1000, Apb::One, (APB1L, 4), APB1LFZ),
+            timer("TIM7", 0x4000_1400, Apb::One, (APB1L, 5), APB1LFZ),
+            timer("TIM12", 0x4000_1800, Apb::One, (APB1L, 6), APB1LFZ),
+            timer("TIM13", 0x4000_1C00, Apb::One, (APB1L, 7), APB1LFZ),
+            timer("TIM14", 0x4000_2000, Apb::One, (APB1L, 8), APB1LFZ),
             block("LPTIM1", 0x4000_2400, 0x400, &[]),
             block("SPI2-3", 0x4000_3800, 0x800, &[]),
             block("SPDIFRX", 0x4000_4000, 0x400, &[]),
-            block("USART2", 0x4000_4400, 0x400, &[]),
-            block("USART3", 0x4000_4800, 0x400, &[]),
-            block("UART4-5", 0x4000_4C00, 0x800, &[]),
+            usart("USART2", 0x4000_4400, (APB1L, 17)),
+            usart("USART3", 0x4000_4800, (APB1L, 18)),
+            usart("UART4", 0x4000_4C00, (APB1L, 19)),
+            usart("UART5", 0x4000_5000, (APB1L, 20)),
             block("I2C1-3", 0x4000_5400, 0xC00, &[]),
             block("CEC", 0x4000_6C00, 0x400, &[]),
             block("DAC1", 0x4000_7400, 0x400, &[]),
-            block("UART7-8", 0x4000_7800, 0x800, &[]),
+            usart("UART7", 0x4000_7800, (APB1L, 30)),
+            usart("UART8", 0x4000_7C00, (APB1L, 31)),
             block("CRS", 0x4000_8400, 0x400, &[]),
             block("SWPMI", 0x4000_8800, 0x400, &[]),
             block("OPAMP", 0x4000_9000, 0x400, &[]),
             block("MDIOS", 0x4000_9400, 0x400, &[]),
             block("FDCAN", 0x4000_A000, 0x3800, &[]),
-            block("TIM1,8", 0x4001_0000, 0x800, &[]),
-            block("USART1,6", 0x4001_1000, 0x800, &[]),
+            timer("TIM1", 0x4001_0000, Apb::Two, (APB2, 0), APB2FZ),
+            timer("TIM8", 0x4001_0400, Apb::Two, (APB2, 1), APB2FZ),
+            usart("USART1", 0x4001_1000, (APB2, 4)),
+            usart("USART6", 0x4001_1400, (APB2, 5)),
             block("SPI1,4", 0x4001_3000, 0x800, &[]),
-            block("TIM15-17", 0x4001_4000, 0xC00, &[]),
+            timer("TIM15", 0x4001_4000, Apb::Two, (APB2, 16), APB2FZ),
+            timer("TIM16", 0x4001_4400, Apb::Two, (APB2, 17), APB2FZ),
+            timer("TIM17", 0x4001_4800, Apb::Two, (APB2, 18), APB2FZ),
             block("SPI5", 0x4001_5000, 0x400, &[]),
             block("SAI1-3", 0x4001_5800, 0xC00, &[]),
             block("DFSDM1", 0x4001_7000, 0x400, &[]),
@@ -235,7 +266,7 @@ macro_rules! blocks {
             block("CRYP,HASH,RNG", 0x4802_1000, 0xC00, &[]),
             block("SDMMC2", 0x4802_2400, 0x800, &[]),
             block("LTDC", 0x5000_1000, 0x1000, &[]),
-            block("WWDG1", 0x5000_3000, 0x1000, &[reg(0, "CR", 0x7F, 0xFF), reg(4, "CFR", 0x7F, 0x3A7F)]),
+            block("WWDG1", 0x5000_3000, 0x1000, WWDG).unit(WINDOW).clock(APB3, 6).freeze(APB3FZ, 6),
             block("AXI GPV", 0x5100_0000, 0x10_0000, &[]),
             block("MDMA", 0x5200_0000, 0x1000, &[]),
             block("DMA2D", 0x5200_1000, 0x1000, &[]),
@@ -245,26 +276,26 @@ macro_rules! blocks {
             block("SDMMC1", 0x5200_7000, 0x2000, &[]),
             block("EXTI", 0x5800_0000, 0x400, &[]),
             block("SYSCFG", 0x5800_0400, 0x400, SYSCFG),
-            block("LPUART1", 0x5800_0C00, 0x400, &[]),
+            usart("LPUART1", 0x5800_0C00, (APB4, 3)),
             block("SPI6", 0x5800_1400, 0x400, &[]),
             block("I2C4", 0x5800_1C00, 0x400, &[]),
             block("LPTIM2-5", 0x5800_2400, 0x1000, &[]),
             block("COMP", 0x5800_3800, 0x400, &[]),
             block("VREFBUF", 0x5800_3C00, 0x400, &[]),
-            block("RTC", 0x5800_4000, 0x400, &[]),
-            block("IWDG1", 0x5800_4800, 0x400, &[reg(8, "RLR", 0xFFF, 0xFFF), reg(0x10, "WINR", 0xFFF, 0xFFF)]),
+            rtc(0x5800_4000, $rtc, BDCR),
+            block("IWDG1", 0x5800_4800, 0x400, IWDG).unit(Unit::Independent).freeze(APB4FZ, 18),
             block("SAI4", 0x5800_5400, 0x400, &[]),
-            block("GPIOA", 0x5802_0000, 0x400, GPIO_A),
-            block("GPIOB", 0x5802_0400, 0x400, GPIO_B),
-            block("GPIOC", 0x5802_0800, 0x400, GPIO),
-            block("GPIOD", 0x5802_0C00, 0x400, GPIO),
-            block("GPIOE", 0x5802_1000, 0x400, GPIO),
-            block("GPIOF", 0x5802_1400, 0x400, GPIO),
-            block("GPIOG", 0x5802_1800, 0x400, GPIO),
-            block("GPIOH", 0x5802_1C00, 0x400, GPIO),
-            block("GPIOJ", 0x5802_2400, 0x400, GPIO),
-            block("GPIOK", 0x5802_2800, 0x400, GPIO),
-            Block { alias: $alias, ..block("RCC", 0x5802_4400, 0x400, $rcc) },
+            port("GPIOA", 0x5802_0000, 'A', AHB4, GPIO_A),
+            port("GPIOB", 0x5802_0400, 'B', AHB4, GPIO_B),
+            port("GPIOC", 0x5802_0800, 'C', AHB4, GPIO),
+            port("GPIOD", 0x5802_0C00, 'D', AHB4, GPIO),
+            port("GPIOE", 0x5802_1000, 'E', AHB4, GPIO),
+            port("GPIOF", 0x5802_1400, 'F', AHB4, GPIO),
+            port("GPIOG", 0x5802_1800, 'G', AHB4, GPIO),
+            port("GPIOH", 0x5802_1C00, 'H', AHB4, GPIO),
+            port("GPIOJ", 0x5802_2400, 'J', AHB4, GPIO),
+            port("GPIOK", 0x5802_2800, 'K', AHB4, GPIO),
+            Block { alias: $alias, ..block("RCC", 0x5802_4400, 0x400, $rcc) }.unit(Unit::Clocks(Tree::H7)),
             block("PWR", 0x5802_4800, 0x400, PWR),
             block("CRC", 0x5802_4C00, 0x400, &[]),
             block("BDMA", 0x5802_5400, 0x400, &[]),
@@ -280,9 +311,9 @@ macro_rules! blocks {
 /// On H74x and H72x the registers from RSR up have a second name for CPU1, 0x60 above.
 const CPU1: Option<(u16, u16, u16)> = Some((0x130, 0x17C, 0x60));
 const BLOCKS_H74: &[Block] =
-    blocks!(RCC_H74, CPU1, DBGMCU_H74, block("HRTIM", 0x4001_7400, 0x400, &[]), block("GPIOI", 0x5802_2000, 0x400, GPIO));
-const BLOCKS_H72: &[Block] = blocks!(RCC_H74, CPU1, DBGMCU_H72, block("TIM23-24", 0x4000_E000, 0x800, &[]));
-const BLOCKS_H7A: &[Block] = blocks!(RCC_H7A, None, DBGMCU_H7A, block("GPIOI", 0x5802_2000, 0x400, GPIO));
+    blocks!(RCC_H74, CPU1, DBGMCU_H74, RTC, block("HRTIM", 0x4001_7400, 0x400, &[]), port("GPIOI", 0x5802_2000, 'I', AHB4, GPIO));
+const BLOCKS_H72: &[Block] = blocks!(RCC_H74, CPU1, DBGMCU_H72, RTC, block("TIM23-24", 0x4000_E000, 0x800, &[]));
+const BLOCKS_H7A: &[Block] = blocks!(RCC_H7A, None, DBGMCU_H7A, RTC_3, port("GPIOI", 0x5802_2000, 'I', AHB4, GPIO));
 
 const KIB: u32 = 1024;
 
@@ -380,7 +411,8 @@ const FLASH_H723: H7 = H7 { banks: 1, can_swap: false, optsr2: true, ..FLASH_H74
 const FLASH_H7A3: H7 =
     H7 { sector: 8 * KIB, word: 16, layout: &LAYOUT_H7A, times: &TIMES_H7A, acr: 0x13, wrp_group: 4, otp: Some(0x08FF_F000), ..FLASH_H743 };
 
-const CAUSES_H74: Causes = Causes { power: 0x00FA_0000, pin: 0x0042_0000, request: 0x0142_0000, options: 0 };
+const CAUSES_H74: Causes =
+    Causes { power: 0x00FA_0000, pin: 0x0042_0000, request: 0x0142_0000, options: 0, independent: 0x0442_0000, window: 0x1042_0000 };
 
 pub const H743: Row = Row {
     name: "stm32h743",
@@ -422,6 +454,13 @@ pub const H7A3: Row = Row {
     rom: ROM_H7A,
     blocks: BLOCKS_H7A,
     debug: debug_bus!(0x480),
-    causes: Causes { power: 0x00E8_0000, pin: 0x0040_0000, request: 0x0148_0000, options: 0 },
+    causes: Causes {
+        power: 0x00E8_0000,
+        pin: 0x0040_0000,
+        request: 0x0148_0000,
+        options: 0,
+        independent: 0x0440_0000,
+        window: 0x1040_0000,
+    },
     ..H743
 };

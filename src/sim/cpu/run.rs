@@ -103,15 +103,29 @@ impl Core {
     /// Everything that the core does by itself up to `until`. Returns early when it asks for a reset.
     pub fn run(&mut self, bus: &mut Bus, until: Ns) {
         self.clock.follow(self.cycles);
-        let limit = self.clock.cycle(until);
-        (self.clock.limit, self.clock.until) = (limit, until);
-        while self.state == State::Running && self.cycles < limit && !self.wants_reset(bus) {
+        (self.clock.limit, self.clock.until) = (self.clock.cycle(until), until);
+        self.follow_rcc(bus);
+        while self.state == State::Running && self.cycles < self.clock.limit && !self.wants_reset(bus) {
             self.attention = false;
-            let tick = self.systick.next(self.cycles);
-            self.look(bus, limit.min(tick));
-            if self.state == State::Running && self.asleep.is_none() && !self.attention {
-                self.burst(bus, limit.min(tick));
+            self.follow_rcc(bus);
+            let event = bus.next_event().map_or(u64::MAX, |event| self.clock.cycle(event));
+            if event <= self.cycles {
+                self.bring_up(bus);
+                continue;
             }
+            let stop = self.clock.limit.min(self.systick.next(self.cycles)).min(event);
+            self.look(bus, stop);
+            if self.state == State::Running && self.asleep.is_none() && !self.attention {
+                self.burst(bus, stop);
+            }
+        }
+    }
+
+    /// The core's clock is what RCC is set to.
+    fn follow_rcc(&mut self, bus: &Bus) {
+        if bus.core_hz() != self.clock.hz {
+            self.set_hz(bus.core_hz());
+            self.clock.limit = self.clock.cycle(self.clock.until);
         }
     }
 

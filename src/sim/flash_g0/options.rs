@@ -3,6 +3,7 @@
 
 use super::super::chip::Ns;
 use super::super::flash::Lock;
+use super::super::soc::Hardware;
 use super::{Banks, ERASE_BANK, G0, PAGE};
 
 pub const SIZE: u32 = 0x80;
@@ -66,6 +67,8 @@ const FACTORY: [u32; 14] = [0, u32::MAX, 0, 0x0000_00FF, 0x0000_00FF, u32::MAX, 
 
 /// A failed load reads as the most protected set, but not level 2 (RM0444 3.4.2: "secure"; value assumed).
 const MISMATCH: u32 = 0xFFFF_FF00;
+const IWDG_SW: u32 = 1 << 16;
+const WWDG_SW: u32 = 1 << 19;
 const N_SWAP_BANK: u32 = 1 << 20;
 const RAM_PARITY_OFF: u32 = 1 << 22;
 const N_BOOT_SEL: u32 = 1 << 24;
@@ -235,6 +238,12 @@ impl Options {
 
     pub fn parity_off(&self) -> bool {
         self.word(word::OPTR) & RAM_PARITY_OFF != 0
+    }
+
+    /// OPTR.IWDG_SW and WWDG_SW: 0 starts the watchdog with every reset.
+    pub fn hardware_watchdogs(&self) -> Hardware {
+        let optr = self.word(word::OPTR);
+        Hardware { independent: optr & IWDG_SW == 0, window: optr & WWDG_SW == 0 }
     }
 
     /// The table of RM0444 2.5.

@@ -10,6 +10,7 @@ const CHANGE: Ns = 20_000_000;
 /// VDDMMC_HSLV down to OPT_BUSY: what OPTSR_PRG takes (RM0433 4.9.9); bit 28 and the flags are read-only.
 const OPTSR_MASK: u32 = 0xA3FF_FFFC;
 const OPT_BUSY: u32 = 1 << 0;
+const IWDG1_SW: u32 = 1 << 4;
 const SECURITY: u32 = 1 << 21;
 const CHANGE_ERROR: u32 = 1 << 30;
 const SWAP: u32 = 1 << 31;
@@ -140,6 +141,10 @@ impl Options {
 
     pub fn loaded_rdp(&self) -> u8 {
         self.loaded.rdp()
+    }
+
+    pub fn hardware_watchdog(&self) -> bool {
+        self.loaded.optsr & IWDG1_SW == 0
     }
 
     pub fn boot_address(&self, boot_pin: bool) -> u32 {
