@@ -20,16 +20,26 @@ impl Ticker {
     }
 
     pub fn count(&self, now: Ns) -> u64 {
+        if !self.runs() {
+            return self.count;
+        }
         let since = u128::from(now.saturating_sub(self.at));
         let ticks = since * u128::from(self.hz) / (u128::from(self.divider.max(1)) * SECOND);
         self.count.saturating_add(ticks as u64)
     }
 
+    pub fn runs(&self) -> bool {
+        self.hz > 0
+    }
+
     /// When it will have counted as many.
     pub fn when(&self, count: u64) -> Option<Ns> {
+        if !self.runs() {
+            return None;
+        }
         let left = u128::from(count.saturating_sub(self.count));
-        let wait = (left * u128::from(self.divider.max(1)) * SECOND).div_ceil(u128::from(self.hz).max(1));
-        (self.hz > 0).then(|| self.at.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX)))
+        let wait = (left * u128::from(self.divider.max(1)) * SECOND).div_ceil(u128::from(self.hz));
+        Some(self.at.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX)))
     }
 
     /// Another rate from now on; less than a tick gets lost.

@@ -64,6 +64,9 @@ impl Timer {
 
     /// Updates up to `now`: the flag, the new prescaler, the end of one pulse.
     pub fn advance(&mut self, regs: &mut Periph, now: Ns, clocks: &Clocks, halted: bool) {
+        if !self.ticker.runs() {
+            return;
+        }
         let (period, pulse) = (self.period(regs), self.reg(regs, CR1) & cr1::OPM != 0);
         let Some(update) = self.ticker.when(period).filter(|update| *update <= now) else { return };
         self.flag(regs);
