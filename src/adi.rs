@@ -123,28 +123,28 @@ mod tests {
             &self.info
         }
         fn connect(&mut self, _: &Connect) -> Result<u32> {
-            unimplemented!()
+            unreachable!("these tests do not ask for it")
         }
         fn detach(&mut self) -> Result<()> {
-            unimplemented!()
+            unreachable!("these tests do not ask for it")
         }
         fn set_khz(&mut self, _: u32) -> Result<u32> {
-            unimplemented!()
+            unreachable!("these tests do not ask for it")
         }
         fn speeds(&mut self) -> Result<Vec<u32>> {
-            unimplemented!()
+            unreachable!("these tests do not ask for it")
         }
         fn voltage(&mut self) -> Result<Option<f32>> {
-            unimplemented!()
+            unreachable!("these tests do not ask for it")
         }
         fn drive_nrst(&mut self, _: bool) -> Result<()> {
-            unimplemented!()
+            unreachable!("these tests do not ask for it")
         }
         fn read_reg(&mut self, _: Port, _: u16) -> Result<u32> {
-            unimplemented!()
+            unreachable!("these tests do not ask for it")
         }
         fn write_reg(&mut self, _: Port, _: u16, _: u32) -> Result<()> {
-            unimplemented!()
+            unreachable!("these tests do not ask for it")
         }
         fn read_mem(&mut self, _: Ap, width: Width, address: u32, buf: &mut [u8]) -> Result<()> {
             let range = self.note(width, address, buf.len());
@@ -157,13 +157,13 @@ mod tests {
             Ok(())
         }
         fn batch(&mut self, _: Ap, _: &mut [MemOp]) -> Result<()> {
-            unimplemented!()
+            unreachable!("these tests do not ask for it")
         }
         fn trace(&mut self, _: Option<u32>) -> Result<()> {
-            unimplemented!()
+            unreachable!("these tests do not ask for it")
         }
         fn read_trace(&mut self, _: &mut [u8]) -> Result<usize> {
-            unimplemented!()
+            unreachable!("these tests do not ask for it")
         }
         fn now(&self) -> Duration {
             Duration::ZERO

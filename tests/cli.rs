@@ -76,8 +76,10 @@ fn difference(expected: &str, actual: &str) -> Option<String> {
 /// Run a .cmd file in a folder of its own, with copies of the project's files where the README has them.
 fn play(script: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["interfaces", "targets", "scripts", "tests/firmware"] {
-        copy(&repo(name), &folder.path().join(name));
+    for name in ["interfaces", "targets", "scripts", "tests/firmware", "tests/cpu"] {
+        if name != "tests/cpu" || script.contains(name) {
+            copy(&repo(name), &folder.path().join(name));
+        }
     }
     let lines: Vec<&str> = script.lines().collect();
     let mut transcript = String::new();

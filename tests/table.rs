@@ -138,11 +138,14 @@ fn failure(name: &str, example: &str) -> Option<String> {
 fn run(name: &str, example: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let firmware = folder.path().join("tests/firmware");
-    std::fs::create_dir_all(&firmware).unwrap();
-    for entry in std::fs::read_dir(root.join("tests/firmware")).unwrap().map(|entry| entry.unwrap()) {
-        if entry.file_type().unwrap().is_file() {
-            std::fs::copy(entry.path(), firmware.join(entry.file_name())).unwrap();
+    let wanted = [FIRMWARE, example].join(" ");
+    for files in ["tests/firmware", "tests/cpu"].into_iter().filter(|files| wanted.contains(files)) {
+        let copies = folder.path().join(files);
+        std::fs::create_dir_all(&copies).unwrap();
+        for entry in std::fs::read_dir(root.join(files)).unwrap().map(|entry| entry.unwrap()) {
+            if entry.file_type().unwrap().is_file() {
+                std::fs::copy(entry.path(), copies.join(entry.file_name())).unwrap();
+            }
         }
     }
     let mut rocd = std::process::Command::new(env!("CARGO_BIN_EXE_rocd"));

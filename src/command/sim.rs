@@ -4,10 +4,11 @@
 
 use super::memory::write_file;
 use super::{Args, Command, Cx, Value};
-use crate::error::{Cause, Context, Error, Result};
+use crate::error::{Cause, Context, Error, Kind, Result};
 use crate::event::Event;
 use crate::sim::chips::CHIPS;
 use crate::sim::probes::KINDS;
+use crate::sim::semihost::{End, run_elf};
 use crate::sim::serve::{Heard, Server};
 use crate::sim::{Board, Config, DEFAULT_CHIP, DEFAULT_PROBE};
 use std::path::{Path, PathBuf};
@@ -61,6 +62,12 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command::new("sim unmodelled", "What the firmware touched and the board does not have", "sim unmodelled", unmodelled),
     Command::new("sim board [<n:num>]", "Choose which of the served boards the commands act on, or list them", "sim board 0", board_n),
+    Command::new(
+        "sim run <chip:word> <file> [<ms>]",
+        "Run an ELF file on a bare chip with semihosting, for at most 20000 ms of its time",
+        "sim run bare-m0 tests/cpu/p1_arith.m0.O0.elf 1000",
+        run,
+    ),
     Command::new(
         "sim serve [--board <spec:word>…] [--stlink-tcp <address:word>] [--state <file>]",
         "Offer boards, each CHIP[,PROBE[:FIRMWARE][,SERIAL]], to other tools over ST's server protocol until `shutdown`",
@@ -234,6 +241,30 @@ fn board_n(cx: &Cx, args: &Args) -> Result<Value> {
     };
     slot.board = Some(chosen.clone());
     Ok(Value::None)
+}
+
+fn unended(path: &str, why: &str, printed: &str) -> Error {
+    Error::new(Kind::NotRunning, format!("{path} did not end: {why}")).during(format_args!("running it; it had printed {printed:?}"))
+}
+
+/// What the program printed, then `rc=N`; a program that does not end is an error of kind not_running.
+fn run(_: &Cx, args: &Args) -> Result<Value> {
+    let path = args.text("file")?;
+    let elf = std::fs::read(path).map_err(|error| Error::command(format!("cannot read {path}: {error}")))?;
+    let mut printed = Vec::new();
+    let end = run_elf(args.text("chip")?, &elf, args.opt_num("ms").unwrap_or(20_000), &mut |bytes| printed.extend_from_slice(bytes))?;
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    match end {
+        End::Exit(code) => {
+            let value = Value::map([("output", Value::Text(printed.clone())), ("rc", Value::Int(code.into()))]);
+            Ok(Value::shown(value, format!("{printed}rc={code}")))
+        }
+        End::Breakpoint { pc } => Err(unended(path, &format!("a breakpoint at {pc:#010x} is no semihosting call"), &printed)),
+        End::Timeout => Err(unended(path, "its time was up", &printed)),
+        End::Lockup { hfsr, cfsr } => {
+            Err(unended(path, &format!("the core locked up (HFSR = {hfsr:#010x}, CFSR = {cfsr:#010x})"), &printed))
+        }
+    }
 }
 
 /// Blocks until `shutdown`, Ctrl-C or a termination signal. Lines from stdin are commands like any other; each is

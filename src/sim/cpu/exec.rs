@@ -399,8 +399,8 @@ impl Core {
         }
     }
 
-    /// Cycles that a load waits beyond its own (facts of the simulated core are in docs/board.md; M7 from limits §4: AXI
-    /// SRAM 3, D1 peripherals 9; M0+ loads take 2). Assumed: no difference for the other RAMs, flash hits the cache.
+    /// Cycles that a load waits beyond its own. Assumed: M7 3 for AXI SRAM, 9 for D1 peripherals, none where flash hits the
+    /// cache; M0+ 2 for every load (Cortex-M0+ TRM 3.3).
     #[inline]
     fn wait_states(&self, address: u32) -> u64 {
         match self.row.arch {
