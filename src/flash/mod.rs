@@ -89,7 +89,9 @@ pub trait FlashDriver {
     /// Refuse what can be neither read nor programmed now (readout protection, swapped banks). Changes nothing.
     fn check(&self, mem: &mut MemAp, bank: &Bank) -> Result<()>;
     /// What the user should know before this bank is erased or written: slower at low voltage …
-    fn remark(&self, bank: &Bank) -> Option<String>;
+    fn remark(&self, _: &Bank) -> Option<String> {
+        None
+    }
     /// `check`, wait for an operation that still runs, clear old errors, unlock.
     fn unlock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()>;
     fn erase(&self, mem: &mut MemAp, bank: &Bank, what: Erase, ears: &Ears) -> Result<()>;
@@ -105,8 +107,11 @@ pub trait FlashDriver {
     ) -> Result<()>;
     /// Lock again. Also called after an error.
     fn lock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()>;
-    /// Leave the chip so that a reset boots what the bank holds (G0: EMPTY). The program may be running.
-    fn boot(&self, mem: &mut MemAp, bank: &Bank) -> Result<()>;
+    /// Leave the chip so that a reset boots what the bank holds (G0: EMPTY; most families need nothing). The program may
+    /// be running.
+    fn boot(&self, _: &mut MemAp, _: &Bank) -> Result<()> {
+        Ok(())
+    }
     /// One flag per sector of the bank: write protected.
     fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>>;
     /// The controller's state in words, for `flash info` and after an error.

@@ -257,10 +257,6 @@ impl FlashDriver for Stm32G0 {
         Controller::new(bank)?.check(mem)
     }
 
-    fn remark(&self, _: &Bank) -> Option<String> {
-        None
-    }
-
     fn unlock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
         let controller = Controller::new(bank)?;
         controller.check(mem)?;

@@ -335,11 +335,6 @@ impl FlashDriver for Stm32H7 {
         Controller::new(bank)?.lock(mem)
     }
 
-    /// No EMPTY flag here, as on G0 and others: a reset boots what the bank holds.
-    fn boot(&self, _: &mut MemAp, _: &Bank) -> Result<()> {
-        Ok(())
-    }
-
     fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>> {
         let controller = Controller::new(bank)?;
         let open = mem.read32(controller.at(WPSN_CUR))?;
