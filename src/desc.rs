@@ -12,6 +12,7 @@ mod find;
 pub use find::{BUILT_IN, Loaded, Wanted, find};
 
 use crate::error::Result;
+use crate::tcp;
 use check::Source;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ pub enum Description {
 
 /// Keys that only one kind of description has.
 const TARGET_KEYS: &[&str] = &["die", "core", "idcode", "attach", "reset", "dpidr", "sim_chip", "manuals", "hooks"];
-const INTERFACE_KEYS: &[&str] = &["transport", "usb", "serial", "sim", "driver", "khz"];
+const INTERFACE_KEYS: &[&str] = &["transport", "usb", "serial", "sim", "driver", "khz", "address"];
 
 /// Find the file that `-f name` means and read it. Kind usage: not found (with every place looked at), not readable, or faulty.
 pub fn load(name: &str, search: &[PathBuf], known: &Known) -> Result<Description> {
@@ -62,6 +63,12 @@ impl Interface {
         let interface = source.fill()?;
         check::interface(&interface, &source, known.probes)?;
         Ok(interface)
+    }
+
+    /// Where its server listens, if its probes are behind one.
+    pub fn server(&self) -> Option<&str> {
+        let address = self.address.as_deref().unwrap_or(tcp::DEFAULT_ADDRESS);
+        (self.transport == Transport::Tcp).then_some(address)
     }
 }
 
@@ -106,6 +113,8 @@ pub struct Interface {
     pub serial: Option<String>,
     /// The embedded board, for `transport = "sim"`.
     pub sim: Option<Sim>,
+    /// host:port of the server, for `transport = "tcp"`; without it the port of ST's on this machine.
+    pub address: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -114,6 +123,8 @@ pub enum Transport {
     #[default]
     Usb,
     Sim,
+    /// Through an ST-LINK server.
+    Tcp,
 }
 
 /// The embedded board as sim.toml describes it.
@@ -472,7 +483,9 @@ section = "3.3.1"
             ("driver = \"stlink\"\nusb = [\"0483:374b\", \"483:1\"]", "x.toml:2: `483:1` is no USB id such as \"0483:374b\""),
             ("driver = \"stlink\"\nkhz = 0", "x.toml:2: the clock cannot be 0 kHz"),
             ("driver = \"stlink\"\n[sim]\nchip = \"stm32h743\"", "x.toml:2: `sim` needs `transport = \"sim\"`"),
-            ("driver = \"stlink\"\ntransport = \"serial\"", "x.toml:2: unknown variant `serial`, expected `usb` or `sim`"),
+            ("driver = \"stlink\"\ntransport = \"serial\"", "x.toml:2: unknown variant `serial`, expected one of `usb`, `sim`, `tcp`"),
+            ("driver = \"stlink\"\naddress = \"127.0.0.1:7184\"", "x.toml:2: `address` needs `transport = \"tcp\"`"),
+            ("driver = \"stlink\"\ntransport = \"tcp\"\naddress = \"host\"", "x.toml:3: `host` is no address such as \"127.0.0.1:7184\""),
         ];
         for (text, expected) in cases {
             let message = Interface::parse(text, "x.toml", &KNOWN).unwrap_err().message;

@@ -4,6 +4,7 @@
 //! the host will answer from its loop; until then there is one front-end at a time, which calls it.
 
 use crate::command::line::{self, Part, Word, quote};
+use crate::command::probe::probes;
 use crate::command::sim::{board, keep};
 use crate::command::{Commands, Cx, Entry, Settings, Up, Value};
 use crate::desc::{self, Description, Interface, Known, Target, Transport};
@@ -14,6 +15,7 @@ use crate::probe::{self, Driver, Info};
 use crate::script::Script;
 use crate::session::{AttachOptions, Left, Session};
 use crate::sim::DEFAULT_CHIP;
+use crate::tcp;
 use crate::usb::{self, Found, Pipe, Trace};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -353,7 +355,7 @@ fn attach(cx: &Cx, debug: u8) -> Result<Session> {
     let driver = driver.ok_or_else(|| Error::usage(format!("there is no probe driver `{}`", interface.driver)))?;
     let (found, pipe) = match interface.transport {
         Transport::Sim => plug(cx)?,
-        Transport::Usb => open(cx, &interface, driver)?,
+        Transport::Usb | Transport::Tcp => open(cx, &interface, driver)?,
     };
     let target = target(cx)?;
     let settings = cx.settings.borrow();
@@ -407,8 +409,12 @@ fn open(cx: &Cx, interface: &Interface, driver: &Driver) -> Result<(Found, Box<d
         serial: settings.serial.as_deref().or(interface.serial.as_deref()),
         path: settings.usb_path.as_deref(),
     };
-    let found = choose(usb::find(driver.usb)?, &wish, driver)?;
-    let pipe = usb::open(&found, driver.usb)?;
+    let all = probes(interface, driver)?;
+    let found = choose(all, &wish, driver)?;
+    let pipe = match interface.server() {
+        Some(address) => tcp::open(address, &found)?,
+        None => usb::open(&found, driver.usb)?,
+    };
     Ok((found, pipe))
 }
 
@@ -464,7 +470,7 @@ fn listed<'a>(all: impl Iterator<Item = &'a Found>, driver: &Driver) -> String {
     };
     let one = |found: &Found| {
         let serial = if found.serial.is_empty() { "unknown" } else { &found.serial };
-        format!("{} serial {serial} at USB path {}", name(found), found.path)
+        format!("{} serial {serial} at {}", name(found), found.place())
     };
     all.map(one).collect::<Vec<_>>().join(", ")
 }

@@ -18,4 +18,5 @@ pub mod repl;
 pub mod script;
 pub mod session;
 pub mod sim;
+pub mod tcp;
 pub mod usb;

@@ -21,6 +21,15 @@ pub enum Data<'a> {
     In(&'a mut [u8]),
 }
 
+/// What goes through a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The largest data phase.
+    pub bytes: usize,
+    /// The probe's batches of register accesses (RW_MISC) come through.
+    pub batches: bool,
+}
+
 pub trait Pipe {
     /// Send `cmd` (16 bytes for an ST-Link), then move the data phase. Returns the bytes moved in it.
     fn transfer(&mut self, cmd: &[u8], data: Data) -> Result<usize>;
@@ -28,6 +37,10 @@ pub trait Pipe {
     fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize>;
     /// A USB port reset; the probe forgets what it was doing.
     fn reset(&mut self) -> Result<()>;
+    /// What a transfer may be on this way, beyond what the probe takes.
+    fn room(&self) -> Room {
+        Room { bytes: usize::MAX, batches: true }
+    }
     /// Time since the pipe was opened.
     fn now(&self) -> Duration;
     fn sleep(&mut self, d: Duration);
@@ -40,10 +53,17 @@ pub struct Found {
     pub pid: u16,
     /// 24 hex digits for an ST-Link; empty if it could not be read.
     pub serial: String,
-    /// `bus-port.port`, as sysfs and `adapter usb location` spell it.
+    /// `bus-port.port`, as sysfs and `adapter usb location` spell it; behind a server `host:port/number`.
     pub path: String,
     /// Why it cannot be used, with the remedy (`None`: it can).
     pub trouble: Option<String>,
+}
+
+impl Found {
+    /// For people: its USB path, or where the server that has it listens.
+    pub fn place(&self) -> String {
+        if self.path.contains(':') { self.path.clone() } else { format!("USB path {}", self.path) }
+    }
 }
 
 /// USB ids that a driver knows, with the endpoints of commands and data out, data in, trace in.

@@ -11,6 +11,9 @@
 //! `ROCD_BLESS=1 cargo test --test cli` writes the .out files anew: read the difference before it is committed.
 //! `ROCD_TEST_INTERFACE=stlink` runs the same lines on another interface than the embedded board.
 
+mod served;
+
+use served::Board;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
@@ -26,6 +29,27 @@ fn transcripts_hold() {
     assert!(!scripts.is_empty());
     let wrong: Vec<String> = scripts.iter().filter_map(|script| check(script).err()).collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// What only the embedded board's own process can do, by the words a line has then.
+const OWN: &[&str] = &["sim ", "leds", "pins", "board.state"];
+
+/// A probe behind a server and the board itself give the same answers, but for where the probe is.
+#[test]
+fn transcripts_hold_through_a_server() {
+    let mut told = 0;
+    for script in files("cmd") {
+        let text = fs::read_to_string(&script).unwrap();
+        let runs: Vec<&str> = text.lines().filter(|line| line.starts_with("$ rocd") && line.contains(BOARD)).collect();
+        if runs.is_empty() || runs.iter().any(|line| OWN.iter().any(|word| line.contains(word))) {
+            continue;
+        }
+        let answer = script.with_extension("out");
+        let difference = difference(&fs::read_to_string(&answer).unwrap(), &play(&text, Way::Served));
+        assert!(difference.is_none(), "{}: {}", answer.display(), difference.unwrap_or_default());
+        told += 1;
+    }
+    assert!(told >= 15, "only {told} transcripts went through the server");
 }
 
 #[test]
@@ -45,7 +69,7 @@ fn repo(path: &str) -> PathBuf {
 }
 
 fn check(script: &Path) -> Result<(), String> {
-    let actual = play(&fs::read_to_string(script).unwrap());
+    let actual = play(&fs::read_to_string(script).unwrap(), Way::Inside);
     let answer = script.with_extension("out");
     if std::env::var_os("ROCD_BLESS").is_some() {
         fs::write(&answer, actual).unwrap();
@@ -73,8 +97,21 @@ fn difference(expected: &str, actual: &str) -> Option<String> {
     None
 }
 
+/// Where the board is that `interfaces/sim.toml` means.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Inside,
+    /// In another process, a new one for each run.
+    Served,
+}
+
+/// The chip that a line's target file is for.
+fn chip(line: &str) -> &'static str {
+    if line.contains("stm32g0") { "stm32g071" } else { "stm32h743" }
+}
+
 /// Run a .cmd file in a folder of its own, with copies of the project's files where the README has them.
-fn play(script: &str) -> String {
+fn play(script: &str, way: Way) -> String {
     let folder = tempfile::tempdir().unwrap();
     for name in ["interfaces", "targets", "scripts", "tests/firmware", "tests/cpu"] {
         if name != "tests/cpu" || script.contains(name) {
@@ -90,8 +127,17 @@ fn play(script: &str) -> String {
         if let Some(name) = line.strip_prefix("> ") {
             fs::write(folder.path().join(name), block(&lines, &mut at, "|")).unwrap();
         } else if let Some(command) = line.strip_prefix("$ rocd") {
-            let output = rocd(folder.path(), command, &block(&lines, &mut at, "<"));
-            transcript += &answer(line, &output, folder.path());
+            let stdin = block(&lines, &mut at, "<");
+            let served = (way == Way::Served).then(|| Board::serve(chip(line), &[]));
+            if let Some(board) = &served {
+                fs::rename(board.interface(folder.path()), folder.path().join(BOARD)).unwrap();
+            }
+            let output = rocd(folder.path(), command, &stdin);
+            let told = answer(line, &output, folder.path());
+            transcript += &match &served {
+                Some(board) => told.replace(&format!("{}/0", board.address), "USB path sim-0"),
+                None => told,
+            };
         }
     }
     transcript

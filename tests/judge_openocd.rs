@@ -1,9 +1,12 @@
 //! The first judge: Debian's OpenOCD, unmodified, with its stock files, works on the embedded board through ST's
 //! server protocol; what it did is read back through the board's own door.
 
-use std::io::{BufRead, BufReader, Write};
+mod served;
+
+use served::{Board, quoted};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 struct Chip {
@@ -80,9 +83,10 @@ fn judge(chip: &Chip, way: &Way, probe: &str) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut board = Board::serve(&format!("{},{probe}", chip.board), &programmed(chip, folder.path()), folder.path());
+    let state = programmed(chip, folder.path());
+    let mut board = Board::serve(&format!("{},{probe}", chip.board), &["--state", state.to_str().unwrap()]);
     let before = prepare(chip, &mut board);
-    let said = openocd(chip, way, board.port);
+    let said = openocd(chip, way, board.port());
     check_words(chip, &said);
     check_board(chip, &mut board, &before);
     board.shutdown();
@@ -183,78 +187,4 @@ fn check_board(chip: &Chip, board: &mut Board, before: &[u8]) {
     assert_eq!(board.word(chip.ram), 0x1234_5678);
     let (place, mask, value) = chip.protection;
     assert_eq!(board.word(place) & mask, value, "sector 0 of {} is not protected", chip.board);
-}
-
-/// `rocd sim serve` and its stdin and stdout.
-struct Board {
-    child: Child,
-    lines: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    port: u16,
-    dump: PathBuf,
-}
-
-impl Board {
-    fn serve(board: &str, state: &Path, folder: &Path) -> Board {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rocd"))
-            .args(["sim", "serve", "--board", board, "--stlink-tcp", "127.0.0.1:0"])
-            .arg("--state")
-            .arg(state)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = child.stdin.take().expect("stdin is piped");
-        let mut answers = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let mut line = String::new();
-        answers.read_line(&mut line).unwrap();
-        let port = line.trim_end().strip_prefix("stlink-tcp 127.0.0.1:").and_then(|port| port.parse().ok());
-        let port = port.unwrap_or_else(|| panic!("`sim serve` said {line:?}"));
-        Board { child, lines, answers, port, dump: folder.join("dump.bin") }
-    }
-
-    /// The lines of the answer before its `ok`.
-    fn run(&mut self, line: &str) -> Vec<String> {
-        writeln!(self.lines, "{line}").unwrap();
-        let mut said = vec![];
-        loop {
-            let mut answer = String::new();
-            assert!(self.answers.read_line(&mut answer).unwrap() > 0, "the board left during `{line}`");
-            match answer.trim_end() {
-                "ok" => return said,
-                answer if answer.starts_with("error:") => panic!("`{line}`: {answer}"),
-                answer => said.push(answer.to_string()),
-            }
-        }
-    }
-
-    fn dump(&mut self, address: u32, len: u32) -> Vec<u8> {
-        let line = format!("sim dump {} {address:#x} {len:#x}", quoted(&self.dump));
-        self.run(&line);
-        let bytes = std::fs::read(&self.dump).unwrap();
-        assert_eq!(bytes.len(), len as usize);
-        bytes
-    }
-
-    fn word(&mut self, address: u32) -> u32 {
-        let bytes = self.dump(address, 4);
-        u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
-    }
-
-    fn shutdown(mut self) {
-        writeln!(self.lines, "shutdown").unwrap();
-        assert!(self.child.wait().unwrap().success(), "`sim serve` did not end with exit 0");
-    }
-}
-
-impl Drop for Board {
-    /// After a failed assertion nobody else would end it.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn quoted(path: &Path) -> String {
-    format!("\"{}\"", path.display())
 }

@@ -14,6 +14,7 @@ const ROWS: &[&[&str]] = &[
     &["flash", "cortex_m", "desc", "image"],
     &["adi"],
     &["probe"],
+    &["tcp"],
     &["usb"],
     &["event"],
     &["error"],

@@ -1,10 +1,11 @@
 //! Built-in commands: the probe. What is plugged in, which one to use, how fast, and how to come in.
 
 use super::{Args, Command, Cx, Settings, Value};
-use crate::desc::Transport;
+use crate::desc::{Interface, Transport};
 use crate::error::{Error, Result};
-use crate::probe::{DRIVERS, Info};
+use crate::probe::{DRIVERS, Driver, Info};
 use crate::session::Session;
+use crate::tcp;
 use crate::usb::{self, Found};
 
 pub const COMMANDS: &[Command] = &[
@@ -36,17 +37,28 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn list(cx: &Cx, _: &Args) -> Result<Value> {
-    let transport = cx.settings.borrow().interface.as_ref().map_or(Transport::Usb, |interface| interface.transport);
-    let probes = match transport {
-        Transport::Sim => vec![super::sim::board(cx)?.found()],
-        Transport::Usb => on_usb()?,
+    let interface = cx.settings.borrow().interface.clone();
+    let probes = match interface {
+        Some(interface) if interface.transport == Transport::Sim => vec![super::sim::board(cx)?.found()],
+        Some(interface) => every(|driver| probes(&interface, driver))?,
+        None => every(|driver| usb::find(driver.usb))?,
     };
     Ok(Value::shown(Value::List(probes.iter().map(probe_value).collect()), probe_lines(&probes)))
 }
 
-fn on_usb() -> Result<Vec<Found>> {
-    let found = DRIVERS.iter().map(|driver| usb::find(driver.usb)).collect::<Result<Vec<_>>>()?;
-    Ok(found.into_iter().flatten().collect())
+fn every(find: impl Fn(&Driver) -> Result<Vec<Found>>) -> Result<Vec<Found>> {
+    Ok(DRIVERS.iter().map(find).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// The probes of this driver that are on the bus, or that the interface's server has.
+pub fn probes(interface: &Interface, driver: &Driver) -> Result<Vec<Found>> {
+    match interface.server() {
+        Some(address) => {
+            let known = |found: &Found| driver.usb.iter().any(|id| (id.vid, id.pid) == (found.vid, found.pid));
+            Ok(tcp::find(address)?.into_iter().filter(known).collect())
+        }
+        None => usb::find(driver.usb),
+    }
 }
 
 /// What kind of probe these USB ids belong to.
@@ -74,9 +86,9 @@ fn probe_lines(probes: &[Found]) -> String {
 }
 
 fn probe_line(found: &Found) -> String {
-    let Found { vid, pid, serial, path, trouble } = found;
+    let Found { vid, pid, serial, trouble, .. } = found;
     let serial = if serial.is_empty() { "unknown" } else { serial };
-    let line = format!("{} ({vid:04x}:{pid:04x}) serial {serial} at USB path {path}", type_name(found));
+    let line = format!("{} ({vid:04x}:{pid:04x}) serial {serial} at {}", type_name(found), found.place());
     match trouble {
         Some(trouble) => format!("{line}\n    {}", trouble.replace('\n', "\n    ")),
         None => line,

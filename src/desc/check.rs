@@ -118,7 +118,12 @@ pub fn interface(interface: &Interface, source: &Source, known: &[&str]) -> Resu
     source.must(interface.khz != Some(0), "khz", || "the clock cannot be 0 kHz".into())?;
     source.must(interface.serial.as_deref() != Some(""), "serial", || "an empty serial number".into())?;
     let simulated = interface.transport == Transport::Sim;
-    source.must(simulated || interface.sim.is_none(), "sim", || "`sim` needs `transport = \"sim\"`".into())
+    source.must(simulated || interface.sim.is_none(), "sim", || "`sim` needs `transport = \"sim\"`".into())?;
+    let served = interface.transport == Transport::Tcp;
+    source.must(served || interface.address.is_none(), "address", || "`address` needs `transport = \"tcp\"`".into())?;
+    let address = interface.address.as_deref().unwrap_or(":0");
+    let port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    source.must(port, "address", || format!("`{address}` is no address such as \"127.0.0.1:7184\""))
 }
 
 fn is_usb_id(id: &str) -> bool {

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("interfaces/sim.toml", include_str!("../../interfaces/sim.toml")),
     ("interfaces/stlink.toml", include_str!("../../interfaces/stlink.toml")),
+    ("interfaces/stlink-tcp.toml", include_str!("../../interfaces/stlink-tcp.toml")),
     ("interfaces/stlink-v2.toml", include_str!("../../interfaces/stlink-v2.toml")),
     ("interfaces/stlink-v3.toml", include_str!("../../interfaces/stlink-v3.toml")),
     ("scripts/program.rhai", include_str!("../../scripts/program.rhai")),

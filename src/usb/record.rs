@@ -12,7 +12,7 @@
 //! In lines written by hand the time may be left out, blanks may stand between bytes, trailing zeros of a command may be
 //! missing, and `#` begins a comment. Log, bug report and test fixture are the same thing.
 
-use super::{Data, Pipe};
+use super::{Data, Pipe, Room};
 use crate::error::{Cause, Error, Kind, Result};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -68,6 +68,10 @@ impl Pipe for Trace {
     fn reset(&mut self) -> Result<()> {
         let result = self.pipe.reset();
         self.tell_end("reset".to_string(), &[], result)
+    }
+
+    fn room(&self) -> Room {
+        self.pipe.room()
     }
 
     fn now(&self) -> Duration {

@@ -111,7 +111,7 @@ impl StLink {
             Width::Half => BLOCK,
             Width::Word => words,
         };
-        in_time.min(most)
+        in_time.min(most).min(self.pipe.room().bytes / width as usize * width as usize)
     }
 
     fn accesses_in_time(&self, pace: &Pace, clocks_factor: u64) -> usize {
@@ -186,7 +186,7 @@ impl StLink {
     /// How many of `ops`, from the first, one RW_MISC can carry. It cannot set CSW, so words that a cache may hold go
     /// by READMEM and WRITEMEM when `ap` asks for cacheable accesses.
     fn misc_len(&self, ap: Ap, ops: &[MemOp]) -> usize {
-        if !self.has(Feature::RwMisc) {
+        if !self.has(Feature::RwMisc) || !self.pipe.room().batches {
             return 0;
         }
         // A read is address, data and result: three transfers on the wire.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::probe::dap::ap;
-use crate::usb::{Replay, Trace};
+use crate::usb::{Replay, Room, Trace};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -32,6 +32,7 @@ struct Script {
     trace: Vec<u8>,
     resets: usize,
     clock: Duration,
+    room: Option<Room>,
 }
 
 #[derive(Clone)]
@@ -74,6 +75,10 @@ impl Pipe for Scripted {
     fn reset(&mut self) -> Result<()> {
         self.0.borrow_mut().resets += 1;
         Ok(())
+    }
+
+    fn room(&self) -> Room {
+        self.0.borrow().room.unwrap_or(Room { bytes: usize::MAX, batches: true })
     }
 
     fn now(&self) -> Duration {
@@ -491,6 +496,20 @@ fn words_are_split_by_what_40_ms_and_the_probe_allow() {
             next += len as u32;
         }
     }
+}
+
+#[test]
+fn a_narrow_way_to_the_probe_splits_further_and_keeps_batches_apart() {
+    let (script, mut probe) = connected(v3(10));
+    script.borrow_mut().room = Some(Room { bytes: 1022, batches: false });
+    script.borrow_mut().sent.clear();
+    probe.write_mem(AP0, Width::Word, 0x2400_0000, &[0; 2048]).unwrap();
+    probe.read_mem(AP0, Width::Half, 0x2400_0000, &mut [0; 1024]).unwrap();
+    let lens: Vec<usize> = memory_commands(&script).iter().map(|command| command.2).collect();
+    assert_eq!(lens, [1020, 1020, 8, 1022, 2]);
+    script.borrow_mut().sent.clear();
+    probe.batch(AP0, &mut [MemOp::read(0xE000_ED00), MemOp::write(0xE000_EDFC, 1)]).unwrap();
+    assert_eq!(memory_commands(&script).len(), 2, "one command each");
 }
 
 #[test]
