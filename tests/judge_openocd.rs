@@ -3,11 +3,8 @@
 
 mod served;
 
-use served::{Board, quoted};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use served::{Board, DAP, HLA, Verdict, Way, finish, programmed};
+use std::time::Duration;
 
 struct Chip {
     board: &'static str,
@@ -46,15 +43,6 @@ const CHIPS: &[Chip] = &[
     },
 ];
 
-struct Way {
-    interface: &'static str,
-    backend: &'static str,
-    transport: &'static str,
-}
-
-const HLA: Way = Way { interface: "stlink", backend: "hla_stlink_backend", transport: "hla_swd" };
-const DAP: Way = Way { interface: "stlink-dap", backend: "st-link backend", transport: "dapdirect_swd" };
-
 #[test]
 fn openocd_hla_on_h743() {
     judge(&CHIPS[0], &HLA, "v2-1");
@@ -76,38 +64,14 @@ fn openocd_dapdirect_on_g071() {
 }
 
 fn judge(chip: &Chip, way: &Way, probe: &str) {
-    if !there("openocd") {
-        assert!(std::env::var("ROCD_JUDGES").as_deref() != Ok("required"), "openocd is not installed");
-        // not by a macro, whose text cargo would keep to itself
-        let _ = writeln!(std::io::stderr(), "skipped: openocd is not installed (Debian: apt-get install openocd)");
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let state = programmed(chip, folder.path());
-    let mut board = Board::serve(&format!("{},{probe}", chip.board), &["--state", state.to_str().unwrap()]);
+    let Some(_verdict) = Verdict::of("openocd", "openocd", &format!("OpenOCD {}", way.name), chip.board) else { return };
+    let state = programmed(chip.board, &format!("tests/firmware/{}", chip.firmware));
+    let mut board = Board::serve(&format!("{},{probe}", chip.board), &["--state", state.path().to_str().unwrap()]);
     let before = prepare(chip, &mut board);
     let said = openocd(chip, way, board.port());
     check_words(chip, &said);
     check_board(chip, &mut board, &before);
     board.shutdown();
-}
-
-fn there(tool: &str) -> bool {
-    Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-}
-
-/// A board's state with firmware in sector 0, so that its core runs from the start.
-fn programmed(chip: &Chip, folder: &Path) -> PathBuf {
-    let state = folder.join("board.state");
-    let output = Command::new(env!("CARGO_BIN_EXE_rocd"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["-f", "interfaces/sim.toml", "-f", &format!("targets/{}.toml", chip.target.trim_end_matches('x'))])
-        .args(["-c", &format!("sim chip {}", chip.board), "-c", &format!("program tests/firmware/{}", chip.firmware)])
-        .args(["-c", &format!("sim save {}", quoted(&state))])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    state
 }
 
 /// Something beside sector 0 that must stay; a word in RAM to be read and one to be written over.
@@ -124,40 +88,14 @@ fn openocd(chip: &Chip, way: &Way, port: u16) -> String {
     let (read, write, again) = (format!("mdw {ram:#x} 2"), format!("mww {second:#x} 0xdeadbeef"), format!("mdw {second:#x}"));
     let flash = ["flash probe 0", "flash erase_sector 0 0 0", "flash protect 0 0 0 on"];
     let work = [&["init", "halt", "reg", &read, &write, &again], &flash[..], &["reset halt", "shutdown"]].concat();
-    let mut openocd = Command::new("openocd");
-    openocd.args(["-c", "gdb_port disabled", "-c", "telnet_port disabled", "-c", "tcl_port disabled"]);
-    openocd.args(["-f", &format!("interface/{}.cfg", way.interface), "-c", &format!("{} tcp {port}", way.backend)]);
-    openocd.args(["-c", &format!("transport select {}", way.transport)]);
-    openocd.args(["-f", &format!("target/{}.cfg", chip.target)]);
+    let mut openocd = way.openocd(port, chip.target, None);
     // a -c each: of a line with `;` OpenOCD shows only the last result
     for line in work {
         openocd.args(["-c", line]);
     }
-    let (said, ok) = finish(openocd.stdin(Stdio::null()), Duration::from_secs(120));
+    let (said, ok) = finish(&mut openocd, Duration::from_secs(120));
     assert!(ok, "openocd failed:\n{said}");
     said
-}
-
-/// Both streams and whether it succeeded; ended by force when the time is over.
-fn finish(command: &mut Command, limit: Duration) -> (String, bool) {
-    let log = tempfile::NamedTempFile::new().unwrap();
-    // one file, two descriptors: both append
-    let file = std::fs::OpenOptions::new().append(true).open(log.path()).unwrap();
-    let mut child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
-    let end = Instant::now() + limit;
-    let status = loop {
-        match child.try_wait().unwrap() {
-            Some(status) => break Some(status),
-            None if Instant::now() > end => {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                break None;
-            }
-            None => std::thread::sleep(Duration::from_millis(10)),
-        }
-    };
-    let said = std::fs::read_to_string(log.path()).unwrap();
-    (said, status.is_some_and(|status| status.success()))
 }
 
 fn check_words(chip: &Chip, said: &str) {

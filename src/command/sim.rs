@@ -4,6 +4,7 @@
 
 use super::memory::write_file;
 use super::{Args, Command, Cx, Value};
+use crate::desc::Transport;
 use crate::error::{Cause, Context, Error, Kind, Result};
 use crate::event::Event;
 use crate::sim::chips::CHIPS;
@@ -89,6 +90,16 @@ pub fn board(cx: &Cx) -> Result<Board> {
     let board = Board::new(&config(cx))?;
     cx.board.borrow_mut().board = Some(board.clone());
     Ok(board)
+}
+
+/// Time goes by on the board without anybody attached to it. False: there is no board in this run.
+pub fn pass(cx: &Cx, time: Duration) -> Result<bool> {
+    let simulated = cx.settings.borrow().interface.as_ref().is_some_and(|interface| interface.transport == Transport::Sim);
+    if !simulated && cx.board.borrow().board.is_none() {
+        return Ok(false);
+    }
+    board(cx)?.pass(time);
+    Ok(true)
 }
 
 /// Write the board's state file, if there is a board and it has one: at the end of a run.

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 pub struct Board {
     child: Child,
@@ -96,4 +97,107 @@ impl Drop for Board {
 /// As one word of a line.
 pub fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display())
+}
+
+/// Another tool as judge of the board: one line for the table at the end of CI when it goes out of scope.
+pub struct Verdict(String);
+
+impl Verdict {
+    /// `None`: the tool is not installed, which is said, and is a failure where judges are required.
+    pub fn of(tool: &str, package: &str, judge: &str, chip: &str) -> Option<Verdict> {
+        if !there(tool) {
+            assert!(std::env::var("ROCD_JUDGES").as_deref() != Ok("required"), "{tool} is not installed");
+            say(&format!("skipped: {tool} is not installed (Debian: apt-get install {package})"));
+            say(&format!("judge: {judge} | {chip} | skipped"));
+            return None;
+        }
+        Some(Verdict(format!("judge: {judge} | {chip}")))
+    }
+}
+
+impl Drop for Verdict {
+    fn drop(&mut self) {
+        say(&format!("{} | {}", self.0, if std::thread::panicking() { "failed" } else { "passed" }));
+    }
+}
+
+fn there(tool: &str) -> bool {
+    Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Not by a macro, whose text cargo would keep to itself.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Both streams of a program and whether it succeeded; ended by force when the time is over.
+pub fn finish(command: &mut Command, limit: Duration) -> (String, bool) {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    // one file, two descriptors: both append
+    let file = std::fs::OpenOptions::new().append(true).open(log.path()).unwrap();
+    let mut child = command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+    let end = Instant::now() + limit;
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if Instant::now() > end => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                break None;
+            }
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let said = std::fs::read_to_string(log.path()).unwrap();
+    (said, status.is_some_and(|status| status.success()))
+}
+
+/// How OpenOCD reaches a served board.
+pub struct Way {
+    pub name: &'static str,
+    pub interface: &'static str,
+    pub backend: &'static str,
+    pub transport: &'static str,
+}
+
+pub const HLA: Way = Way { name: "hla", interface: "stlink", backend: "hla_stlink_backend", transport: "hla_swd" };
+pub const DAP: Way = Way { name: "dapdirect", interface: "stlink-dap", backend: "st-link backend", transport: "dapdirect_swd" };
+
+impl Way {
+    /// OpenOCD with its stock files, `target` such as stm32h7x; no port is opened but the one for gdb, if any.
+    pub fn openocd(&self, port: u16, target: &str, gdb: Option<u16>) -> Command {
+        let gdb = gdb.map_or("disabled".to_string(), |port| port.to_string());
+        let mut openocd = Command::new("openocd");
+        openocd.current_dir(env!("CARGO_MANIFEST_DIR"));
+        openocd.args(["-c", &format!("gdb_port {gdb}"), "-c", "telnet_port disabled", "-c", "tcl_port disabled"]);
+        openocd.args(["-f", &format!("interface/{}.cfg", self.interface), "-c", &format!("{} tcp {port}", self.backend)]);
+        openocd.args(["-c", &format!("transport select {}", self.transport), "-f", &format!("target/{target}.cfg")]);
+        openocd
+    }
+}
+
+/// Addresses and bytes of the segments that a debug host loads: PT_LOAD with bytes in the file, at p_paddr.
+pub fn segments(elf: &Path) -> Vec<(u32, Vec<u8>)> {
+    use object::read::elf::{ElfFile32, ProgramHeader};
+    let bytes = std::fs::read(elf).unwrap();
+    let file = ElfFile32::<object::Endianness>::parse(&bytes[..]).unwrap();
+    let endian = file.endian();
+    let loads = file.elf_program_headers().iter().filter(|header| header.p_type(endian) == object::elf::PT_LOAD);
+    let segment = |header: &object::elf::ProgramHeader32<object::Endianness>| {
+        (header.p_paddr(endian), header.data(endian, &bytes[..]).unwrap().to_vec())
+    };
+    loads.map(segment).filter(|(_, bytes)| !bytes.is_empty()).collect()
+}
+
+/// A board's state with this firmware in flash, so that its core runs from the start.
+pub fn programmed(chip: &str, elf: &str) -> tempfile::NamedTempFile {
+    let state = tempfile::NamedTempFile::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_rocd"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["-f", "interfaces/sim.toml", "-c", &format!("sim chip {chip}"), "-f", &chip[..7]])
+        .args(["-c", &format!("program {elf}"), "-c", &format!("sim save {}", quoted(state.path()))])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    state
 }

@@ -1,0 +1,122 @@
+//! gdb-multiarch through OpenOCD on the embedded board: load, compare-sections, breakpoints, watchpoints, stepi, backtrace.
+
+mod served;
+
+use served::{Board, DAP, HLA, Verdict, Way, finish, segments};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+struct Chip {
+    board: &'static str,
+    target: &'static str,
+    elf: &'static str,
+    /// Whether a blank chip needs to be told that it is no longer blank.
+    boot: &'static [&'static str],
+}
+
+const H743: Chip = Chip { board: "stm32h743", target: "stm32h7x", elf: "tests/firmware/blinky-h743.elf", boot: &[] };
+const G071: Chip = Chip {
+    board: "stm32g071",
+    target: "stm32g0x",
+    elf: "tests/firmware/blinky-g071.elf",
+    boot: &["monitor stm32l4x option_load 0", "monitor sleep 100"],
+};
+
+/// What gdb says while it does `lines`, connected through a pipe to OpenOCD.
+fn gdb(chip: &Chip, way: &Way, port: u16, lines: &[&str]) -> String {
+    let openocd = [
+        format!("openocd -c \"gdb_port pipe\" -c \"log_output {}\" -c \"telnet_port disabled\"", "/dev/null"),
+        format!("-c \"tcl_port disabled\" -f interface/{}.cfg -c \"{} tcp {port}\"", way.interface, way.backend),
+        format!("-c \"transport select {}\" -f target/{}.cfg -c init -c \"reset halt\"", way.transport, chip.target),
+    ];
+    let mut gdb = Command::new("gdb-multiarch");
+    gdb.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-nx", "-batch", chip.elf]);
+    gdb.args(["-ex", "set confirm off", "-ex", "set pagination off", "-ex", "set remotetimeout 30"]);
+    gdb.args(["-ex", &format!("target extended-remote | {}", openocd.join(" "))]);
+    for line in lines {
+        gdb.args(["-ex", line]);
+    }
+    let (said, ok) = finish(&mut gdb, Duration::from_secs(180));
+    assert!(ok, "gdb failed:\n{said}");
+    said
+}
+
+/// The words stand in the text in this order.
+#[track_caller]
+fn in_order(text: &str, words: &[&str]) {
+    let mut rest = text;
+    for word in words {
+        let Some(at) = rest.find(word) else { panic!("gdb did not say `{word}` in its place:\n{text}") };
+        rest = &rest[at + word.len()..];
+    }
+}
+
+fn judge(chip: &Chip, way: &Way, probe: &str) {
+    let judge = format!("gdb through OpenOCD {}", way.name);
+    let Some(_openocd) = Verdict::of("openocd", "openocd", &judge, chip.board) else { return };
+    let Some(_gdb) = Verdict::of("gdb-multiarch", "gdb-multiarch", "gdb-multiarch", chip.board) else { return };
+    let mut board = Board::serve(&format!("{},{probe}", chip.board), &[]);
+    let session = [
+        "monitor reset halt",
+        "hbreak main",
+        "continue",
+        "delete",
+        "stepi",
+        "info registers pc",
+        "watch milliseconds",
+        "continue",
+        "backtrace",
+        "delete",
+        "monitor reset run",
+        "detach",
+    ];
+    let said = gdb(chip, way, board.port(), &[&["load", "compare-sections"], chip.boot, &session[..]].concat());
+    // over a high-level adapter OpenOCD does not know a watchpoint when it stops at one
+    let watched = if way.name == "hla" { "SIGTRAP" } else { "Old value = 0\nNew value = 1" };
+    in_order(
+        &said,
+        &[
+            "Loading section .text",
+            "Transfer rate",
+            "Section .text, range 0x8000000",
+            "matched.",
+            "Hardware assisted breakpoint 1 at 0x8",
+            "Breakpoint 1, main () at ",
+            "pc             0x8",
+            "Hardware watchpoint 2: milliseconds",
+            watched,
+            "#0  0x0",
+            "in SysTick_Handler () at ",
+            "<signal handler called>",
+            "main ()",
+        ],
+    );
+    for (address, bytes) in segments(&Path::new(env!("CARGO_MANIFEST_DIR")).join(chip.elf)) {
+        assert!(board.dump(address, bytes.len() as u32) == bytes, "flash at {address:#010x} is not the image");
+    }
+    board.run("sleep 2000");
+    let leds = board.run("leds");
+    assert!(leds.iter().any(|line| line.contains("period=500ms")), "{leds:?}");
+    board.shutdown();
+}
+
+#[test]
+fn gdb_through_dapdirect_on_the_h743() {
+    judge(&H743, &DAP, "v3");
+}
+
+#[test]
+fn gdb_through_hla_on_the_h743() {
+    judge(&H743, &HLA, "v2");
+}
+
+#[test]
+fn gdb_through_dapdirect_on_the_g071() {
+    judge(&G071, &DAP, "v2-1");
+}
+
+#[test]
+fn gdb_through_hla_on_the_g071() {
+    judge(&G071, &HLA, "v3");
+}
