@@ -38,6 +38,7 @@ pub const VC_NOCPERR: u32 = 1 << 5;
 pub const VC_CHKERR: u32 = 1 << 6;
 pub const VC_STATERR: u32 = 1 << 7;
 pub const VC_BUSERR: u32 = 1 << 8;
+pub const VC_INTERR: u32 = 1 << 9;
 pub const VC_HARDERR: u32 = 1 << 10;
 const MON_EN: u32 = 1 << 16;
 const MON_PEND: u32 = 1 << 17;
@@ -156,10 +157,11 @@ impl Core {
         }
     }
 
-    /// Into debug state; DFSR says why. It ends sleep, and a step.
+    /// Into debug state; DFSR says why, and of a watchpoint that the last instruction met. It ends sleep, and a step.
     pub(super) fn halt(&mut self, reason: u32) {
         self.state = State::Halted;
-        self.debug.dfsr |= reason;
+        let watched = if std::mem::take(&mut self.watched) { DWTTRAP } else { 0 };
+        self.debug.dfsr |= reason | watched;
         self.debug.stepping = false;
         (self.asleep, self.stalled) = (None, false);
     }
@@ -171,10 +173,10 @@ impl Core {
         self.attention = true;
     }
 
-    /// Who listens decides what comparators do.
+    /// Who listens decides what comparators do. MATCHED is set for anybody (C1.8.17).
     pub(super) fn debug_changed(&mut self) {
         self.decoded.clear();
-        self.watching = self.debug.listens() && self.debug.tracing() && self.dwt.watches();
+        self.watching = self.debug.tracing() && self.dwt.watches();
         self.attention = true;
     }
 
@@ -192,9 +194,9 @@ impl Core {
     }
 
     /// A data access while watchpoints are armed. The core stops after the instruction (C1.8.1).
-    pub(super) fn watch(&mut self, address: u32, size: Size, write: bool) {
+    pub(super) fn watch(&mut self, address: u32, size: Size, value: u32, write: bool) {
         let access = if write { Access::Write } else { Access::Read };
-        if self.dwt.matches(address, size, access) {
+        if self.dwt.matches(address, size, value, access) {
             self.watched = true;
             self.attention = true;
         }

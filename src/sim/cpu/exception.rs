@@ -231,7 +231,7 @@ impl Core {
         self.it = 0;
         (self.exclusive, self.event, self.asleep) = (false, true, None);
         (self.partial, self.attention) = ((0, 0), true);
-        let caught = catch_bits(number, self.scs.peek(super::scs::CFSR).unwrap_or(0));
+        let caught = catch_bits(number, std::mem::take(&mut self.noted));
         if self.debug.catches(caught) {
             self.halt(debug::VCATCH);
         }

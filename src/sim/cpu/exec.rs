@@ -329,7 +329,7 @@ impl Core {
             }
         };
         if self.watching {
-            self.watch(address, size, false);
+            self.watch(address, size, value, false);
         }
         Ok(value)
     }
@@ -356,7 +356,7 @@ impl Core {
             self.store_slow(bus, address, size, value)?;
         }
         if self.watching {
-            self.watch(address, size, true);
+            self.watch(address, size, value, true);
         }
         Ok(())
     }

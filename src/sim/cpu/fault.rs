@@ -37,6 +37,13 @@ const DEBUGEVT: u32 = 1 << 31;
 /// Where the pc stands in lockup (B1.5.15).
 const LOCKUP_PC: u32 = 0xFFFF_FFFE;
 
+/// The fault that was noted last: its flags of CFSR, and whether it was one of entering or leaving an exception.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Noted {
+    flags: u32,
+    between: bool,
+}
+
 /// What the core was doing for itself when an access failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum During {
@@ -64,6 +71,7 @@ impl Core {
     /// Writes the status registers; the exception that the trap asks for.
     pub(super) fn note(&mut self, trap: Trap, during: During) -> u16 {
         let (number, bits) = cause(trap, during);
+        self.noted = Noted { flags: bits, between: matches!(during, During::Stacking | During::Unstacking) };
         if self.row.arch == Arch::V6M {
             return if number == SVCALL { SVCALL } else { HARD_FAULT };
         }
@@ -107,6 +115,7 @@ impl Core {
 
     /// The vector of `number` could not be read.
     pub(super) fn vector_failed(&mut self, number: u16) -> Option<u16> {
+        self.noted.between = true;
         if self.row.arch == Arch::V7M {
             self.add_flags(HFSR, VECTTBL);
         }
@@ -115,7 +124,7 @@ impl Core {
 
     /// A BKPT or a comparator: the debugger, else the monitor, else HardFault for the instruction alone (C1.4).
     pub(super) fn breakpoint(&mut self, bus: &mut Bus, trap: Trap) {
-        let reason = if trap == Trap::Comparator && !self.fpb.hits(self.pc) { debug::DWTTRAP } else { debug::BKPT };
+        let reason = self.breakpoint_reason(trap);
         if self.debug.halting() {
             return self.halt(reason);
         }
@@ -137,6 +146,13 @@ impl Core {
             true => self.enter(bus, HARD_FAULT),
             false => self.lock_up(self.ipsr),
         }
+    }
+
+    /// DFSR: both units may name the same instruction.
+    fn breakpoint_reason(&mut self, trap: Trap) -> u32 {
+        let watched = if trap == Trap::Comparator && self.dwt.reached(self.pc) { debug::DWTTRAP } else { 0 };
+        let hit = trap == Trap::Breakpoint || self.fpb.hits(self.pc);
+        watched | if hit { debug::BKPT } else { 0 }
     }
 
     fn escalate_breakpoint(&self) -> bool {
@@ -181,15 +197,19 @@ fn cause(trap: Trap, during: During) -> (u16, u32) {
     }
 }
 
-/// The vector catch bit of DEMCR that goes with an exception about to be entered (C1.6.5).
-pub(super) fn catch_bits(number: u16, cfsr: u32) -> u32 {
-    match number {
-        HARD_FAULT => debug::VC_HARDERR,
-        MEM_MANAGE => debug::VC_MMERR,
-        BUS_FAULT => debug::VC_BUSERR,
-        USAGE_FAULT if cfsr & cfsr::NOCP != 0 => debug::VC_NOCPERR,
-        USAGE_FAULT if cfsr & (cfsr::UNALIGNED | cfsr::DIVBYZERO) != 0 => debug::VC_CHKERR,
-        USAGE_FAULT => debug::VC_STATERR,
-        _ => 0,
-    }
+/// The vector catch bits of DEMCR that go with an exception about to be entered (C1.6.5). The flags are the fault's own:
+/// CFSR keeps those of earlier ones.
+pub(super) fn catch_bits(number: u16, noted: Noted) -> u32 {
+    let cfsr = noted.flags;
+    let between = if noted.between { debug::VC_INTERR } else { 0 };
+    between
+        | match number {
+            HARD_FAULT => debug::VC_HARDERR,
+            MEM_MANAGE => debug::VC_MMERR,
+            BUS_FAULT => debug::VC_BUSERR,
+            USAGE_FAULT if cfsr & cfsr::NOCP != 0 => debug::VC_NOCPERR,
+            USAGE_FAULT if cfsr & (cfsr::UNALIGNED | cfsr::DIVBYZERO) != 0 => debug::VC_CHKERR,
+            USAGE_FAULT => debug::VC_STATERR,
+            _ => 0,
+        }
 }

@@ -27,6 +27,7 @@ use super::coresight::{Component, Components};
 use super::periph::Periph;
 use debug::Debug;
 use exec::Decoded;
+use fault::Noted;
 use nvic::Nvic;
 use run::{Clock, Turn};
 pub use scs::{SCS_V6M, SCS_V7M};
@@ -167,6 +168,7 @@ pub struct Core {
     watching: bool,
     watched: bool,
     decoded: Decoded,
+    noted: Noted,
     /// System exceptions by number.
     pending: u16,
     active: u16,
@@ -229,6 +231,7 @@ impl Core {
             watching: false,
             watched: false,
             decoded: Decoded::new(),
+            noted: Noted::default(),
             pending: 0,
             active: 0,
             debug: Debug::default(),

@@ -119,6 +119,19 @@ impl Core {
                 self.burst(bus, stop);
             }
         }
+        // A debugger that comes now finds the core between two instructions.
+        if self.state == State::Running {
+            self.complete(bus);
+        }
+    }
+
+    /// What the last instruction left to do: the return from an exception, a watchpoint. True: the core stopped, or went to
+    /// the debug monitor.
+    fn complete(&mut self, bus: &mut Bus) -> bool {
+        if let Some(exc_return) = self.returning.take() {
+            self.exception_return(bus, exc_return);
+        }
+        std::mem::take(&mut self.watched) && self.watchpoint(bus)
     }
 
     /// The core's clock is what RCC is set to.
@@ -135,16 +148,18 @@ impl Core {
 
     /// Instructions, until something asks for a look.
     fn burst(&mut self, bus: &mut Bus, stop: u64) {
+        let mut retired = false;
         while self.cycles < stop {
-            match self.step(bus) {
-                Ok(()) => {}
-                Err(trap) => return self.trapped(bus, trap),
+            if let Err(trap) = self.step(bus) {
+                self.trapped(bus, trap);
+                break;
             }
+            retired = true;
             if self.attention {
                 break;
             }
         }
-        self.debug.retired = true;
+        self.debug.retired |= retired;
     }
 
     /// One instruction that did not complete.
@@ -189,10 +204,7 @@ impl Core {
         if bus.take_flash_change() {
             self.decoded.forget_flash();
         }
-        if let Some(exc_return) = self.returning.take() {
-            self.exception_return(bus, exc_return);
-        }
-        if std::mem::take(&mut self.watched) && self.watchpoint(bus) {
+        if self.complete(bus) {
             return;
         }
         // The instruction that a busy slave stalled goes before an interrupt.

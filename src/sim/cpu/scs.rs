@@ -8,7 +8,6 @@ use super::{Arch, BUS_FAULT, Core, DEBUG_MONITOR, MEM_MANAGE, NMI, PENDSV, Reque
 pub(super) const VTOR: u32 = 0xE000_ED08;
 pub(super) const SHPR1: u32 = 0xE000_ED18;
 pub(super) const SHCSR: u32 = 0xE000_ED24;
-pub(super) const CFSR: u32 = 0xE000_ED28;
 const NVIC: u32 = 0xE000_E100;
 const PPB: std::ops::Range<u32> = 0xE000_0000..0xE010_0000;
 const FPB: u32 = 0xE000_2000;

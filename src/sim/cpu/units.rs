@@ -93,11 +93,27 @@ const PC_MATCH: u32 = 4;
 const READ: u32 = 5;
 const WRITE: u32 = 6;
 const ACCESS: u32 = 7;
+const DATAVMATCH: u32 = 1 << 8;
+/// Second linked addresses are supported (reads as one).
+const LNK1ENA: u32 = 1 << 9;
 const MATCHED: u32 = 1 << 24;
+
+/// What FUNCTION keeps: CYCMATCH is comparator 0's, values are compared by 1 (C1.8.17; Cortex-M3 and M4 TRM, DWT
+/// registers; the M7 alike: assumed). CYCMATCH matches nothing here.
+const KEPT: [u32; 3] = [0x0000_00AF, 0x000F_FD2F, 0x0000_002F];
+const KEPT_V6M: u32 = 0xF;
 
 impl Comparator {
     fn code(&self) -> u32 {
         self.function & 0xF
+    }
+
+    /// COMP is a value, held in every lane that is as large as it; an access that is larger matches if one of its lanes does
+    /// (a smaller lane of a larger access: assumed).
+    fn is_value_of(&self, value: u32, size: Size) -> bool {
+        let bytes = 1 << (self.function >> 10 & 3);
+        let mask = if bytes == 4 { u32::MAX } else { (1 << (8 * bytes)) - 1 };
+        (0..size as u32 / bytes).any(|lane| (value >> (8 * bytes * lane) ^ self.comp) & mask == 0)
     }
 
     fn covers(&self, first: u32, last: u32) -> bool {
@@ -121,14 +137,40 @@ impl Dwt {
         self.tracing && self.comparators.iter().any(|comparator| comparator.code() == PC_MATCH && comparator.covers(pc, pc))
     }
 
-    /// A data access; sets MATCHED, which reading FUNCTION clears.
-    pub fn matches(&mut self, address: u32, size: Size, access: Access) -> bool {
+    /// The instruction at `pc` is reached; sets MATCHED, which reading FUNCTION clears.
+    pub fn reached(&mut self, pc: u32) -> bool {
+        let hits = self.hits_pc(pc);
+        let reached = |comparator: &&mut Comparator| hits && comparator.code() == PC_MATCH && comparator.covers(pc, pc);
+        self.comparators.iter_mut().filter(reached).for_each(|comparator| comparator.function |= MATCHED);
+        hits
+    }
+
+    /// A data access, and the value that it moves; sets MATCHED.
+    pub fn matches(&mut self, address: u32, size: Size, value: u32, access: Access) -> bool {
+        let hits: Vec<usize> = (0..self.comparators.len()).filter(|n| self.hits_data(*n, address, size, value, access)).collect();
+        hits.iter().for_each(|n| self.comparators[*n].function |= MATCHED);
+        !hits.is_empty()
+    }
+
+    fn hits_data(&self, number: usize, address: u32, size: Size, value: u32, access: Access) -> bool {
+        let comparator = &self.comparators[number];
         let last = address.saturating_add(size as u32 - 1);
         let wanted = if access == Access::Write { WRITE } else { READ };
-        let hit =
-            |comparator: &&mut Comparator| (comparator.code() == wanted || comparator.code() == ACCESS) && comparator.covers(address, last);
-        let hits = self.comparators.iter_mut().filter(hit).map(|comparator| comparator.function |= MATCHED);
-        hits.count() != 0
+        if comparator.code() != wanted && comparator.code() != ACCESS {
+            return false;
+        }
+        if comparator.function & DATAVMATCH == 0 {
+            return comparator.covers(address, last);
+        }
+        comparator.is_value_of(value, size) && self.is_linked(number, address, last)
+    }
+
+    /// DATAVADDR0 and DATAVADDR1 name the comparators that hold the value's addresses; its own number: none (C1.8.17).
+    fn is_linked(&self, number: usize, first: u32, last: u32) -> bool {
+        let function = self.comparators[number].function;
+        let links = [function >> 12 & 0xF, function >> 16 & 0xF].map(|link| link as usize);
+        let mut others = links.into_iter().filter(|link| *link != number).peekable();
+        others.peek().is_none() || others.any(|link| self.comparators.get(link).is_some_and(|other| other.covers(first, last)))
     }
 
     /// CYCCNT: counts with TRCENA and CYCCNTENA.
@@ -160,7 +202,8 @@ impl Dwt {
             0x08..=0x18 => self.counters[(offset as usize - 8) / 4],
             0x20..0x120 => {
                 let comparator = self.comparators.get((offset as usize - 0x20) / 16).copied().unwrap_or_default();
-                [comparator.comp, comparator.mask, comparator.function, 0][offset as usize / 4 % 4]
+                let second = if self.v7m && (0x30..0x40).contains(&offset) { LNK1ENA } else { 0 };
+                [comparator.comp, comparator.mask, comparator.function | second, 0][offset as usize / 4 % 4]
             }
             0x120..0xF00 => 0,
             _ => return None,
@@ -183,7 +226,7 @@ impl Dwt {
     }
 
     fn write_comparator(&mut self, offset: usize, value: u32) {
-        let function = if self.v7m { 0x000F_FDAF } else { 0xF };
+        let function = if self.v7m { KEPT[(offset / 16).min(2)] } else { KEPT_V6M };
         if let Some(comparator) = self.comparators.get_mut(offset / 16) {
             match offset / 4 % 4 {
                 0 => comparator.comp = value,
