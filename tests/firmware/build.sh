@@ -25,6 +25,15 @@ dense() {
     build "$1" "$2 -DDENSE_BYTES=$(($4 - 0x400))" "$3 dense.ld" dense.c dense.S
 }
 
+# bare OUTPUT CPU-FLAGS…: debug.S by itself, from 0x08000000.
+bare() {
+    out=$1
+    shift
+    # shellcheck disable=SC2086
+    arm-none-eabi-gcc "$@" -mthumb -nostdlib -Wl,--nmagic -Wl,--build-id=none -Wl,-Ttext=0x08000000 -Wl,-e,idle -o "$out" debug.S
+    chmod -x "$out"
+}
+
 # clear_paddr FILE: p_paddr = 0 in every program header (32 bytes each, from offset 52; p_paddr is its fourth word).
 clear_paddr() {
     count=$(arm-none-eabi-readelf -h "$1" | sed -n 's/.*Number of program headers: *//p')
@@ -46,3 +55,6 @@ dense dense-200k-h743.elf "$H743" h743.ld $((200 * 1024))
 dense dense-1m-h743.elf "$H743" h743.ld $((1024 * 1024))
 dense dense-64k-g071.elf "$G071" g071.ld $((64 * 1024))
 dense dense-120k-g071.elf "$G071" g071.ld $((120 * 1024))
+bare debug-v6m.elf -mcpu=cortex-m0plus
+bare debug-v7m.elf -mcpu=cortex-m3 -DV7M
+bare debug-m7.elf -mcpu=cortex-m7 -mfpu=fpv5-d16 -mfloat-abi=hard -DV7M -DFPU

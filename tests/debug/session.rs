@@ -1,0 +1,1 @@
+//! The same by rocd's own commands, and what they say.
