@@ -1,5 +1,6 @@
 /* What a debugger steps over, breaks at and watches: one label for each, found by name. Runs on every core here (ARMv6-M), and
    with V7M=1 has what ARMv7-M adds. Vectors and code at 0x08000000, RAM at 0x20000000; the tests choose where it starts. */
+    .file "debug.S"
     .syntax unified
     .thumb
 
