@@ -3,7 +3,8 @@
 //! The files of tests/cpu/ are built by tests/cpu/build.sh; `expected` is what qemu-system-arm 7.2 printed, with its
 //! exit code.
 
-use rocd::sim::semihost::{End, run_elf};
+use rocd::sim::chip::Size;
+use rocd::sim::semihost::{End, prepare, run, run_elf};
 use std::path::{Path, PathBuf};
 
 const LIMIT_MS: u64 = 20_000;
@@ -71,6 +72,25 @@ fn dsp_saturation_bit_fields_and_it_blocks() {
 #[test]
 fn floating_point() {
     all_print_what_is_expected("p6_fp");
+}
+
+/// CCR.DC and CCR.IC of a Cortex-M7, and STKALIGN, which it has from reset (DDI0403 B3.2.8).
+const CCR: (u32, u32) = (0xE000_ED14, 0x0003_0200);
+
+#[test]
+fn a_program_that_is_alone_on_the_chip_does_not_notice_its_caches() {
+    for path in programs("p").into_iter().filter(|path| path.to_str().unwrap().contains(".m7.")) {
+        let (mut chip, mut host) = prepare("bare-m7", &std::fs::read(&path).unwrap()).unwrap();
+        assert!(chip.set_cache_strict(true));
+        chip.write(0, 0, CCR.0, Size::Word, CCR.1).unwrap();
+        let mut text = Vec::new();
+        let end = run(&mut chip, &mut host, LIMIT_MS * 1_000_000, &mut |bytes| text.extend_from_slice(bytes)).unwrap();
+        let expected = std::fs::read_to_string(path.with_extension("txt")).unwrap();
+        let End::Exit(code) = end else { panic!("{}: {end:?} after {}", path.display(), String::from_utf8_lossy(&text)) };
+        let found = format!("{}rc={code}", String::from_utf8_lossy(&text));
+        assert_eq!(found, expected.trim_end_matches('\n'), "{}", path.display());
+        assert_eq!(chip.read(0, 0, CCR.0, Size::Word).map(|ccr| ccr & CCR.1), Ok(CCR.1), "{}: still on", path.display());
+    }
 }
 
 #[test]

@@ -33,6 +33,12 @@ pub const COMMANDS: &[Command] = &[
         probe,
     ),
     Command::new("sim flash", "Show the state of the board's flash controllers", "sim flash", flash),
+    Command::new(
+        "sim cache [strict|off]",
+        "Let the board's caches hold copies that can be stale, as a real Cortex-M7's do, or show whether they may",
+        "sim cache strict",
+        cache,
+    ),
     Command::new("sim unplug", "Pull the board's USB plug", "sim unplug; sim plug; connect", unplug),
     Command::new("sim plug", "Put the board's USB plug back", "sim plug", plug),
     Command::new(
@@ -162,6 +168,15 @@ fn flash(cx: &Cx, _: &Args) -> Result<Value> {
     let lines = board(cx)?.flash_report();
     let text = lines.join("\n");
     Ok(Value::shown(Value::List(lines.into_iter().map(Value::Text).collect()), text))
+}
+
+fn cache(cx: &Cx, args: &Args) -> Result<Value> {
+    let board = board(cx)?;
+    if args.has("strict") || args.has("off") {
+        board.set_cache_strict(args.has("strict"))?;
+        return Ok(Value::None);
+    }
+    Ok(Value::Text(if board.cache_strict() { "strict" } else { "off" }.into()))
 }
 
 fn unplug(cx: &Cx, _: &Args) -> Result<Value> {

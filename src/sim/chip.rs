@@ -148,10 +148,8 @@ impl Chip {
     }
 
     /// One bus access by an AP, at the chip's present time. `address` is a multiple of `size` (else Fault) and the
-    /// value is right-aligned: byte lanes and TAR are the DAP's. Cacheable bits come with `csw`; caches are not
-    /// modelled yet.
+    /// value is right-aligned: byte lanes and TAR are the DAP's. `csw` says whether the core's data cache may answer.
     pub fn read(&mut self, ap: u8, csw: u32, address: u32, size: Size) -> Result<u32, BusError> {
-        let _ = csw;
         let view = self.reach(ap, address, size)?;
         if view == View::Debug {
             return self.bus.read_debug(address).ok_or(BusError::Fault);
@@ -161,11 +159,15 @@ impl Chip {
         {
             return answer;
         }
+        if view == View::Core
+            && let Some(cached) = self.core.debug_load(&self.bus, csw, address, size)
+        {
+            return Ok(cached);
+        }
         self.bus.read(address, size, Master::Debugger)
     }
 
     pub fn write(&mut self, ap: u8, csw: u32, address: u32, size: Size, value: u32) -> Result<(), BusError> {
-        let _ = csw;
         let view = self.reach(ap, address, size)?;
         if view == View::Debug {
             return if self.bus.write_debug(address, value, u32::MAX) { Ok(()) } else { Err(BusError::Fault) };
@@ -174,7 +176,11 @@ impl Chip {
             View::Core => self.core.write(address, size, value),
             _ => None,
         };
+        self.core.maintain(&mut self.bus, address, value);
         let answer = answer.unwrap_or_else(|| {
+            if view == View::Core && self.core.debug_store(&mut self.bus, csw, address, size, value) {
+                return Ok(());
+            }
             self.core.forget(self.bus.resolve(address));
             self.bus.write(address, size, value, Master::Debugger)
         });
@@ -290,6 +296,15 @@ impl Chip {
             Flash::G0(flash) => flash.volts = volts,
             Flash::Plain(_) => (),
         }
+    }
+
+    /// Level 1 caches that can be stale (`true`), or memory that is always coherent. False: its core has no caches.
+    pub fn set_cache_strict(&mut self, strict: bool) -> bool {
+        self.core.set_strict(&mut self.bus, strict)
+    }
+
+    pub fn cache_strict(&self) -> bool {
+        self.core.is_strict()
     }
 
     /// The board's own door: no rule of the chip applies. `None` where nothing is.

@@ -231,6 +231,17 @@ impl Board {
         Ok(())
     }
 
+    /// Level 1 caches that hold copies and can be stale, as on the chip, or memory that is always coherent (the default).
+    /// `dump` and `poke` are memory in both cases. A core without caches is an error.
+    pub fn set_cache_strict(&self, strict: bool) -> Result<()> {
+        let chip = &mut self.0.borrow_mut().probe.wire.chip;
+        if chip.set_cache_strict(strict) { Ok(()) } else { Err(Error::command(format!("{}'s core has no caches", chip.row.name))) }
+    }
+
+    pub fn cache_strict(&self) -> bool {
+        self.0.borrow().probe.wire.chip.cache_strict()
+    }
+
     /// The flash controllers' state, one line each.
     pub fn flash_report(&self) -> Vec<String> {
         self.0.borrow().probe.wire.chip.flash_report()

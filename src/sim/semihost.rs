@@ -220,7 +220,7 @@ impl Memory<'_> {
     }
 
     fn byte(&mut self, address: u32) -> Option<u8> {
-        self.chip.read(AP, 0, address, Size::Byte).ok().map(|byte| byte as u8)
+        self.chip.read(AP, CACHEABLE, address, Size::Byte).ok().map(|byte| byte as u8)
     }
 
     fn string(&mut self, address: u32) -> Option<Vec<u8>> {
@@ -240,7 +240,11 @@ impl Memory<'_> {
     }
 
     fn set_bytes(&mut self, address: u32, bytes: &[u8]) -> Option<()> {
-        bytes.iter().zip(0..).try_for_each(|(byte, at)| self.chip.write(AP, 0, address.wrapping_add(at), Size::Byte, (*byte).into())).ok()
+        bytes
+            .iter()
+            .zip(0..)
+            .try_for_each(|(byte, at)| self.chip.write(AP, CACHEABLE, address.wrapping_add(at), Size::Byte, (*byte).into()))
+            .ok()
     }
 
     fn set_words(&mut self, address: u32, words: &[u32]) -> Option<()> {
@@ -251,6 +255,8 @@ impl Memory<'_> {
 
 /// The access port that sees what the core sees; the first on every chip.
 const AP: u8 = 0;
+/// CSW of an AHB-AP, HPROT[3]: what a cache of the core holds counts.
+const CACHEABLE: u32 = 1 << 27;
 const DHCSR: u32 = 0xE000_EDF0;
 const DEBUG: u32 = 0xA05F_0001;
 const HFSR: u32 = 0xE000_ED2C;
@@ -279,7 +285,7 @@ pub fn run(chip: &mut Chip, host: &mut Host, time: Ns, console: &mut dyn FnMut(&
 }
 
 fn attach(chip: &mut Chip) -> Result<()> {
-    chip.write(AP, 0, DHCSR, Size::Word, DEBUG).map_err(closed)
+    chip.write(AP, CACHEABLE, DHCSR, Size::Word, DEBUG).map_err(closed)
 }
 
 fn closed(_: BusError) -> Error {
@@ -287,7 +293,7 @@ fn closed(_: BusError) -> Error {
 }
 
 fn lockup(chip: &mut Chip) -> End {
-    let mut word = |address| chip.read(AP, 0, address, Size::Word).unwrap_or(0);
+    let mut word = |address| chip.read(AP, CACHEABLE, address, Size::Word).unwrap_or(0);
     End::Lockup { hfsr: word(HFSR), cfsr: word(CFSR) }
 }
 
@@ -295,7 +301,7 @@ fn lockup(chip: &mut Chip) -> End {
 fn serve(chip: &mut Chip, host: &mut Host, console: &mut dyn FnMut(&[u8])) -> Option<Answer> {
     const BKPT_AB: u32 = 0xBEAB;
     let (operation, argument, pc) = (chip.register(0), chip.register(1), chip.register(PC));
-    if chip.read(AP, 0, pc, Size::Half) != Ok(BKPT_AB) {
+    if chip.read(AP, CACHEABLE, pc, Size::Half) != Ok(BKPT_AB) {
         return None;
     }
     Some(host.call(&mut Memory { chip }, operation, argument, console))
@@ -304,7 +310,7 @@ fn serve(chip: &mut Chip, host: &mut Host, console: &mut dyn FnMut(&[u8])) -> Op
 fn go_on(chip: &mut Chip, value: u32) -> Result<()> {
     chip.set_register(0, value);
     chip.set_register(PC, chip.register(PC).wrapping_add(2));
-    chip.write(AP, 0, DHCSR, Size::Word, DEBUG).map_err(closed)
+    chip.write(AP, CACHEABLE, DHCSR, Size::Word, DEBUG).map_err(closed)
 }
 
 /// Runs an ELF file on a chip of its own for at most `ms` of virtual time: its PT_LOAD bytes go in by the board's own

@@ -6,7 +6,6 @@ use super::fault::{During, catch_bits};
 use super::{Arch, Core, HARD_FAULT, NMI, SYSTICK, control, psr};
 use crate::sim::bus::Bus;
 use crate::sim::chip::{BusError, Ns, Size};
-use crate::sim::flash::Master;
 
 /// Nothing runs that could keep an interrupt away.
 const LOWEST: i16 = 256;
@@ -166,7 +165,7 @@ impl Core {
 
     /// The vector lies in a bank that is busy until then.
     pub(super) fn vector_busy(&self, bus: &mut Bus, number: u16) -> Option<Ns> {
-        match bus.read(self.vector_address(number), Size::Word, Master::Core) {
+        match self.read_seen(bus, self.vector_address(number), Size::Word) {
             Err(BusError::Busy { until }) => Some(until),
             _ => None,
         }
@@ -241,7 +240,7 @@ impl Core {
     pub(super) fn vector(&mut self, bus: &mut Bus, number: u16) -> Option<u32> {
         let address = self.vector_address(number);
         loop {
-            match bus.read(address, Size::Word, Master::Core) {
+            match self.read_seen(bus, address, Size::Word) {
                 Ok(word) => return Some(word),
                 Err(BusError::Fault) => return None,
                 Err(BusError::Busy { until }) => self.wait_for(bus, until),

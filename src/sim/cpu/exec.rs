@@ -90,6 +90,11 @@ impl Decoded {
         }
     }
 
+    /// As `forget`, of so many bytes and wherever they are.
+    pub fn forget_range(&mut self, address: u32, len: u32) {
+        (address..).step_by(4).take(len.div_ceil(4) as usize).for_each(|word| self.forget_word(word));
+    }
+
     fn forget_word(&mut self, word: u32) {
         for pc in [word.wrapping_sub(2), word, word.wrapping_add(2)] {
             let entry = &mut self.entries[Self::slot(pc)];
@@ -190,6 +195,11 @@ impl Core {
         self.mpu_check(address, Access::Execute)?;
         if bus.next_event().is_some() {
             self.bring_up(bus);
+        }
+        if self.code_cached
+            && let Some(half) = self.cached_fetch(bus, address)?
+        {
+            return Ok(half);
         }
         match bus.read(address, Size::Half, Master::Core) {
             Ok(half) => Ok(half as u16),
@@ -321,6 +331,10 @@ impl Core {
         self.mpu_check(address, Access::Read)?;
         let value = if address >> 20 == 0xE00 {
             self.private_load(address, size)?
+        } else if self.data_cached
+            && let Some(value) = self.cached_load(bus, address, size)?
+        {
+            value
         } else {
             self.cycles += self.wait_states(address);
             match bus.load_ram(address, size) {
@@ -349,6 +363,9 @@ impl Core {
         self.mpu_check(address, Access::Write)?;
         if address >> 20 == 0xE00 {
             self.private_store(address, size, value)?;
+            self.maintain(bus, address, value);
+        } else if self.data_cached && self.cached_store(bus, address, size, value)? {
+            // Memory learns of it later.
         } else if let Some(changed) = bus.store_ram(address, size, value) {
             self.stores += u64::from(changed);
             self.decoded.forget(address);
@@ -402,7 +419,7 @@ impl Core {
     /// Cycles that a load waits beyond its own. Assumed: M7 3 for AXI SRAM, 9 for D1 peripherals, none where flash hits the
     /// cache; M0+ 2 for every load (Cortex-M0+ TRM 3.3).
     #[inline]
-    fn wait_states(&self, address: u32) -> u64 {
+    pub(super) fn wait_states(&self, address: u32) -> u64 {
         match self.row.arch {
             Arch::V6M => 1,
             Arch::V7M => match address >> 24 {

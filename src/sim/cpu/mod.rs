@@ -4,6 +4,7 @@
 //! the board up. decode.rs says what an instruction is (one row per encoding), int.rs, mem.rs, fp/ and system.rs what it
 //! does, exec.rs fetches and moves data, run.rs is the loop, exception.rs and fault.rs change what runs.
 
+mod cache;
 mod debug;
 mod decode;
 mod exception;
@@ -25,6 +26,7 @@ mod units;
 use super::bus::Bus;
 use super::coresight::{Component, Components};
 use super::periph::Periph;
+use cache::Caches;
 use debug::Debug;
 use exec::Decoded;
 use fault::Noted;
@@ -169,6 +171,10 @@ pub struct Core {
     watched: bool,
     decoded: Decoded,
     noted: Noted,
+    /// With what they hold, if they are to be strict; CCR.DC and CCR.IC count only then.
+    caches: Option<Box<Caches>>,
+    data_cached: bool,
+    code_cached: bool,
     /// System exceptions by number.
     pending: u16,
     active: u16,
@@ -232,6 +238,9 @@ impl Core {
             watched: false,
             decoded: Decoded::new(),
             noted: Noted::default(),
+            caches: None,
+            data_cached: false,
+            code_cached: false,
             pending: 0,
             active: 0,
             debug: Debug::default(),
@@ -249,8 +258,9 @@ impl Core {
 
     /// Debug state is lost at power-on only.
     pub fn power_on(&mut self) {
-        let now = self.time();
+        let (now, strict) = (self.time(), self.is_strict());
         *self = Core::new(self.row);
+        self.empty_caches(strict);
         self.clock.set(now, 0);
     }
 
@@ -292,6 +302,7 @@ impl Core {
         self.request = None;
         (self.asleep, self.returning, self.turn) = (None, None, None);
         (self.event, self.exclusive, self.watched, self.stalled, self.turning) = (false, false, false, false, false);
+        self.caches_changed();
         self.decoded.clear();
     }
 

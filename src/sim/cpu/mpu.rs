@@ -40,6 +40,17 @@ impl Core {
         if allowed { Ok(()) } else { Err(Trap::Protected { address: told }) }
     }
 
+    /// RASR of the region whose memory attributes hold at `address`, and whether it is shareable; `None`: those of the
+    /// default map.
+    pub(super) fn mpu_attributes(&self, address: u32) -> Option<(u32, bool)> {
+        const S: u32 = 1 << 18;
+        let above = self.faultmask != 0 || matches!(self.ipsr, NMI | HARD_FAULT);
+        if !self.mpu_on || above && self.mpu_ctrl() & HFNMIENA == 0 {
+            return None;
+        }
+        self.mpu_region_of(address).map(|rasr| (rasr, rasr & S != 0))
+    }
+
     /// RASR of the region that decides: the one with the highest number.
     fn mpu_region_of(&self, address: u32) -> Option<u32> {
         let regions = (self.row.mpu_type >> 8 & 0xFF).min(16) as usize;

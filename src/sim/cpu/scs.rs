@@ -278,7 +278,10 @@ impl Core {
             0x100..=0x4EF => drop(self.nvic.write(address - NVIC, value, lanes)),
             0xD04 => self.write_icsr(value),
             0xD0C => self.write_aircr(value),
-            0xD14 => self.scs_ccr = (self.scs_ccr & !lanes | value & lanes) & self.row.ccr.1,
+            0xD14 => {
+                self.scs_ccr = (self.scs_ccr & !lanes | value & lanes) & self.row.ccr.1;
+                self.caches_changed();
+            }
             0xD24 => self.write_shcsr(value, lanes),
             0xD30 => self.debug.dfsr &= !value,
             0xD9C | 0xDA4 | 0xDAC | 0xDB4 => self.write_rbar(offset, value),

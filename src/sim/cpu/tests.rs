@@ -3,6 +3,7 @@
 use super::super::chip::{BusError, Size};
 use super::super::rig::{MS, Rig};
 
+mod caches;
 mod programs;
 mod vectors;
 
