@@ -9,6 +9,7 @@ use super::cpu::State;
 use crate::error::{Error, Result};
 use object::read::elf::{ElfFile32, ProgramHeader};
 use object::{Endianness, elf::PT_LOAD};
+use std::ops::ControlFlow;
 
 mod op {
     pub const OPEN: u32 = 0x01;
@@ -67,7 +68,7 @@ pub struct Host {
     /// Heap base, heap limit, stack base, stack limit; zeros: the program's own symbols hold.
     pub heap: [u32; 4],
     errno: u32,
-    /// Handles from 1 up.
+    /// Handles from 1 up; the lowest that is free is given next, as QEMU does.
     files: Vec<Option<File>>,
 }
 
@@ -141,8 +142,10 @@ impl Host {
             b":semihosting-features" => File::Features { at: 0 },
             _ => return None,
         };
-        self.files.push(Some(file));
-        Some(self.files.len() as u32)
+        let at = self.files.iter().position(Option::is_none).unwrap_or(self.files.len());
+        self.files.resize(self.files.len().max(at + 1), None);
+        self.files[at] = Some(file);
+        Some(at as u32 + 1)
     }
 
     fn close(&mut self, handle: u32) -> u32 {
@@ -272,9 +275,8 @@ pub fn run(chip: &mut Chip, host: &mut Host, time: Ns, console: &mut dyn FnMut(&
         match chip.state() {
             State::Lockup => return Ok(lockup(chip)),
             State::Halted => match serve(chip, host, console) {
-                Some(Answer::Exit(code)) => return Ok(End::Exit(code)),
-                Some(Answer::Value(value)) => go_on(chip, value)?,
-                None => return Ok(End::Breakpoint { pc: chip.register(PC) }),
+                ControlFlow::Continue(()) => chip.write(AP, 0, DHCSR, Size::Word, DEBUG).map_err(closed)?,
+                ControlFlow::Break(end) => return Ok(end),
             },
             State::Running | State::Reset => return Ok(End::Timeout),
         }
@@ -297,20 +299,20 @@ fn lockup(chip: &mut Chip) -> End {
     End::Lockup { hfsr: word(HFSR), cfsr: word(CFSR) }
 }
 
-/// The call that the core stopped at; `None`: it is another breakpoint.
-fn serve(chip: &mut Chip, host: &mut Host, console: &mut dyn FnMut(&[u8])) -> Option<Answer> {
+/// Answers the call that the halted core stands at; it stands behind it then, still halted. Breaks at the program's end
+/// and at a breakpoint that is no call.
+pub fn serve(chip: &mut Chip, host: &mut Host, console: &mut dyn FnMut(&[u8])) -> ControlFlow<End> {
     const BKPT_AB: u32 = 0xBEAB;
     let (operation, argument, pc) = (chip.register(0), chip.register(1), chip.register(PC));
     if chip.read(AP, CACHEABLE, pc, Size::Half) != Ok(BKPT_AB) {
-        return None;
+        return ControlFlow::Break(End::Breakpoint { pc });
     }
-    Some(host.call(&mut Memory { chip }, operation, argument, console))
-}
-
-fn go_on(chip: &mut Chip, value: u32) -> Result<()> {
-    chip.set_register(0, value);
-    chip.set_register(PC, chip.register(PC).wrapping_add(2));
-    chip.write(AP, CACHEABLE, DHCSR, Size::Word, DEBUG).map_err(closed)
+    match host.call(&mut Memory { chip }, operation, argument, console) {
+        Answer::Exit(code) => return ControlFlow::Break(End::Exit(code)),
+        Answer::Value(value) => chip.set_register(0, value),
+    }
+    chip.set_register(PC, pc.wrapping_add(2));
+    ControlFlow::Continue(())
 }
 
 /// Runs an ELF file on a chip of its own for at most `ms` of virtual time: its PT_LOAD bytes go in by the board's own

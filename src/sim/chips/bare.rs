@@ -1,6 +1,7 @@
 //! Not chips: a core with flash and RAM and nothing else, to run programs on that were linked for no board.
 //!
-//! Flash lies at 0 (and at 0x08000000), RAM at 0x20000000.
+//! Flash lies at 0 (and at 0x08000000), RAM at 0x20000000; the M7 has the external RAM of Arm's MPS2 board with AN500 too
+//! (PSRAM, 16 MiB at 0x60000000), because QEMU's semihosting puts the stack of a program there (tests/cpu_qemu.rs).
 
 use super::super::bus::{Controller, Ram};
 use super::super::chip::{ApRow, View};
@@ -25,7 +26,7 @@ pub const M7: Row = Row {
     aps: &[ApRow { index: 0, idr: 0x8477_0001, cfg: 0, base: 2, csw: 0x4300_0040, csw_mask: 0xFF00_0037, view: View::Core }],
     core: &CORTEX_M7,
     flash: Controller::Plain(1024 * KIB),
-    ram: &[ram(1024 * KIB)],
+    ram: &[ram(1024 * KIB), Ram { base: 0x6000_0000, size: 16 * 1024 * KIB, without_parity: 0, tightly_coupled: false }],
     rom: &[],
     blocks: &[],
     debug: &[],
