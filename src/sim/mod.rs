@@ -17,6 +17,7 @@
 
 pub mod boards;
 pub mod bus;
+mod cable;
 pub mod chip;
 pub mod chips;
 pub mod coresight;
@@ -36,9 +37,11 @@ pub mod stlink;
 pub mod time;
 pub mod wire;
 
-use crate::error::{Cause, Context, Error, Result};
-use crate::usb::{Data, Found, Pipe};
+use crate::error::{Context, Error, Result};
+use crate::usb::{Found, Pipe};
 use boards::Pin;
+use cable::Cable;
+pub use cable::Inject;
 use chip::Ns;
 use probes::{Firmware, Kind};
 use soc::gpio::{LedState, PinState};
@@ -68,27 +71,6 @@ pub const DEFAULT_PROBE: &str = "v2";
 
 /// A saved board is the size of its flash and a little more; no chip here has 16 MiB.
 const LARGEST_STATE: u64 = 16 << 20;
-
-/// What a test makes go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inject {
-    /// So many commands meet an AP that answers WAIT until the firmware gives up.
-    Wait(u32),
-    /// Accesses of the word at this address fault, until `Heal`.
-    Fault(u32),
-    /// The next word on the wire has a wrong parity bit.
-    Parity,
-    /// The reply of this transfer ends after so many bytes.
-    ShortReply(usize),
-    /// This transfer ends with a STALL.
-    Stall,
-    /// This transfer is not answered in time.
-    Silent,
-    /// The plug is pulled before this transfer.
-    Unplug,
-    /// Nothing injected stays.
-    Heal,
-}
 
 struct Inner {
     probe: StLink,
@@ -411,135 +393,9 @@ fn ns(time: Duration) -> Ns {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
-/// The near end of the cable.
-struct Cable {
-    board: Board,
-    opened: Ns,
-    plug: u32,
-}
-
-impl Cable {
-    /// Everything that starts a transfer begins here: is the plug in, and is something to go wrong now?
-    fn begin(&self) -> Result<Vec<Inject>> {
-        let mut inner = self.board.0.borrow_mut();
-        let due = due(&mut inner.injected);
-        for what in &due {
-            inner.apply(*what);
-        }
-        if !inner.plugged || inner.plugs != self.plug {
-            return Err(Error::probe("the probe was unplugged").cause(Cause::Unplugged).hint("plug it in again and reconnect"));
-        }
-        if due.contains(&Inject::Stall) {
-            return Err(Error::probe("the probe refused the transfer (STALL)").cause(Cause::Link));
-        }
-        Ok(due)
-    }
-
-    fn fetch(&self, buf: &mut [u8], due: &[Inject]) -> Result<usize> {
-        let mut inner = self.board.0.borrow_mut();
-        let probe = &mut inner.probe;
-        let Some(mut reply) = probe.input(usize::MAX).filter(|_| !due.contains(&Inject::Silent)) else {
-            probe.wire.pass(time::USB_TIMEOUT);
-            return Err(Error::probe("the probe did not answer within 6 s").cause(Cause::Timeout));
-        };
-        if let Some(Inject::ShortReply(len)) = due.iter().find(|what| matches!(what, Inject::ShortReply(_))) {
-            reply.truncate(*len);
-        }
-        // libusb's overflow: a packet does not fit what was asked for, and nothing of it is to be trusted.
-        if reply.len() > buf.len() {
-            let message = format!("the probe sent {} bytes where {} were asked for", reply.len(), buf.len());
-            return Err(Error::probe(message).cause(Cause::Link));
-        }
-        buf[..reply.len()].copy_from_slice(&reply);
-        Ok(reply.len())
-    }
-}
-
-/// Take out what is due at this transfer; the rest comes one transfer nearer.
-fn due(injected: &mut Vec<(u32, Inject)>) -> Vec<Inject> {
-    let now = injected.iter().filter(|(after, _)| *after == 0).map(|(_, what)| *what).collect();
-    injected.retain(|(after, _)| *after > 0);
-    injected.iter_mut().for_each(|(after, _)| *after -= 1);
-    now
-}
-
-impl Inner {
-    /// What the wire, the chip or the plug does; the rest is the cable's.
-    fn apply(&mut self, what: Inject) {
-        let wire = &mut self.probe.wire;
-        match what {
-            Inject::Wait(commands) => wire.waits = commands,
-            Inject::Fault(address) => wire.dap.broken.push(address & !3),
-            Inject::Parity => wire.parity = true,
-            Inject::Unplug => {
-                self.plugged = false;
-                self.probe.start_over();
-            }
-            Inject::Heal => {
-                (wire.waits, wire.parity) = (0, false);
-                wire.dap.broken.clear();
-                self.injected.clear();
-            }
-            Inject::ShortReply(_) | Inject::Stall | Inject::Silent => {}
-        }
-    }
-}
-
-impl Pipe for Cable {
-    fn transfer(&mut self, cmd: &[u8], data: Data) -> Result<usize> {
-        let due = self.begin()?;
-        if cmd.len() > 16 {
-            return Err(Error::new(crate::error::Kind::Bug, format!("a command block of {} bytes: 16 are the most", cmd.len())));
-        }
-        {
-            let probe = &mut self.board.0.borrow_mut().probe;
-            probe.begin();
-            probe.out(cmd);
-        }
-        match data {
-            Data::None => Ok(0),
-            Data::Out(bytes) => {
-                self.board.0.borrow_mut().probe.out(bytes);
-                Ok(bytes.len())
-            }
-            Data::In(buf) => self.fetch(buf, &due),
-        }
-    }
-
-    fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize> {
-        self.begin()?;
-        let bytes = self.board.0.borrow_mut().probe.trace_input(buf.len());
-        buf[..bytes.len()].copy_from_slice(&bytes);
-        Ok(bytes.len())
-    }
-
-    fn reset(&mut self) -> Result<()> {
-        self.begin()?;
-        self.board.0.borrow_mut().probe.start_over();
-        Ok(())
-    }
-
-    fn now(&self) -> Duration {
-        Duration::from_nanos(self.board.0.borrow().probe.wire.now - self.opened)
-    }
-
-    fn sleep(&mut self, d: Duration) {
-        self.board.pass(d);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_goes_wrong_waits_for_its_transfer() {
-        let mut injected = vec![(2, Inject::Stall), (0, Inject::Parity), (1, Inject::Silent)];
-        assert_eq!(due(&mut injected), [Inject::Parity]);
-        assert_eq!(due(&mut injected), [Inject::Silent]);
-        assert_eq!(due(&mut injected), [Inject::Stall]);
-        assert_eq!(due(&mut injected), []);
-    }
 
     #[test]
     fn a_serial_number_has_24_hex_digits_and_ends_in_the_boards_number() {

@@ -140,6 +140,18 @@ impl StLink {
         }
     }
 
+    /// A command waits for its data phase.
+    pub fn receiving(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// The reply ends after so many bytes: what a test makes go wrong.
+    pub fn cut(&mut self, len: usize) {
+        if let Some(reply) = &mut self.reply {
+            reply.truncate(len);
+        }
+    }
+
     /// At most `max` bytes of the reply; `None` while there is nothing to send.
     pub fn input(&mut self, max: usize) -> Option<Vec<u8>> {
         let mut reply = self.reply.take()?;
