@@ -637,7 +637,7 @@ mod packets {
 
 /// ST's server protocol, by a client that speaks it raw.
 mod tcp {
-    use rocd::sim::serve::{Heard, Server};
+    use rocd::sim::serve::{Clock, Heard, Server};
     use rocd::sim::{Board, Config};
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
@@ -662,8 +662,8 @@ mod tcp {
             let thread = std::thread::spawn(move || {
                 let config = |chip: &&str| Config { chip: Some(chip.to_string()), probe: Some("v3".into()), ..Config::default() };
                 let boards = chips.iter().enumerate().map(|(n, chip)| Board::numbered(&config(chip), n as u32).unwrap()).collect();
-                let mut server = Server::listen("127.0.0.1:0", boards).unwrap();
-                tell.send(server.address()).unwrap();
+                let mut server = Server::new(boards, Clock::Virtual);
+                tell.send(server.stlink("127.0.0.1:0").unwrap()).unwrap();
                 let mut left = 0;
                 while !stopped.load(Ordering::Relaxed) {
                     left += usize::from(matches!(server.next(Duration::from_millis(10)), Some(Heard::Left)));
@@ -793,8 +793,10 @@ mod tcp {
     fn a_taken_port_is_named() {
         let served = Served::new(&["stm32g071"]);
         let address = served.address.to_string();
-        let error = Server::listen(&address, Vec::new()).err().unwrap();
-        assert!(error.message.starts_with(&format!("cannot listen on {address}: ")), "{error}");
+        let mut second = Server::new(Vec::new(), Clock::Virtual);
+        for error in [second.stlink(&address).unwrap_err(), second.usbip(&address).unwrap_err()] {
+            assert!(error.message.starts_with(&format!("cannot listen on {address}: ")), "{error}");
+        }
         served.end();
     }
 }

@@ -10,8 +10,8 @@ use crate::event::Event;
 use crate::sim::chips::CHIPS;
 use crate::sim::probes::KINDS;
 use crate::sim::semihost::{End, run_elf};
-use crate::sim::serve::{Heard, Server};
-use crate::sim::{Board, Config, DEFAULT_CHIP, DEFAULT_PROBE};
+use crate::sim::serve::{Clock, Heard, Server};
+use crate::sim::{Board, Config, DEFAULT_CHIP, DEFAULT_PROBE, Inject};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,6 +41,12 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command::new("sim unplug", "Pull the board's USB plug", "sim unplug; sim plug; connect", unplug),
     Command::new("sim plug", "Put the board's USB plug back", "sim plug", plug),
+    Command::new(
+        "sim inject (stall|silent|unplug|heal) [after <n:num>]",
+        "Make the probe's next command, or the one after n others, go wrong: refused, not answered, the plug pulled; or mend all",
+        "sim inject stall after 10; sim inject heal",
+        inject,
+    ),
     Command::new(
         "sim dump <file> <addr> <len:num>",
         "Save the board's memory in a file, by its own door",
@@ -76,8 +82,11 @@ pub const COMMANDS: &[Command] = &[
         run,
     ),
     Command::new(
-        "sim serve [--board <spec:word>…] [--stlink-tcp <address:word>] [--state <file>]",
-        "Offer boards, each CHIP[,PROBE[:FIRMWARE][,SERIAL]], to other tools over ST's server protocol until `shutdown`",
+        "sim serve [--board <spec:word>…] [--stlink-tcp <stlink:word>] [--usbip <usbip:word>] [--vhci <port:num>] [--paced] [--state <file>]",
+        "Offer boards, each CHIP[,PROBE[:FIRMWARE][,SERIAL]], to other tools until `shutdown`: over ST's server protocol, \
+         over USB/IP, or plugged into this kernel's vhci_hcd, the first at that port. Time: a transaction takes none, but \
+         the board's own clock advances by what it costs; the wall time between transactions counts too. With --paced each \
+         reply waits until the wall clock has reached the board's, so that speeds can be measured",
         "sim serve --board stm32g071,v3:V3J10M3 --stlink-tcp 127.0.0.1:0",
         serve,
     ),
@@ -186,6 +195,18 @@ fn unplug(cx: &Cx, _: &Args) -> Result<Value> {
 
 fn plug(cx: &Cx, _: &Args) -> Result<Value> {
     board(cx)?.plug();
+    Ok(Value::None)
+}
+
+const INJECTIONS: &[(&str, Inject)] =
+    &[("stall", Inject::Stall), ("silent", Inject::Silent), ("unplug", Inject::Unplug), ("heal", Inject::Heal)];
+
+fn inject(cx: &Cx, args: &Args) -> Result<Value> {
+    let after = number(args.opt_num("n").unwrap_or(0))?;
+    let board = board(cx)?;
+    for (_, what) in INJECTIONS.iter().filter(|(word, _)| args.has(word)) {
+        board.inject_after(after, *what);
+    }
     Ok(Value::None)
 }
 
@@ -303,19 +324,39 @@ fn serve(cx: &Cx, args: &Args) -> Result<Value> {
     if let (Some(file), Some(first)) = (args.opt_text("file"), boards.first()) {
         first.keep_in(Path::new(file))?;
     }
-    let mut server = Server::listen(args.opt_text("address").unwrap_or(SERVER), boards.clone())?;
+    let clock = if args.has("--paced") { Clock::Paced } else { Clock::Virtual };
+    let mut server = Server::new(boards.clone(), clock);
     {
         let mut slot = cx.board.borrow_mut();
         slot.board = boards.first().cloned();
         slot.served = boards.clone();
     }
-    cx.ears.sink.emit(Event::Output(format!("stlink-tcp {}", server.address())));
-    server.hear(std::io::BufReader::new(std::io::stdin()));
-    let end = attend(cx, &mut server);
+    let end = open_doors(cx, args, &mut server).and_then(|()| {
+        server.hear(std::io::BufReader::new(std::io::stdin()));
+        attend(cx, &mut server)
+    });
     server.close();
     cx.board.borrow_mut().served.clear();
     let kept = keep_all(&boards);
     end.and(kept).map(|()| Value::None)
+}
+
+/// What is asked for, else ST's own port; each is told by a line.
+fn open_doors(cx: &Cx, args: &Args, server: &mut Server) -> Result<()> {
+    let say = |line: String| cx.ears.sink.emit(Event::Output(line));
+    let (usbip, port) = (args.opt_text("usbip"), args.opt_num("port"));
+    let stlink = args.opt_text("stlink").or((usbip.is_none() && port.is_none()).then_some(SERVER));
+    if let Some(address) = stlink {
+        say(format!("stlink-tcp {}", server.stlink(address)?));
+    }
+    if let Some(address) = usbip {
+        say(format!("usbip {}", server.usbip(address)?));
+    }
+    if let Some(port) = port {
+        server.vhci(usize::try_from(port).unwrap_or(usize::MAX))?;
+        say(format!("vhci {port}"));
+    }
+    Ok(())
 }
 
 fn boards(cx: &Cx, args: &Args) -> Result<Vec<Board>> {
@@ -362,6 +403,7 @@ fn attend_once(cx: &Cx, server: &mut Server) -> Result<()> {
     match server.next(BREATH) {
         None => {}
         Some(Heard::Left) => keep_all(server.boards())?,
+        Some(Heard::Failed(error)) => cx.ears.sink.emit(Event::Warning(error.to_string())),
         Some(Heard::Line { text, read_on }) => {
             answer(cx, &text)?;
             // The reader of stdin waits for this; it is gone at the end of stdin.

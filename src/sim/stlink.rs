@@ -166,6 +166,11 @@ impl StLink {
         self.reply.as_ref().map_or(0, Vec::len)
     }
 
+    /// Bytes that the trace endpoint has.
+    pub fn traced(&self) -> usize {
+        self.trace.as_ref().map_or(0, |(bytes, _)| bytes.len())
+    }
+
     /// What arrived on SWO, from the trace endpoint.
     pub fn trace_input(&mut self, max: usize) -> Vec<u8> {
         let Some((bytes, _)) = &mut self.trace else { return Vec::new() };

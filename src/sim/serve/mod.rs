@@ -1,72 +1,71 @@
-//! Boards for other programs: ST's stlink-server protocol over TCP (API 3).
+//! Boards for other programs: ST's stlink-server protocol (`tcp`) and USB, over a network (`usbip`) or in this kernel
+//! (`vhci`).
 //!
 //! One thread owns the boards: `Server::next`. A thread per client reads requests whole, sends each to the owner and
-//! writes what it answers; so half a message, garbage or a client that stops reading costs nobody else anything.
-//! Lines (stdin) come through the same channel and are handed out by `next`.
-//!
-//! Little endian throughout. Requests and replies (lengths in bytes; "status" is a u32):
-//!
-//! | op | request | reply |
-//! |---|---|---|
-//! | 06 version | 4: op, client's API, 0 0 | 16: api, major, minor, build |
-//! | 00 refresh | 2: op, clear | status |
-//! | 01 devices | 1: op | 4: count |
-//! | 02 device | 8: op, index, 0 0, u32 size | 45: status, u32 id, 32 serial, u16 vid, u16 pid, u8 used |
-//! | 03 open | 8: op, 0 0 0, u32 id | 8: status, u32 connection |
-//! | 04 close | 8: op, 0 0 0, u32 connection | status |
-//! | 05 transfer | 32: op, 0 0 0, u32 connection, 16 command, u8 direction, 0 0 0, u32 size; + size out | status; + size in |
+//! writes what it answers; a USB client has a second one that writes, for its transfers end when they can. So half a
+//! message, garbage or a client that stops reading costs nobody else anything. Lines (stdin) come through the same
+//! channel and are handed out by `next`.
+
+mod clock;
+mod descriptors;
+mod functions;
+mod tcp;
+mod usb;
+mod usbip;
+mod vhci;
+
+pub use clock::Clock;
 
 use super::Board;
-use crate::error::{Cause, Error, Result};
-use crate::usb::{Data, Pipe};
+use crate::error::{Error, Result};
+use clock::{Held, Served};
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
+use usb::Device;
 
-/// RW_MISC goes over TCP from 3 on; the rest of the version is ours.
-const VERSION: [u32; 4] = [3, 2, 1, 1];
-/// Buffers of the real server, each way: a request with its data must fit, and so must a reply.
-const BUFFER: usize = 10_240;
 const MAX_CLIENTS: usize = 64;
-const DEVICE_INFO: usize = 45;
-/// A device id is this plus the board's number: never 0, never a connection's number.
-const DEVICE_ID: u32 = 0x1000;
+/// Answers that a USB client has not read yet; one that lets so many wait reads none.
+const MAX_UNREAD: usize = 1024;
 
-// Status words.
-const OK: u32 = 0x0001;
-const TIMEOUT: u32 = 0x1001;
-const BAD_PARAMETER: u32 = 0x1002;
-const NOT_OPEN: u32 = 0x1003;
-const TRUNCATED: u32 = 0x1052;
-const NOT_AVAILABLE: u32 = 0x1053;
-
+/// What a port speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
-    Out,
-    In,
-    Trace,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Request {
-    Version,
-    Refresh,
-    Count,
-    Device { index: usize, size: usize },
-    Open { id: u32 },
-    Close { connection: u32 },
-    Transfer { connection: u32, command: [u8; 16], direction: Direction, size: usize, data: Vec<u8> },
+enum Door {
+    StLink,
+    Usbip,
 }
 
 /// What reaches the owner.
 enum Mail {
-    Client(TcpStream),
-    Request { client: u32, request: Request, reply: Sender<Vec<u8>> },
-    Gone { client: u32 },
-    Line { text: String, read_on: Sender<()> },
+    Client {
+        stream: TcpStream,
+        door: Door,
+    },
+    StLink {
+        client: u32,
+        request: tcp::Request,
+        reply: Sender<Held>,
+    },
+    /// The reply comes with the place for all later ones, if the client has a device now.
+    Usbip {
+        client: u32,
+        request: usbip::Request,
+        reply: Sender<(Vec<u8>, Option<Receiver<Held>>)>,
+    },
+    Usb {
+        client: u32,
+        message: usbip::Message,
+    },
+    Gone {
+        client: u32,
+    },
+    Line {
+        text: String,
+        read_on: Sender<()>,
+    },
 }
 
 /// What the caller of `next` must act on.
@@ -75,48 +74,90 @@ pub enum Heard {
     Line { text: String, read_on: Sender<()> },
     /// A client went away.
     Left,
+    /// A board that was plugged in again is not on the bus.
+    Failed(Error),
 }
 
-struct Connection {
-    client: u32,
+/// A board on a USB.
+struct Link {
     board: usize,
-    pipe: Box<dyn Pipe>,
+    /// Of its plug: what was pulled since is gone.
+    plug: u32,
+    device: Device,
+    answers: SyncSender<Held>,
 }
+
+/// Ends a client's connection.
+type HangUp = Box<dyn Fn()>;
 
 pub struct Server {
-    boards: Vec<Board>,
-    /// Up to when each board's clock has followed the wall clock; what a transaction costs comes on top.
-    seen: Vec<Instant>,
-    address: SocketAddr,
+    boards: Vec<Served>,
+    /// For those who look at them: the same boards.
+    handles: Vec<Board>,
     mail: Receiver<Mail>,
     post: Sender<Mail>,
-    clients: BTreeMap<u32, TcpStream>,
-    connections: BTreeMap<u32, Connection>,
-    next_number: u32,
+    ports: Vec<SocketAddr>,
+    clients: BTreeMap<u32, HangUp>,
+    next_client: u32,
+    connections: tcp::Connections,
+    links: BTreeMap<u32, Link>,
+    /// The port of vhci_hcd that the first board is plugged into.
+    vhci: Option<usize>,
 }
 
 impl Server {
-    /// Listen on `address`: `host:port`, or a port on the loopback interface; port 0 picks one.
-    pub fn listen(address: &str, boards: Vec<Board>) -> Result<Server> {
+    pub fn new(boards: Vec<Board>, clock: Clock) -> Server {
+        let (post, mail) = mpsc::channel();
+        Server {
+            handles: boards.clone(),
+            boards: boards.into_iter().map(|board| Served::new(board, clock)).collect(),
+            mail,
+            post,
+            ports: Vec::new(),
+            clients: BTreeMap::new(),
+            next_client: 0,
+            connections: tcp::Connections::default(),
+            links: BTreeMap::new(),
+            vhci: None,
+        }
+    }
+
+    /// ST's protocol on `address`: `host:port`, or a port on the loopback interface; port 0 picks one. The address it is.
+    pub fn stlink(&mut self, address: &str) -> Result<SocketAddr> {
+        self.listen(address, Door::StLink, "--stlink-tcp")
+    }
+
+    /// USB/IP, likewise.
+    pub fn usbip(&mut self, address: &str) -> Result<SocketAddr> {
+        self.listen(address, Door::Usbip, "--usbip")
+    }
+
+    /// Plug the boards into this kernel's vhci_hcd: the first into `port`, the others into those after it.
+    pub fn vhci(&mut self, port: usize) -> Result<()> {
+        let last = vhci::PORTS.saturating_sub(self.boards.len());
+        if port > last {
+            let said = format!("{} boards do not fit behind port {port} of vhci_hcd", self.boards.len());
+            return Err(Error::usage(said).hint(format!("it has {} ports: the first board goes into 0 to {last}", vhci::PORTS)));
+        }
+        self.vhci = Some(port);
+        self.settle()
+    }
+
+    fn listen(&mut self, address: &str, door: Door, option: &str) -> Result<SocketAddr> {
         let refuse = |error: io::Error| {
             let error = Error::command(format!("cannot listen on {address}: {error}"));
-            error.hint("port 0 picks a free one: --stlink-tcp 127.0.0.1:0")
+            error.hint(format!("port 0 picks a free one: {option} 127.0.0.1:0"))
         };
         let listener = TcpListener::bind(&resolve(address)?[..]).map_err(refuse)?;
         let local = listener.local_addr().map_err(refuse)?;
-        let (post, mail) = mpsc::channel();
-        let seen = vec![Instant::now(); boards.len()];
-        let accepted = post.clone();
-        thread::spawn(move || accept(listener, accepted));
-        Ok(Server { boards, seen, address: local, mail, post, clients: BTreeMap::new(), connections: BTreeMap::new(), next_number: 1 })
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
+        let post = self.post.clone();
+        thread::spawn(move || accept(listener, door, post));
+        self.ports.push(local);
+        Ok(local)
     }
 
     pub fn boards(&self) -> &[Board] {
-        &self.boards
+        &self.handles
     }
 
     /// Hand out the lines of `input`, one at a time.
@@ -128,151 +169,189 @@ impl Server {
     /// Serve for `time`, or until there is something for the caller.
     pub fn next(&mut self, time: Duration) -> Option<Heard> {
         let end = Instant::now() + time;
+        self.listen_to_boards();
         loop {
+            if let Err(error) = self.settle() {
+                return Some(Heard::Failed(error));
+            }
             let mail = match self.mail.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(mail) => mail,
                 // The server holds a sender itself, so the channel is never closed.
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             };
             match mail {
-                Mail::Client(stream) => self.welcome(stream),
-                Mail::Request { client, request, reply } => {
-                    // A client that left meanwhile needs no answer.
-                    reply.send(self.answer(client, request)).ok();
+                Mail::Client { stream, door } => self.welcome(stream, door),
+                // A client that left meanwhile needs no answer.
+                Mail::StLink { client, request, reply } => {
+                    reply.send(self.connections.answer(&mut self.boards, client, request)).ok();
                 }
+                Mail::Usbip { client, request, reply } => {
+                    reply.send(self.usb_request(client, request)).ok();
+                }
+                Mail::Usb { client, message } => self.usb_message(client, message),
                 Mail::Gone { client } => {
                     self.forget(client);
                     return Some(Heard::Left);
                 }
                 Mail::Line { text, read_on } => {
-                    self.catch_up();
+                    self.boards.iter_mut().for_each(Served::catch_up);
                     return Some(Heard::Line { text, read_on });
                 }
             }
         }
     }
 
-    /// Close every connection and the port.
+    /// Close every connection and the ports.
     pub fn close(mut self) {
-        for stream in std::mem::take(&mut self.clients).into_values() {
-            stream.shutdown(Shutdown::Both).ok();
+        for hang_up in std::mem::take(&mut self.clients).into_values() {
+            hang_up();
         }
         drop(self.mail);
-        // Wakes the accepting thread, which finds nobody to tell and ends.
-        TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).ok();
+        // Wakes the accepting threads, which find nobody to tell and end.
+        for port in self.ports {
+            TcpStream::connect_timeout(&port, Duration::from_secs(1)).ok();
+        }
     }
 
     fn number(&mut self) -> u32 {
-        self.next_number += 1;
-        self.next_number - 1
+        self.next_client += 1;
+        self.next_client
     }
 
-    fn welcome(&mut self, stream: TcpStream) {
+    fn welcome(&mut self, stream: TcpStream, door: Door) {
         let ready = stream.set_nodelay(true).and_then(|()| stream.try_clone());
         let Ok(reader) = ready else { return };
         if self.clients.len() >= MAX_CLIENTS {
             return;
         }
         let client = self.number();
-        self.clients.insert(client, stream);
+        self.clients.insert(client, hang_up_tcp(stream));
         let post = self.post.clone();
-        thread::spawn(move || converse(client, reader, post));
+        thread::spawn(move || match door {
+            Door::StLink => converse(client, reader, post),
+            Door::Usbip => usb_client(client, reader, post),
+        });
     }
 
     fn forget(&mut self, client: u32) {
         self.clients.remove(&client);
-        self.connections.retain(|_, connection| connection.client != client);
+        self.connections.forget(client);
+        self.links.remove(&client);
     }
+}
 
-    /// The wall clock counts between transactions: a board that is being served lives in real time.
-    fn catch_up(&mut self) {
-        for board in 0..self.boards.len() {
-            self.boards[board].pass(self.seen[board].elapsed());
-            self.seen[board] = Instant::now();
+/// USB.
+impl Server {
+    /// What was pulled is off the bus; what was plugged in is back in this kernel.
+    fn settle(&mut self) -> Result<()> {
+        for (client, link) in &self.links {
+            let inner = self.handles[link.board].0.borrow();
+            if !inner.plugged || inner.plugs != link.plug {
+                self.clients.get(client).into_iter().for_each(|hang_up| hang_up());
+            }
         }
+        let boards = &self.handles;
+        self.links.retain(|_, link| boards[link.board].plugged() && boards[link.board].0.borrow().plugs == link.plug);
+        let Some(port) = self.vhci else { return Ok(()) };
+        for number in 0..self.boards.len() {
+            if self.is_free(number) {
+                self.plug_in(port, number).inspect_err(|_| self.vhci = None)?;
+            }
+        }
+        Ok(())
     }
 
-    fn plugged(&self) -> Vec<usize> {
-        (0..self.boards.len()).filter(|board| self.boards[*board].plugged()).collect()
+    fn is_free(&self, board: usize) -> bool {
+        self.handles[board].plugged() && !self.links.values().any(|link| link.board == board)
     }
 
-    fn answer(&mut self, client: u32, request: Request) -> Vec<u8> {
+    fn plug_in(&mut self, port: usize, number: usize) -> Result<()> {
+        let lost = |error: io::Error| Error::command(format!("board {number} lost its connection to vhci_hcd: {error}"));
+        let ours = vhci::attach(port + number, number, &self.handles[number])?;
+        let (reader, hang_up) = (ours.try_clone().map_err(lost)?, ours.try_clone().map_err(lost)?);
+        let client = self.number();
+        self.clients.insert(client, Box::new(move || drop(hang_up.shutdown(Shutdown::Both))));
+        let answers = self.link(client, number);
+        let post = self.post.clone();
+        thread::spawn(move || write_answers(ours, answers));
+        thread::spawn(move || read_messages(client, reader, post));
+        Ok(())
+    }
+
+    fn link(&mut self, client: u32, number: usize) -> Receiver<Held> {
+        let (answers, outbox) = mpsc::sync_channel(MAX_UNREAD);
+        let board = &self.handles[number];
+        self.links.insert(client, Link { board: number, plug: board.0.borrow().plugs, device: Device::new(board), answers });
+        outbox
+    }
+
+    fn usb_request(&mut self, client: u32, request: usbip::Request) -> (Vec<u8>, Option<Receiver<Held>>) {
+        let free: Vec<usize> = (0..self.boards.len()).filter(|board| self.is_free(*board)).collect();
         match request {
-            Request::Version => words(&VERSION),
-            Request::Refresh => words(&[OK]),
-            Request::Count => words(&[self.plugged().len() as u32]),
-            Request::Device { index, size } => self.device(index, size),
-            Request::Open { id } => self.open(client, id),
-            Request::Close { connection } => {
-                let closed = self.connections.get(&connection).is_some_and(|entry| entry.client == client);
-                if closed {
-                    self.connections.remove(&connection);
-                }
-                words(&[if closed { OK } else { BAD_PARAMETER }])
+            usbip::Request::List => {
+                let shown: Vec<_> = free.iter().map(|board| (*board, &self.handles[*board])).collect();
+                (usbip::list(&shown), None)
             }
-            Request::Transfer { connection, command, direction, size, data } => {
-                let (status, bytes) = match self.connections.get(&connection).filter(|entry| entry.client == client) {
-                    None => (BAD_PARAMETER, vec![0; if direction == Direction::Out { 0 } else { size }]),
-                    Some(_) => self.transfer(connection, &command, direction, size, &data),
-                };
-                [words(&[status]), bytes].concat()
+            usbip::Request::Import { bus_id } => match free.into_iter().find(|board| usbip::bus_id(*board) == bus_id) {
+                None => (usbip::refused(), None),
+                Some(board) => (usbip::imported(board, &self.handles[board]), Some(self.link(client, board))),
+            },
+        }
+    }
+
+    fn usb_message(&mut self, client: u32, message: usbip::Message) {
+        let Some(link) = self.links.get_mut(&client) else { return };
+        let board = &mut self.boards[link.board];
+        match message {
+            usbip::Message::Submit(urb) if link.device.is_debug(urb.endpoint) => {
+                if link.device.idle() {
+                    board.catch_up();
+                }
+                link.device.submit(urb);
+                let due = board.due();
+                self.deliver(client, due);
+            }
+            usbip::Message::Submit(urb) => {
+                link.device.submit(urb);
+                self.deliver(client, None);
+            }
+            usbip::Message::Unlink { seq, victim } => {
+                let answer = usbip::unlinked(seq, link.device.unlink(victim));
+                self.answer_usb(client, vec![Held::now(answer)]);
             }
         }
     }
 
-    fn device(&self, index: usize, size: usize) -> Vec<u8> {
-        let info = self.plugged().get(index).map(|board| (*board, self.boards[*board].found()));
-        let Some((board, found)) = info.filter(|_| size >= DEVICE_INFO - 4) else {
-            let mut reply = words(&[BAD_PARAMETER]);
-            reply.resize(DEVICE_INFO, 0);
-            return reply;
-        };
-        let mut serial = found.serial.into_bytes();
-        serial.resize(32, 0);
-        let ids = [found.vid.to_le_bytes(), found.pid.to_le_bytes()].concat();
-        // Not in use, whoever has it open: sharing a probe is what the server is for.
-        [words(&[OK, DEVICE_ID + board as u32]), serial, ids, vec![0]].concat()
+    /// Hand a client what has ended; data in not before `due`.
+    fn deliver(&mut self, client: u32, due: Option<Instant>) {
+        let Some(link) = self.links.get_mut(&client) else { return };
+        let held = |done: usb::Done| Held { bytes: usbip::submitted(&done), due: due.filter(|_| done.endpoint & 0x80 != 0) };
+        let answers = link.device.done().into_iter().map(held).collect();
+        self.answer_usb(client, answers);
     }
 
-    fn open(&mut self, client: u32, id: u32) -> Vec<u8> {
-        let board = self.plugged().into_iter().find(|board| DEVICE_ID + *board as u32 == id);
-        let Some(board) = board else { return words(&[NOT_OPEN, 0]) };
-        let number = self.number();
-        let pipe = self.boards[board].pipe();
-        self.connections.insert(number, Connection { client, board, pipe });
-        words(&[OK, number])
+    fn answer_usb(&mut self, client: u32, answers: Vec<Held>) {
+        let Some(link) = self.links.get(&client) else { return };
+        if answers.into_iter().any(|held| link.answers.try_send(held).is_err()) {
+            self.clients.get(&client).into_iter().for_each(|hang_up| hang_up());
+        }
     }
 
-    fn transfer(&mut self, connection: u32, command: &[u8], direction: Direction, size: usize, data: &[u8]) -> (u32, Vec<u8>) {
-        let Some(entry) = self.connections.get_mut(&connection) else { return (BAD_PARAMETER, Vec::new()) };
-        self.boards[entry.board].pass(self.seen[entry.board].elapsed());
-        let outcome = exchange(entry.pipe.as_mut(), command, direction, size, data);
-        self.seen[entry.board] = Instant::now();
-        outcome
+    /// What boards say by themselves goes to the hosts that wait for it.
+    fn listen_to_boards(&mut self) {
+        let listening = |(client, link): (&u32, &Link)| (link.device.listening() && link.device.idle()).then_some(*client);
+        for client in self.links.iter().filter_map(listening).collect::<Vec<_>>() {
+            if let Some(link) = self.links.get_mut(&client) {
+                self.boards[link.board].catch_up();
+                link.device.poll();
+            }
+            self.deliver(client, None);
+        }
     }
 }
 
-/// One transfer; what was asked for is sent whatever came, so that the client stays in step.
-fn exchange(pipe: &mut dyn Pipe, command: &[u8], direction: Direction, size: usize, data: &[u8]) -> (u32, Vec<u8>) {
-    let mut bytes = vec![0; if direction == Direction::Out { 0 } else { size }];
-    let moved = match direction {
-        Direction::Out if size == 0 => pipe.transfer(command, Data::None),
-        Direction::Out => pipe.transfer(command, Data::Out(data)),
-        Direction::In if size == 0 => pipe.transfer(command, Data::None),
-        Direction::In => pipe.transfer(command, Data::In(&mut bytes)),
-        Direction::Trace => pipe.read_trace(&mut bytes),
-    };
-    let status = match moved {
-        Ok(count) if direction == Direction::In && count < size => TRUNCATED,
-        Ok(_) => OK,
-        Err(error) if error.cause == Cause::Timeout => TIMEOUT,
-        Err(_) => NOT_AVAILABLE,
-    };
-    (status, bytes)
-}
-
-fn words(values: &[u32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+fn hang_up_tcp(stream: TcpStream) -> HangUp {
+    Box::new(move || drop(stream.shutdown(Shutdown::Both)))
 }
 
 /// `host:port`; a bare port, or `:port`, is one on the loopback interface.
@@ -286,11 +365,11 @@ fn resolve(address: &str) -> Result<Vec<SocketAddr>> {
     Ok(found)
 }
 
-fn accept(listener: TcpListener, post: Sender<Mail>) {
+fn accept(listener: TcpListener, door: Door, post: Sender<Mail>) {
     for stream in listener.incoming() {
         match stream {
             Ok(stream) => {
-                if post.send(Mail::Client(stream)).is_err() {
+                if post.send(Mail::Client { stream, door }).is_err() {
                     return;
                 }
             }
@@ -300,21 +379,65 @@ fn accept(listener: TcpListener, post: Sender<Mail>) {
     }
 }
 
-/// One client: read a request, have it answered, write the answer; until it leaves or makes no sense.
+/// One client of ST's protocol: read a request, have it answered, write the answer; until it leaves or makes no sense.
 fn converse(client: u32, mut stream: TcpStream, post: Sender<Mail>) {
-    while let Ok(request) = read_request(&mut stream) {
+    while let Ok(request) = tcp::read_request(&mut stream) {
         let (reply, answer) = mpsc::channel();
-        if post.send(Mail::Request { client, request, reply }).is_err() {
+        if post.send(Mail::StLink { client, request, reply }).is_err() {
             return;
         }
-        let Ok(bytes) = answer.recv() else { break };
-        if stream.write_all(&bytes).is_err() {
+        let Ok(held) = answer.recv() else { break };
+        if held.write(&mut stream).is_err() {
             break;
         }
     }
     stream.shutdown(Shutdown::Both).ok();
     // Nobody is left to be told when the server has closed.
     post.send(Mail::Gone { client }).ok();
+}
+
+/// One client of USB/IP: requests until it has a device, then messages.
+fn usb_client(client: u32, mut stream: TcpStream, post: Sender<Mail>) {
+    while let Ok(request) = usbip::read_request(&mut stream) {
+        let (reply, answer) = mpsc::channel();
+        if post.send(Mail::Usbip { client, request, reply }).is_err() {
+            return;
+        }
+        let Ok((bytes, answers)) = answer.recv() else { break };
+        if stream.write_all(&bytes).is_err() {
+            break;
+        }
+        let Some(answers) = answers else { continue };
+        let Ok(writer) = stream.try_clone() else { break };
+        thread::spawn(move || write_answers(writer, answers));
+        read_on(client, &mut stream, &post);
+        break;
+    }
+    stream.shutdown(Shutdown::Both).ok();
+    post.send(Mail::Gone { client }).ok();
+}
+
+/// The kernel as a client: messages from the start.
+fn read_messages(client: u32, mut from: impl Read, post: Sender<Mail>) {
+    read_on(client, &mut from, &post);
+    post.send(Mail::Gone { client }).ok();
+}
+
+fn read_on(client: u32, from: &mut impl Read, post: &Sender<Mail>) {
+    while let Ok(message) = usbip::read_message(from) {
+        if post.send(Mail::Usb { client, message }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Until the device is gone, or the client.
+fn write_answers(mut to: impl Write, answers: Receiver<Held>) {
+    for held in answers {
+        if held.write(&mut to).is_err() {
+            return;
+        }
+    }
 }
 
 fn read_lines(input: impl BufRead, post: Sender<Mail>) {
@@ -328,107 +451,9 @@ fn read_lines(input: impl BufRead, post: Sender<Mail>) {
     }
 }
 
-/// One whole request; an unknown operation or a size that the server has no room for ends the conversation.
-fn read_request(from: &mut impl Read) -> io::Result<Request> {
-    let [op] = take::<1>(from)?;
-    let word = |bytes: &[u8], at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    Ok(match op {
-        0x00 => {
-            take::<1>(from)?;
-            Request::Refresh
-        }
-        0x01 => Request::Count,
-        0x02 => {
-            let rest = take::<7>(from)?;
-            Request::Device { index: usize::from(rest[0]), size: word(&rest, 3) as usize }
-        }
-        0x03 => Request::Open { id: word(&take::<7>(from)?, 3) },
-        0x04 => Request::Close { connection: word(&take::<7>(from)?, 3) },
-        0x05 => {
-            let rest = take::<31>(from)?;
-            let (direction, size) = (direction(rest[23])?, word(&rest, 27) as usize);
-            // A command block and a status are the most that comes on top.
-            if size > BUFFER - 32 {
-                return Err(garbage());
-            }
-            let mut data = vec![0; if direction == Direction::Out { size } else { 0 }];
-            from.read_exact(&mut data)?;
-            let mut command = [0; 16];
-            command.copy_from_slice(&rest[7..23]);
-            Request::Transfer { connection: word(&rest, 3), command, direction, size, data }
-        }
-        0x06 => {
-            take::<3>(from)?;
-            Request::Version
-        }
-        _ => return Err(garbage()),
-    })
-}
-
-fn direction(byte: u8) -> io::Result<Direction> {
-    match byte {
-        0 => Ok(Direction::Out),
-        1 => Ok(Direction::In),
-        3 => Ok(Direction::Trace),
-        _ => Err(garbage()),
-    }
-}
-
-fn take<const N: usize>(from: &mut impl Read) -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    from.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn garbage() -> io::Error {
-    ErrorKind::InvalidData.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn transfer(direction: u8, size: u32, data: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![5, 0, 0, 0, 9, 0, 0, 0, 0xF2, 0x36];
-        bytes.resize(24, 0);
-        bytes.extend([direction, 0, 0, 0]);
-        bytes.extend(size.to_le_bytes());
-        [&bytes, data].concat()
-    }
-
-    #[test]
-    fn requests_are_cut_by_their_own_lengths() {
-        let mut bytes: Vec<u8> = vec![6, 1, 0, 0, 0, 0, 1, 2, 3, 0, 0, 41, 0, 0, 0];
-        bytes.extend(transfer(0, 3, &[7, 8, 9]));
-        bytes.extend(transfer(1, 100, &[]));
-        bytes.extend([4, 0, 0, 0, 9, 0, 0, 0]);
-        let mut from = &bytes[..];
-        let mut command = [0; 16];
-        command[..2].copy_from_slice(&[0xF2, 0x36]);
-        let expected = [
-            Request::Version,
-            Request::Refresh,
-            Request::Count,
-            Request::Device { index: 3, size: 41 },
-            Request::Transfer { connection: 9, command, direction: Direction::Out, size: 3, data: vec![7, 8, 9] },
-            Request::Transfer { connection: 9, command, direction: Direction::In, size: 100, data: vec![] },
-            Request::Close { connection: 9 },
-        ];
-        for request in expected {
-            assert_eq!(read_request(&mut from).unwrap(), request);
-        }
-        assert!(from.is_empty());
-    }
-
-    #[test]
-    fn what_is_no_request_ends_the_conversation() {
-        for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x07], &transfer(2, 1, &[]), &transfer(0, 10_209, &[0; 10_209])] {
-            assert_eq!(read_request(&mut &bytes[..]).unwrap_err().kind(), ErrorKind::InvalidData, "{:02x?}", &bytes[..1]);
-        }
-        for bytes in [&[][..], &[6, 1], &transfer(0, 3, &[7])] {
-            assert_eq!(read_request(&mut &bytes[..]).unwrap_err().kind(), ErrorKind::UnexpectedEof);
-        }
-    }
 
     #[test]
     fn a_bare_port_is_on_the_loopback_interface() {

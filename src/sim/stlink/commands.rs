@@ -278,8 +278,7 @@ fn stop_trace(link: &mut StLink, _: &Block, _: &[u8]) -> Result<Vec<u8>, Status>
 
 /// The one reply of two bytes that holds no status.
 fn trace_count(link: &mut StLink, _: &Block, _: &[u8]) -> Result<Vec<u8>, Status> {
-    let count = link.trace.as_ref().map_or(0, |(bytes, _)| bytes.len());
-    Ok((count as u16).to_le_bytes().to_vec())
+    Ok((link.traced() as u16).to_le_bytes().to_vec())
 }
 
 fn set_divisor(link: &mut StLink, block: &Block, _: &[u8]) -> Result<Vec<u8>, Status> {
