@@ -160,7 +160,9 @@ fn broken(address: &str, error: &std::io::Error) -> Error {
             let error = Error::probe(format!("the server at {address} did not answer within {} s", PATIENCE.as_secs()));
             error.cause(Cause::Timeout).hint("is it an ST-LINK server? another program may hold its port")
         }
-        ErrorKind::UnexpectedEof => Error::probe(format!("the server at {address} closed the connection")).cause(Cause::Unplugged),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            Error::probe(format!("the server at {address} closed the connection")).cause(Cause::Unplugged)
+        }
         _ => Error::probe(format!("the connection to the server at {address} broke: {error}")).cause(Cause::Unplugged),
     }
 }

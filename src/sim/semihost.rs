@@ -275,7 +275,7 @@ pub fn run(chip: &mut Chip, host: &mut Host, time: Ns, console: &mut dyn FnMut(&
         match chip.state() {
             State::Lockup => return Ok(lockup(chip)),
             State::Halted => match serve(chip, host, console) {
-                ControlFlow::Continue(()) => chip.write(AP, 0, DHCSR, Size::Word, DEBUG).map_err(closed)?,
+                ControlFlow::Continue(()) => chip.write(AP, CACHEABLE, DHCSR, Size::Word, DEBUG).map_err(closed)?,
                 ControlFlow::Break(end) => return Ok(end),
             },
             State::Running | State::Reset => return Ok(End::Timeout),
