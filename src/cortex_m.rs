@@ -7,6 +7,7 @@
 mod cache;
 #[cfg(test)]
 pub mod fake;
+mod faults;
 mod points;
 mod registers;
 

@@ -13,6 +13,7 @@ const WRITE: u32 = 1 << 16;
 const TRANSFER_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) const PC: u32 = 15;
+pub(super) const MSP: u32 = 17;
 /// CONTROL 31:24, FAULTMASK 23:16, BASEPRI 15:8, PRIMASK 7:0.
 const SPECIAL: u32 = 0x14;
 const FPSCR: u32 = 0x21;

@@ -198,7 +198,9 @@ fn advise(error: Error) -> Error {
         Cause::Wait { .. } => {
             error.hint("the bus is held: a busy flash bank, a clock that is off, or a core asleep; `connect under_reset` gets in")
         }
-        Cause::Link => error.hint("check cable and ground, or go slower with `adapter speed`"),
+        Cause::Link => {
+            error.hint("check cable and ground, go slower with `adapter speed`; if the firmware turned SWD off: `connect under_reset`")
+        }
         _ => error,
     }
 }

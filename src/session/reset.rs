@@ -135,31 +135,37 @@ impl Session {
         }
     }
 
-    /// With the start of the vector table, which explains most of these and can be read without stopping the core.
+    /// With the reason of the HardFault, and the start of the vector table, which explains most of these.
     fn not_running(&mut self, core: usize, how: &str) -> Error {
         let name = self.target.cores[core].name.clone();
-        let pc = self.stopped_pc(core).map_or(String::new(), |pc| format!(", pc = {pc:#010x}"));
-        let error = Error::new(Kind::NotRunning, format!("core {name} {how} 10 ms after the reset{pc}"));
+        let stopped = self.stopped(core).unwrap_or_default();
+        let error = Error::new(Kind::NotRunning, format!("core {name} {how} 10 ms after the reset{stopped}"));
         match self.parts(core).and_then(|(core, mut mem, _)| core.vectors(&mut mem)) {
             Ok((table, u32::MAX, u32::MAX)) => error.hint(format!("the vector table at {table:#010x} is blank: program the chip first")),
-            Ok((table, sp, pc)) => error.hint(format!(
-                "its vector table at {table:#010x} says sp = {sp:#010x}, reset = {pc:#010x}: is the image linked for this address?"
-            )),
+            Ok((table, sp, pc)) => {
+                let says = format!("its vector table at {table:#010x} says sp = {sp:#010x}, reset = {pc:#010x}");
+                error.hint(match pc & 1 {
+                    0 => format!("{says}, which lacks the Thumb bit (bit 0): this is no vector table"),
+                    _ => format!("{says}: is the image linked for this address?"),
+                })
+            }
             Err(_) => error,
         }
     }
 
-    /// The pc of a core that is halted or locked up; it goes on being what it was.
-    fn stopped_pc(&mut self, core: usize) -> Option<u32> {
+    /// Where a core that is halted or locked up stands, and why it locked up; it goes on being what it was.
+    fn stopped(&mut self, core: usize) -> Option<String> {
         let (core, mut mem, ears) = self.parts(core).ok()?;
-        let state = core.state(&mut mem).ok()?;
-        match state {
-            State::Halted(_) => core.pc(&mut mem).ok(),
+        match core.state(&mut mem).ok()? {
+            State::Halted(_) => Some(format!(", pc = {:#010x}", core.pc(&mut mem).ok()?)),
             State::Lockup => {
+                // The flags first: let go, the core faults again.
+                let flags = core.fault_flags(&mut mem).ok()?;
                 core.halt(&mut mem, ears, Duration::from_millis(100)).ok()?;
                 let pc = core.pc(&mut mem).ok();
+                let why = flags.or_else(|| core.fault_place(&mut mem).ok());
                 core.run_after_reset(&mut mem).ok()?;
-                pc
+                Some(format!(", pc = {:#010x}: {}", pc?, why?))
             }
             _ => None,
         }

@@ -486,7 +486,10 @@ fn a_lock_up_after_reset_is_not_running_with_pc_and_vectors() {
     let (mut session, fake) = attached(dying);
     let error = session.reset(ResetMode::Run).unwrap_err();
     assert_eq!(error.kind, Kind::NotRunning);
-    assert_eq!(error.message, "core cpu0 is locked up 10 ms after the reset, pc = 0x08000100");
+    assert_eq!(
+        error.message,
+        "core cpu0 is locked up 10 ms after the reset, pc = 0x08000100: HardFault: no reason is kept (HFSR = 0x00000000, CFSR = 0x00000000)"
+    );
     let hint = "its vector table at 0x08000000 says sp = 0x20020000, reset = 0x08000101: is the image linked for this address?";
     assert_eq!(error.hint.as_deref(), Some(hint));
     assert!(!fake.chip.borrow().halted);
