@@ -55,6 +55,12 @@ dense dense-200k-h743.elf "$H743" h743.ld $((200 * 1024))
 dense dense-1m-h743.elf "$H743" h743.ld $((1024 * 1024))
 dense dense-64k-g071.elf "$G071" g071.ld $((64 * 1024))
 dense dense-120k-g071.elf "$G071" g071.ld $((120 * 1024))
+build bad-h743.elf "$H743" "h743.ld sections.ld" bad.c
+build bad-g071.elf "$G071" "g071.ld sections.ld" bad.c
+for level in 0 2; do
+    build calls-o$level-h743.elf "$H743 -mfpu=fpv5-d16" "h743.ld sections.ld" -O$level -mfloat-abi=hard calls.c
+    build calls-o$level-g071.elf "$G071" "g071.ld sections.ld" -O$level calls.c
+done
 bare debug-v6m.elf -mcpu=cortex-m0plus
 bare debug-v7m.elf -mcpu=cortex-m3 -DV7M
 bare debug-m7.elf -mcpu=cortex-m7 -mfpu=fpv5-d16 -mfloat-abi=hard -DV7M -DFPU
