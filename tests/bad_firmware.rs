@@ -108,10 +108,13 @@ fn whatever_the_program_does_an_m0_plus_is_halted_and_its_state_told() {
 
 #[test]
 fn debug_pins_switched_off_are_said_and_connect_under_reset_gets_in() {
-    let line = format!("program {}; reset halt; mww 0x20004000 14; resume; sleep 1000; halt", G0.1);
-    let ran = rocd(G0.0, &line);
+    let closed = format!("program {}; reset halt; mww 0x20004000 14; resume; sleep 1000", G0.1);
+    let ran = rocd(G0.0, &format!("{closed}; halt"));
     assert_eq!(ran.code, 4, "{}{}", ran.out, ran.err);
-    assert!(ran.err.contains("connect under reset") || ran.err.contains("connect under_reset"), "{}", ran.err);
+    assert!(ran.err.contains("if the firmware turned SWD off: `connect under_reset`"), "{}", ran.err);
+    let ran = rocd(G0.0, &format!("{closed}; connect under_reset; mww 0x20004000 0; reset; sleep 10; halt"));
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("halted due to debug-request, current mode: Thread"), "{}", ran.out);
 }
 
 /// What is written to address 0x08000000 as it is: sp and reset vector, and what of them the message says.

@@ -215,6 +215,12 @@ impl Bench {
         self.pass(1);
     }
 
+    /// The reset pin, as the probe drives it.
+    pub fn nrst(&mut self, low: bool) {
+        self.probe.drive_nrst(low).unwrap();
+        self.pass(1);
+    }
+
     pub fn trace(&mut self) {
         let demcr = self.word(DEMCR);
         self.set(DEMCR, demcr | TRCENA);

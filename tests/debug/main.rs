@@ -6,6 +6,7 @@
 mod bench;
 mod breakpoints;
 mod catch;
+mod noise;
 mod session;
 mod state;
 mod step;

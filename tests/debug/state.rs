@@ -184,8 +184,29 @@ fn reset_is_seen_once_and_held_reset_always() {
         assert_eq!(bench.state() & S_RESET_ST, 0, "{chip}");
         bench.reset();
         assert_eq!([0, 0].map(|_| bench.state() & S_RESET_ST), [S_RESET_ST, 0], "{chip}");
+        bench.nrst(true);
+        assert_eq!([0, 0].map(|_| bench.state() & (S_RESET_ST | S_HALT)), [S_RESET_ST; 2], "{chip}: as long as the pin is low");
+        bench.nrst(false);
+        assert_eq!([0, 0].map(|_| bench.state() & S_RESET_ST), [S_RESET_ST, 0], "{chip}");
         bench.board.press_reset();
         assert_eq!([0, 0].map(|_| bench.state() & S_RESET_ST), [S_RESET_ST, 0], "{chip}");
+    }
+}
+
+#[test]
+fn systick_stands_still_with_the_core() {
+    const CVR: u32 = 0xE000_E018;
+    for chip in ALL {
+        let mut bench = Bench::new(chip);
+        bench.set(0xE000_E014, 0xFF_FFFF);
+        bench.set(0xE000_E010, 5);
+        bench.stand("wide");
+        bench.runs_on();
+        let count = bench.word(CVR);
+        bench.pass(5);
+        assert_eq!(bench.word(CVR), count, "{chip}");
+        bench.runs_on();
+        assert!(bench.word(CVR) < count - 1000, "{chip}");
     }
 }
 

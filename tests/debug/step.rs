@@ -152,6 +152,52 @@ fn a_handler_is_left_by_a_step_and_the_registers_are_those_of_the_program() {
 }
 
 #[test]
+fn the_step_that_leaves_a_handler_enters_the_next_one_unless_interrupts_are_masked() {
+    for chip in ALL {
+        for masked in [true, false] {
+            let mut bench = Bench::new(chip);
+            bench.stand("service");
+            bench.step_masked();
+            bench.set(ICSR, PENDSVSET);
+            bench.step_masked();
+            assert_eq!(bench.pc(), bench.at("svcall_end"), "{chip}");
+            if masked {
+                bench.step_masked()
+            } else {
+                bench.step()
+            }
+            let (to, exception, sp) = if masked { ("service_end", 0, STACK) } else { ("pendsv", 14, STACK - 32) };
+            assert_eq!((bench.pc(), bench.reg(XPSR) & 0x1FF, bench.reg(SP)), (bench.at(to), exception, sp), "{chip}");
+        }
+    }
+}
+
+#[test]
+fn masked_interrupts_stay_away_while_the_core_runs_and_svc_does_not() {
+    for chip in ALL {
+        let mut bench = Bench::new(chip);
+        bench.stand("wide");
+        bench.set(ICSR, PENDSVSET);
+        bench.control(C_DEBUGEN | C_HALT | C_MASKINTS);
+        bench.control(C_DEBUGEN | C_MASKINTS);
+        bench.pass(1);
+        bench.control(C_DEBUGEN | C_HALT | C_MASKINTS);
+        let wide = bench.at("wide");
+        assert!((wide..wide + 8).contains(&bench.pc()), "{chip}");
+        bench.stand("service");
+        bench.control(C_DEBUGEN | C_MASKINTS);
+        bench.pass(1);
+        bench.control(C_DEBUGEN | C_HALT);
+        assert!(bench.pc() >= bench.at("service_end"), "{chip}: SVC was done");
+        bench.stand("wide");
+        bench.resume();
+        bench.pass(1);
+        bench.halt();
+        assert_eq!((bench.pc(), bench.reg(XPSR) & 0x1FF), (bench.at("pendsv_end"), 14), "{chip}: no longer masked");
+    }
+}
+
+#[test]
 fn a_breakpoint_instruction_cannot_be_stepped() {
     for chip in ALL {
         let mut bench = Bench::new(chip);
