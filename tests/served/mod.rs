@@ -121,7 +121,7 @@ impl Drop for Verdict {
     }
 }
 
-fn there(tool: &str) -> bool {
+pub fn there(tool: &str) -> bool {
     Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
