@@ -199,7 +199,7 @@ fn read_units(cx: &Cx, from: u32, unit: usize, count: u64) -> Result<Vec<u8>> {
 }
 
 /// Chunk by chunk, in accesses of `width`, or (`None`) of whatever width suits.
-fn fetch(cx: &Cx, from: u32, len: usize, width: Option<Width>) -> Result<Vec<u8>> {
+pub(super) fn fetch(cx: &Cx, from: u32, len: usize, width: Option<Width>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while bytes.len() < len {
         let done = bytes.len();

@@ -3,6 +3,7 @@
 //! A command returns its `Value` and prints nothing; the front-end shows it.
 
 pub mod board;
+pub mod disasm;
 pub mod flash;
 pub mod line;
 pub mod memory;
@@ -104,8 +105,16 @@ impl Entry {
 }
 
 /// The tables of the built-in commands.
-pub const BUILT_IN: &[&[Command]] =
-    &[system::COMMANDS, probe::COMMANDS, target::COMMANDS, memory::COMMANDS, flash::COMMANDS, board::COMMANDS, sim::COMMANDS];
+pub const BUILT_IN: &[&[Command]] = &[
+    system::COMMANDS,
+    probe::COMMANDS,
+    target::COMMANDS,
+    memory::COMMANDS,
+    disasm::COMMANDS,
+    flash::COMMANDS,
+    board::COMMANDS,
+    sim::COMMANDS,
+];
 
 /// All commands, by name.
 #[derive(Default)]

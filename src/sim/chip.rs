@@ -8,7 +8,7 @@ mod tests;
 use super::boards::{BoardRow, Pin};
 use super::bus::{Bus, Flash};
 use super::chips::Row;
-use super::cpu::{Core, Request, State};
+use super::cpu::{Core, Past, Request, State};
 use super::flash::{Ecc, Master};
 use super::soc::gpio::{LedState, PinState};
 use std::collections::BTreeMap;
@@ -137,6 +137,11 @@ impl Chip {
     /// Instructions that the core has executed since power-on.
     pub fn instructions(&self) -> u64 {
         self.core.instructions()
+    }
+
+    /// What the core did last, oldest first, since power-on.
+    pub fn past(&self) -> Vec<Past> {
+        self.core.past()
     }
 
     pub fn state(&self) -> State {

@@ -347,6 +347,11 @@ impl Board {
         self.0.borrow().probe.log.clone().unwrap_or_default()
     }
 
+    /// What the chip's core did last, oldest first, since power-on: some thousand instructions and what came between.
+    pub fn past(&self) -> Vec<cpu::Past> {
+        self.0.borrow().probe.wire.chip.past()
+    }
+
     /// The chip's SWO pin sends this, until the ITM is modelled.
     pub fn swo(&self, bytes: &[u8]) {
         self.0.borrow_mut().probe.swo(bytes);

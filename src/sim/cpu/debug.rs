@@ -2,7 +2,7 @@
 //! DDI0419 C1.6).
 
 use super::exec::Access;
-use super::{Arch, Core, DEBUG_MONITOR, State};
+use super::{Arch, Core, DEBUG_MONITOR, State, What};
 use crate::sim::bus::Bus;
 use crate::sim::chip::Size;
 
@@ -159,6 +159,7 @@ impl Core {
 
     /// Into debug state; DFSR says why, and of a watchpoint that the last instruction met. It ends sleep, and a step.
     pub(super) fn halt(&mut self, reason: u32) {
+        self.happened(What::Halted { pc: self.pc });
         self.state = State::Halted;
         let watched = if std::mem::take(&mut self.watched) { DWTTRAP } else { 0 };
         self.debug.dfsr |= reason | watched;

@@ -3,7 +3,7 @@
 use super::debug;
 use super::exec::{Done, Trap};
 use super::fault::{During, catch_bits};
-use super::{Arch, Core, HARD_FAULT, NMI, SYSTICK, control, psr};
+use super::{Arch, Core, HARD_FAULT, NMI, SYSTICK, What, control, psr};
 use crate::sim::bus::Bus;
 use crate::sim::chip::{BusError, Ns, Size};
 
@@ -221,6 +221,7 @@ impl Core {
                 },
             }
         };
+        self.happened(What::Entered { number, from: self.pc });
         self.unpend(number);
         self.set_active(number, true);
         self.change_mode(number, self.control & control::NPRIV);
@@ -424,10 +425,12 @@ impl Core {
         } else {
             self.set_msp(sp)
         }
+        let number = self.ipsr;
         self.set_xpsr(psr & !(1 << 9));
         self.change_mode(self.ipsr, self.control & control::NPRIV | spsel | fpca);
         self.set_thumb(psr & psr::T != 0);
         self.pc = words[6] & !1;
+        self.happened(What::Returned { number, to: self.pc });
         (self.exclusive, self.event, self.attention) = (false, true, true);
         if to_thread != (self.ipsr == 0) {
             return self.wrong_mode(bus);

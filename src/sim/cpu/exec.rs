@@ -136,11 +136,15 @@ impl Core {
     fn execute(&mut self, bus: &mut Bus, pc: u32, insn: &Insn) -> Done {
         self.r[15] = pc.wrapping_add(4);
         self.pc = pc.wrapping_add(u32::from(insn.len));
+        self.trace.run(self.instructions, self.cycles, pc, insn.raw);
         self.cycles += 1;
         self.instructions += 1;
         let done = if self.it == 0 { (insn.exec)(self, bus, insn) } else { self.execute_in_it(bus, insn) };
-        if done.is_err() {
+        if let Err(trap) = done {
             self.pc = pc;
+            if matches!(trap, Trap::Busy { .. } | Trap::Comparator) {
+                self.trace.withdraw(self.instructions - 1);
+            }
         }
         done
     }

@@ -1,7 +1,7 @@
 //! Faults: which exception a trap becomes, what the status registers say, escalation and lockup (ARM DDI0403 B1.5.14, B1.5.15).
 
 use super::exec::Trap;
-use super::{Arch, BUS_FAULT, Core, DEBUG_MONITOR, HARD_FAULT, MEM_MANAGE, NMI, SVCALL, State, USAGE_FAULT, debug};
+use super::{Arch, BUS_FAULT, Core, DEBUG_MONITOR, HARD_FAULT, MEM_MANAGE, NMI, SVCALL, State, USAGE_FAULT, What, debug};
 use crate::sim::bus::Bus;
 
 const CFSR: u32 = 0xE000_ED28;
@@ -167,6 +167,7 @@ impl Core {
 
     /// A fault that cannot be taken. `number` is the exception that was running; none means reset (shown as HardFault).
     pub(super) fn lock_up(&mut self, number: u16) {
+        self.happened(What::LockedUp { pc: self.pc });
         self.state = State::Lockup;
         self.pc = LOCKUP_PC;
         let number = if matches!(number, NMI | HARD_FAULT) { number } else { HARD_FAULT };

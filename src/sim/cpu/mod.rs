@@ -21,6 +21,7 @@ mod system;
 mod systick;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod units;
 
 use super::bus::Bus;
@@ -34,6 +35,8 @@ use nvic::Nvic;
 use run::{Clock, Turn};
 pub use scs::{SCS_V6M, SCS_V7M};
 use systick::SysTick;
+use trace::Trace;
+pub use trace::{Past, What};
 use units::{Dwt, Fpb};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +140,7 @@ pub struct Core {
     cycles: u64,
     /// Instructions executed, since power-on.
     instructions: u64,
+    trace: Trace,
     clock: Clock,
     /// Counts what changed in memory, so that a loop that only waits can be told from one that works.
     stores: u64,
@@ -218,6 +222,7 @@ impl Core {
             s: [0; 32],
             cycles: 0,
             instructions: 0,
+            trace: Trace::new(),
             clock: Clock::new(row.hz),
             stores: 0,
             turns: 0,
@@ -286,6 +291,7 @@ impl Core {
             }
             _ => self.lock_up(HARD_FAULT),
         }
+        self.happened(What::Reset { pc: self.pc });
         if self.debug.catches_reset() {
             self.halt(debug::VCATCH);
         }

@@ -1,7 +1,7 @@
 //! The loop: the core lives up to a point in virtual time, cycle by cycle, and sleeps or waits in one step.
 
 use super::exec::Trap;
-use super::{Core, State, debug};
+use super::{Core, State, What, debug};
 use crate::sim::bus::Bus;
 use crate::sim::chip::Ns;
 
@@ -250,7 +250,11 @@ impl Core {
             let event = bus.next_event().map_or(u64::MAX, |ns| self.clock.cycle(ns));
             let room = stop.min(event).saturating_sub(self.cycles);
             let period = now.cycles - earlier.cycles;
-            self.cycles += room.checked_div(period).unwrap_or(0) * period;
+            let turns = room.checked_div(period).unwrap_or(0);
+            if turns > 0 {
+                self.happened(What::Skipped { turns, pc: self.pc });
+            }
+            self.cycles += turns * period;
         }
     }
 
