@@ -273,3 +273,34 @@ fn points_are_set_listed_and_removed() {
     assert_eq!(bench.shown("wp"), "");
     assert!(bench.value("rbp 0x24000100").is_err(), "there is none any more");
 }
+
+#[test]
+fn memory_is_disassembled_with_the_functions_of_the_loaded_elf() {
+    let bench = Bench::with_firmware();
+    bench.value("mww 0x20000000 0x2001bf08; mww 0x20000004 0x0a01ee20; mww 0x20000008 0xffffffff").unwrap();
+    let text = bench.shown("disassemble 0x20000000 4");
+    let lines = ["bf08      it eq", "2001      moveq r0, #1", "ee20 0a01 vmul.f32 s0, s0, s2", "ffff ffff (unknown)"];
+    let places = [0x2000_0000u32, 0x2000_0002, 0x2000_0004, 0x2000_0008];
+    let expected: Vec<String> = places.iter().zip(lines).map(|(at, line)| format!("{at:#010x} {line}")).collect();
+    assert_eq!(text, expected.join("\n"));
+    bench.value("reset halt").unwrap();
+    let here = bench.shown("disassemble");
+    assert_eq!(here.lines().count(), 8, "{here}");
+    assert!(here.lines().next().is_some_and(|line| line.contains(" <Reset_Handler> ")), "{here}");
+    assert_eq!(bench.fails("disassemble 0x20000000 5000").kind, Kind::Usage);
+}
+
+#[test]
+fn the_last_instructions_are_listed_with_what_came_between() {
+    let bench = Bench::with_firmware();
+    bench.value("reset halt; step; step; step").unwrap();
+    let text = bench.shown("sim trace 6");
+    let words: Vec<&str> = text.lines().map(|line| line.trim_start().split_once(' ').map_or("", |parts| parts.1)).collect();
+    assert_eq!(words.len(), 6, "{text}");
+    assert!(words[1].starts_with("-- halted at ") && words[5].starts_with("-- halted at "), "{text}");
+    assert!(words[4].starts_with("0x08") && words[4].contains("Reset_Handler"), "{text}");
+    let Value::Shown(rows, _) = bench.value("sim trace 2").unwrap() else { panic!("{text}") };
+    let json = rows.json();
+    assert_eq!(json[1]["opcode"], serde_json::Value::Null);
+    assert!(json[0]["opcode"].as_u64().is_some() && json[0]["cycle"].as_u64() < json[1]["cycle"].as_u64(), "{json}");
+}
