@@ -325,13 +325,13 @@ fn every_encoding_has_a_text() {
     use super::decode::{T16, T32};
     use crate::command::disasm::{Code, Disassembler, UNKNOWN};
     let mut engine = Disassembler::new().unwrap();
-    let mut seed = 1u64;
-    let mut bit = || {
-        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (seed >> 40) as u32 & 1
-    };
     let mut poor = vec![];
     for row in T16.iter().chain(T32) {
+        let mut seed = 1u64;
+        let mut bit = || {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 40) as u32 & 1
+        };
         let letters = || row.pattern.bytes().filter(|letter| *letter != b'_');
         let mut fill =
             || letters().fold(0, |raw, letter| raw << 1 | if matches!(letter, b'0' | b'1') { u32::from(letter - b'0') } else { bit() });
