@@ -19,6 +19,7 @@ use crate::error::{Cause, Error, Result};
 use crate::event::Ears;
 use crate::probe::{Deadline, MemOp};
 use points::Units;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// DDI0403 B3.2.3
@@ -158,6 +159,8 @@ pub struct Core {
     /// FPB and DWT before rocd used them.
     units: Option<Units>,
     stepped: bool,
+    /// Lines that rocd wrote since the core last ran, on a core with caches.
+    written: BTreeSet<u32>,
 }
 
 impl Core {
@@ -188,6 +191,7 @@ impl Core {
             found_demcr: mem.read32(DEMCR)?,
             units: None,
             stepped: false,
+            written: BTreeSet::new(),
         };
         core.found_dhcsr = core.dhcsr(mem)?;
         Ok(core)
@@ -259,11 +263,16 @@ impl Core {
 
     /// Wait for a halt that is on its way (a breakpoint, another front-end's request).
     pub fn wait_halt(&mut self, mem: &mut MemAp, ears: &Ears, wait: Duration) -> Result<()> {
-        // With C_DEBUGEN clear the core cannot halt at all: a BKPT is a HardFault then (DDI0403 C1.5.1).
-        if self.dhcsr(mem)? & C_DEBUGEN == 0 {
-            Self::control(mem, C_DEBUGEN)?;
-        }
+        self.debug_enabled(mem)?;
         self.until_halted(mem, ears, wait)
+    }
+
+    /// With C_DEBUGEN clear the core cannot halt at all: a BKPT is a HardFault then (DDI0403 C1.5.1).
+    fn debug_enabled(&mut self, mem: &mut MemAp) -> Result<()> {
+        match self.dhcsr(mem)? & C_DEBUGEN {
+            0 => Self::control(mem, C_DEBUGEN),
+            _ => Ok(()),
+        }
     }
 
     fn until_halted(&mut self, mem: &mut MemAp, ears: &Ears, wait: Duration) -> Result<()> {
@@ -298,6 +307,7 @@ impl Core {
     }
 
     fn run(&mut self, mem: &mut MemAp) -> Result<()> {
+        self.code_settled(mem)?;
         self.forget_reasons(mem)?;
         self.own_halt = false;
         // C_MASKINTS must not change in the write that clears C_HALT (DDI0403 C1.6.2).
@@ -328,6 +338,7 @@ impl Core {
     }
 
     fn step_one(&mut self, mem: &mut MemAp, ears: &Ears) -> Result<()> {
+        self.code_settled(mem)?;
         self.forget_reasons(mem)?;
         // Interrupts are masked in a write of their own, before C_HALT is cleared (Cortex-M erratum 377497).
         Self::control(mem, C_DEBUGEN | C_HALT | C_MASKINTS)?;
@@ -432,9 +443,10 @@ impl Core {
     /// Every step is tried; the first error is the result.
     pub fn put_back(&mut self, mem: &mut MemAp, stay_halted: bool) -> Result<()> {
         let points = self.put_points_back(mem);
+        let code = self.code_settled(mem);
         let demcr = mem.write32(DEMCR, self.found_demcr);
         let dhcsr = if stay_halted { Ok(()) } else { Self::control(mem, self.found_dhcsr & (C_DEBUGEN | C_MASKINTS)) };
-        points.and(demcr).and(dhcsr)
+        points.and(code).and(demcr).and(dhcsr)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::desc::{Die, Target};
 use crate::error::{Cause, Error, Result};
 use crate::event::Ears;
 use crate::flash::Bank;
-use crate::probe::{Ap, Probe};
+use crate::probe::{Ap, Probe, Width};
 use attach::Found;
 use std::rc::Rc;
 use std::time::Duration;
@@ -80,6 +80,18 @@ impl Session {
     /// Memory as core `core` sees it.
     pub fn mem(&mut self, core: usize) -> MemAp<'_> {
         MemAp::new(&mut *self.probe, core_ap(&self.target, core))
+    }
+
+    /// Bytes into memory as core `core` sees it, in accesses of `width`, or of whatever width suits (`None`).
+    pub fn write_memory(&mut self, core: usize, width: Option<Width>, address: u32, data: &[u8]) -> Result<()> {
+        if let Some(Some(found)) = self.cores.get_mut(core) {
+            found.wrote(address, data.len());
+        }
+        let mut mem = self.mem(core);
+        match width {
+            Some(width) => mem.write_width(width, address, data),
+            None => mem.write(address, data),
+        }
     }
 
     pub fn core_names(&self) -> Vec<String> {

@@ -225,12 +225,7 @@ fn take(cx: &Cx, from: u32, buf: &mut [u8], width: Option<Width>) -> Result<()> 
 /// One chunk, in accesses of `width`, or (`None`) of whatever width suits.
 fn put(cx: &Cx, to: u32, data: &[u8], width: Option<Width>) -> Result<()> {
     (cx.ears.breathe)()?;
-    let mut session = cx.session()?;
-    let mut mem = session.mem(cx.core.get());
-    let written = match width {
-        Some(width) => mem.write_width(width, to, data),
-        None => mem.write(to, data),
-    };
+    let written = cx.session()?.write_memory(cx.core.get(), width, to, data);
     written.map_err(refused).during(format!("writing {} bytes at {to:#010x}", data.len()))
 }
 

@@ -4,6 +4,8 @@ use super::Core;
 use crate::adi::MemAp;
 use crate::error::Result;
 use crate::probe::MemOp;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// DDI0403 B3.2.8
 const CCR: u32 = 0xE000_ED14;
@@ -16,13 +18,39 @@ const ICIMVAU: u32 = 0xE000_EF58;
 const DCCIMVAC: u32 = 0xE000_EF70;
 const DCCISW: u32 = 0xE000_EF74;
 
+/// Bytes of a line on every Cortex-M7 (its TRM, level 1 memory system).
+const LINE: u32 = 32;
+/// Beyond so many lines all of the cache is less work (its 512 lines go in 9 transfers of a V2, in one of a V3).
+const MOST_LINES: usize = 64;
+/// Where cached code can be: code, SRAM and external RAM (DDI0403 B3.1).
+const EXECUTABLE: [RangeInclusive<u32>; 2] = [0..=0x3FFF_FFFF, 0x6000_0000..=0x9FFF_FFFF];
+
 impl Core {
     /// Code was written: let the data reach memory and the next fetch see it.
     pub(super) fn code_changed(&mut self, mem: &mut MemAp, address: u32) -> Result<()> {
-        if !self.part.caches || mem.read32(CCR)? & (CCR_DC | CCR_IC) == 0 {
-            return Ok(());
+        match self.part.caches {
+            true => refresh(mem, &BTreeSet::from([address])),
+            false => Ok(()),
         }
-        mem.batch(&mut [MemOp::write(DCCIMVAC, address), MemOp::write(ICIMVAU, address)])
+    }
+
+    /// Memory was written that may be code: `code_settled` sees to it before the core runs.
+    pub fn wrote(&mut self, address: u32, len: usize) {
+        let last = u64::from(address) + (len as u64).saturating_sub(1);
+        let executable = EXECUTABLE.iter().any(|range| range.contains(&address));
+        if self.part.caches && executable && len > 0 {
+            let lines = (address / LINE..).map(|line| line * LINE).take_while(|line| u64::from(*line) <= last);
+            self.written.extend(lines.take(MOST_LINES + 1));
+        }
+    }
+
+    /// What rocd wrote since the core last ran is in memory, and no older copy of it in the instruction cache.
+    pub(super) fn code_settled(&mut self, mem: &mut MemAp) -> Result<()> {
+        if !self.written.is_empty() {
+            refresh(mem, &self.written)?;
+            self.written.clear();
+        }
+        Ok(())
     }
 
     /// Clean and switch off both caches of a halted core. What CCR was, for `caches_back`; `None`: they were off.
@@ -47,6 +75,23 @@ impl Core {
         mem.write32(ICIALLU, 0)?;
         mem.write32(CCR, ccr)
     }
+}
+
+/// Clean these lines of the data cache and drop them from the instruction cache; all there are, if these are too many. A
+/// data cache that is off is left alone: its dirty lines are from before a reset, and would overwrite what is newer.
+fn refresh(mem: &mut MemAp, lines: &BTreeSet<u32>) -> Result<()> {
+    let ccr = mem.read32(CCR)?;
+    let (data, code) = (ccr & CCR_DC != 0, ccr & CCR_IC != 0);
+    if lines.len() > MOST_LINES {
+        if data {
+            clean_and_invalidate(mem)?;
+        }
+        return if code { mem.write32(ICIALLU, 0) } else { Ok(()) };
+    }
+    let cleaned = lines.iter().filter(|_| data).map(|line| MemOp::write(DCCIMVAC, *line));
+    let dropped = lines.iter().filter(|_| code).map(|line| MemOp::write(ICIMVAU, *line));
+    let mut ops: Vec<MemOp> = cleaned.chain(dropped).collect();
+    if ops.is_empty() { Ok(()) } else { mem.batch(&mut ops) }
 }
 
 /// By set and way, all of the first-level data cache (16 KiB on the H7: 512 lines, some milliseconds). Not to be

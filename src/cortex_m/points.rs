@@ -176,6 +176,7 @@ impl Core {
     pub fn add_software_breakpoint(&mut self, mem: &mut MemAp, address: u32, length: u32) -> Result<Breakpoint> {
         let address = address & !1;
         let original = read_code(mem, address)?;
+        self.debug_enabled(mem)?;
         self.write_code(mem, address, OUR_BKPT)?;
         let point = Breakpoint { address, length, comparator: None, original };
         self.breakpoints.push(point);

@@ -1,6 +1,7 @@
 //! Flash and images: read what is there, plan, carry out, verify.
 
 use super::{Session, State, fatal};
+use crate::adi::MemAp;
 use crate::error::{Context, Error, Kind, Result};
 use crate::flash::{self, Bank, Done, Erase, FlashDriver, Plan, Policy};
 use crate::image::Image;
@@ -52,13 +53,14 @@ impl Session {
     /// erasing its sector mends it: it reads as something the image is not, so that the sector is replaced. Where the
     /// image does not cover all of it, bytes that were to be kept are lost already, and the user decides.
     fn read_flash(&mut self, bank: &Bank, address: u32, chunk: &mut [u8], image: &Image, damaged: &mut Vec<u32>) -> Result<()> {
-        let error = match self.mem(0).read(address, chunk) {
+        let mut mem = MemAp::new(&mut *self.probe, bank.ap);
+        let error = match mem.read(address, chunk) {
             Err(error) if error.is_fault() => error,
             other => return other.during(format!("reading flash at {address:#010x}")),
         };
         for (index, word) in chunk.chunks_mut(bank.word as usize).enumerate() {
             let at = address + index as u32 * bank.word;
-            match self.mem(0).read(at, word) {
+            match MemAp::new(&mut *self.probe, bank.ap).read(at, word) {
                 Ok(()) => {}
                 Err(fault) if fault.is_fault() && damaged.len() < MAX_DAMAGED => {
                     if !covers(image, at, bank.word) {
@@ -151,6 +153,14 @@ impl Session {
         flash::driver(&self.target.driver)?.describe(&mut self.mem(0), bank)
     }
 
+    /// Flash as its cells hold it, everything else as the core sees it.
+    fn as_it_is(&mut self, address: u32) -> MemAp<'_> {
+        match self.banks.iter().find(|bank| bank.contains(address)) {
+            Some(bank) => MemAp::new(&mut *self.probe, bank.ap),
+            None => self.mem(0),
+        }
+    }
+
     /// Compare memory with an image; kind mismatch names the first bad address, expected and actual. The bytes compared.
     pub fn verify(&mut self, image: &Image) -> Result<u64> {
         let total = image.len();
@@ -160,7 +170,7 @@ impl Session {
                 let address = segment.address.wrapping_add((index * CHUNK) as u32);
                 self.ears.progress("verify", done, total);
                 let mut is = vec![0; wanted.len()];
-                self.mem(0).read(address, &mut is).during(format!("verifying at {address:#010x}"))?;
+                self.as_it_is(address).read(address, &mut is).during(format!("verifying at {address:#010x}"))?;
                 if let Some(at) = is.iter().zip(wanted).position(|(is, wanted)| is != wanted) {
                     return Err(mismatch(address + at as u32, is[at], wanted[at]));
                 }

@@ -193,7 +193,7 @@ pub(super) fn flash_kib(probe: &mut dyn Probe, target: &Target, die: &Die) -> Re
 }
 
 /// The die's bank rows with the chip's flash size shared out among them.
-pub(super) fn banks(die: &Die, kib: u32, ap: Ap, volts: Option<f32>) -> Vec<Bank> {
+pub(super) fn banks(die: &Die, kib: u32, through: Ap, volts: Option<f32>) -> Vec<Bank> {
     let mut banks: Vec<Bank> = Vec::new();
     for row in &die.banks {
         let size = kib * 1024 / row.share;
@@ -210,7 +210,8 @@ pub(super) fn banks(die: &Die, kib: u32, ap: Ap, volts: Option<f32>) -> Vec<Bank
             word: row.word,
             registers: row.registers,
             layout: die.layout.clone(),
-            ap,
+            // Flash is what is in its cells, not what a core's data cache kept of them.
+            ap: Ap { csw: through.csw & !ap::CSW_CACHEABLE, ..through },
             volts,
         });
     }
