@@ -40,7 +40,8 @@ const ICIALLU: u32 = 0xE000_EF50;
 ///         b    again
 /// ```
 const PROGRAM: &[u16] = &[
-    0x4907, 0x4A08, 0x4B08, 0x4C09, 0x4D09, 0x2000, 0x600A, 0xF3BF, 0x8F4F, 0xF3BF, 0x8F6F, 0x3001, 0x6018, 0x682E, 0x47A0, 0xE7FA, // code
+    0x4907, 0x4A08, 0x4B08, 0x4C09, 0x4D09, 0x2000, 0x600A, 0xF3BF, 0x8F4F, 0xF3BF, 0x8F6F, 0x3001, 0x6018, 0x682E, 0x47A0,
+    0xE7FA, // code
     0xED14, 0xE000, 0x0200, 0x0003, 0x0200, 0x2400, 0x0101, 0x2400, 0x0400, 0x0800, // its literals
 ];
 /// movs r7, #n; bx lr
@@ -155,6 +156,20 @@ fn a_software_breakpoint_stops_cached_code_and_leaves_it_as_it_was() {
         assert_eq!(bench.go_on(), 1, "{probe}");
         assert_eq!((bench.session.state(0), bench.in_memory(AXI + 0x100)), (Ok(State::Halted(Reason::Request)), word(&routine(1))));
     }
+}
+
+#[test]
+fn a_line_left_dirty_in_a_data_cache_that_is_off_does_not_overwrite_a_breakpoint() {
+    let mut bench = running("v3");
+    bench.halt();
+    bench.session.mem(0).write(AXI + 0x100, &routine(9)).unwrap();
+    bench.session.mem(0).update(CCR, DC_IC, 1 << 17).unwrap();
+    assert_eq!(bench.in_memory(AXI + 0x100), word(&routine(1)), "the line is dirty");
+    bench.session.add_breakpoint(0, AXI + 0x102, 2, BreakKind::Auto).unwrap();
+    assert_eq!(bench.in_memory(AXI + 0x100), word(&halves(&[0x2701, 0xBE11])));
+    bench.session.resume(0, None).unwrap();
+    bench.session.wait_halt(0, SECOND).unwrap();
+    assert_eq!((bench.session.state(0), bench.register("pc")), (Ok(State::Halted(Reason::Breakpoint)), AXI + 0x102));
 }
 
 #[test]

@@ -89,6 +89,10 @@ fn rig(chip: &Chip) -> Rig {
 
 fn rig_with(chip: &Chip, probe: &str) -> Rig {
     let board = Board::new(&Config { chip: Some(chip.name.into()), probe: Some(probe.into()), ..Config::default() }).unwrap();
+    // An M7's caches hold what was, as on the chip.
+    if chip.target == H7 {
+        board.set_cache_strict(true).unwrap();
+    }
     attach(chip, board)
 }
 

@@ -212,10 +212,10 @@ fn an_unprogrammed_flash_size_means_the_most_the_die_has() {
 }
 
 #[test]
-fn a_bank_carries_volts_and_the_cores_csw() {
+fn a_bank_carries_volts_and_the_cores_csw_past_its_data_cache() {
     let (session, _) = attached(chip(0x450, 2048));
     let bank = &session.banks[1];
-    assert_eq!((bank.number, bank.volts, bank.ap), (1, Some(3.3), Ap { index: 0, csw: 0xAA00_0000 }));
+    assert_eq!((bank.number, bank.volts, bank.ap), (1, Some(3.3), Ap { index: 0, csw: 0xA200_0000 }));
 }
 
 #[test]

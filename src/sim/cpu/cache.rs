@@ -262,8 +262,7 @@ impl Core {
         }
     }
 
-    /// A dirty line goes to memory. Where memory has gone it is lost; the imprecise fault that this is on the chip is left
-    /// out.
+    /// A dirty line goes to memory. Where memory has gone it is lost, and that comes out later.
     fn write_back(&mut self, bus: &mut Bus, line: usize) {
         let Some(line) = self.caches.as_mut().map(|caches| &mut caches.data.lines[line]) else { return };
         if !std::mem::take(&mut line.dirty) {
@@ -271,7 +270,9 @@ impl Core {
         }
         let (address, bytes) = (line.address, line.bytes);
         for (word, at) in bytes.as_chunks().0.iter().zip((address..).step_by(4)) {
-            bus.write(at, Size::Word, u32::from_le_bytes(*word), Master::Core).ok();
+            if bus.write(at, Size::Word, u32::from_le_bytes(*word), Master::Core).is_err() {
+                self.store_failed();
+            }
         }
         self.decoded.forget_range(address, LINE as u32);
     }

@@ -164,6 +164,8 @@ impl Core {
         let watched = if std::mem::take(&mut self.watched) { DWTTRAP } else { 0 };
         self.debug.dfsr |= reason | watched;
         self.debug.stepping = false;
+        // Debug state comes after what was buffered (assumed).
+        self.drain_now();
         (self.asleep, self.stalled) = (None, false);
     }
 

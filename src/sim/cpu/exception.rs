@@ -268,9 +268,11 @@ impl Core {
 
     fn push_words(&mut self, bus: &mut Bus, at: u32, words: &[u32]) -> Done {
         let mut outcome = Ok(());
+        self.stacking = true;
         for (index, word) in words.iter().enumerate() {
             outcome = outcome.and(self.store_waiting(bus, at.wrapping_add(4 * index as u32), *word));
         }
+        self.stacking = false;
         outcome
     }
 

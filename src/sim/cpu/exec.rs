@@ -388,6 +388,10 @@ impl Core {
         self.attention = true;
         match bus.write(address, size, value, Master::Core) {
             Err(BusError::Fault) if self.ignores_bus_faults() => Ok(()),
+            Err(BusError::Fault) if self.buffers(address) => {
+                self.store_failed();
+                Ok(())
+            }
             answer => data(answer, address),
         }
     }

@@ -8,6 +8,10 @@ const CFSR: u32 = 0xE000_ED28;
 const HFSR: u32 = 0xE000_ED2C;
 const MMFAR: u32 = 0xE000_ED34;
 const BFAR: u32 = 0xE000_ED38;
+const ACTLR: u32 = 0xE000_E008;
+
+/// Cycles until the bus answers a buffered store that nobody takes (assumed; on a chip some ten, and not always the same).
+const DRAIN: u64 = 4;
 
 /// CFSR and HFSR (B3.2.15, B3.2.16).
 mod cfsr {
@@ -19,6 +23,7 @@ mod cfsr {
     pub const MMARVALID: u32 = 1 << 7;
     pub const IBUSERR: u32 = 1 << 8;
     pub const PRECISERR: u32 = 1 << 9;
+    pub const IMPRECISERR: u32 = 1 << 10;
     pub const UNSTKERR: u32 = 1 << 11;
     pub const STKERR: u32 = 1 << 12;
     pub const LSPERR: u32 = 1 << 13;
@@ -157,6 +162,49 @@ impl Core {
 
     fn escalate_breakpoint(&self) -> bool {
         self.priority(HARD_FAULT) < self.execution_priority()
+    }
+
+    /// A store to `address` goes into a buffer, and that nobody took it comes out later. Cortex-M7: every store, "including
+    /// stores to Device and Strongly-ordered regions" (DUI0646 2.4.3); the private bus is the core's own and answers at
+    /// once. Cortex-M3 and M4: not strongly-ordered memory, and nothing of the default map with ACTLR.DISDEFWBUF (their
+    /// TRMs).
+    pub(super) fn buffers(&self, address: u32) -> bool {
+        const DISDEFWBUF: u32 = 1 << 1;
+        const TEX_C_B: u32 = 7 << 19 | 3 << 16;
+        match self.row.cpuid >> 4 & 0xFFF {
+            _ if self.stacking => false,
+            0xC27 => true,
+            0xC23 | 0xC24 => match self.mpu_attributes(address) {
+                Some((rasr, _)) => rasr & TEX_C_B != 0,
+                None => self.scs.peek(ACTLR).unwrap_or(0) & DISDEFWBUF == 0,
+            },
+            _ => false,
+        }
+    }
+
+    /// Nobody took what the buffer held.
+    pub(super) fn store_failed(&mut self) {
+        self.drain = self.drain.min(self.cycles + DRAIN);
+        self.attention = true;
+    }
+
+    /// The buffer is empty, at the latest now: DSB, debug state.
+    pub(super) fn drain_now(&mut self) {
+        if self.drain != u64::MAX {
+            self.drain = u64::MAX;
+            self.imprecise();
+        }
+    }
+
+    /// An asynchronous BusFault becomes pending, or HardFault where it is not enabled; it never locks the core up
+    /// (DUI0646 2.4.3, DDI0403 B1.5.14).
+    fn imprecise(&mut self) {
+        self.add_flags(CFSR, cfsr::IMPRECISERR);
+        if self.fault_enabled(BUS_FAULT) {
+            return self.pend(BUS_FAULT);
+        }
+        self.add_flags(HFSR, FORCED);
+        self.pend(HARD_FAULT);
     }
 
     /// CCR.BFHFNMIGN: at priority -1 and -2 data accesses that nobody answers are no fault.

@@ -163,6 +163,10 @@ pub struct Core {
     partial: (u32, u32),
     /// The last instruction waits for a busy slave.
     stalled: bool,
+    /// The cycle at which the failure of a buffered store is noticed; the end of time: there is none.
+    drain: u64,
+    /// Stores are of a frame: their errors are known at once.
+    stacking: bool,
     /// LDRT, STRT: the MPU judges this access as an unprivileged one.
     unprivileged: bool,
     mpu_on: bool,
@@ -235,6 +239,8 @@ impl Core {
             returning: None,
             partial: (0, 0),
             stalled: false,
+            drain: u64::MAX,
+            stacking: false,
             unprivileged: false,
             mpu_on: false,
             careful: true,
@@ -305,7 +311,7 @@ impl Core {
         self.mpu = [(0, 0); 16];
         (self.scs_ccr, self.pending, self.active) = (0, 0, 0);
         (self.mpu_on, self.unprivileged, self.fp_open) = (false, false, false);
-        self.request = None;
+        (self.request, self.drain) = (None, u64::MAX);
         (self.asleep, self.returning, self.turn) = (None, None, None);
         (self.event, self.exclusive, self.watched, self.stalled, self.turning) = (false, false, false, false, false);
         self.caches_changed();

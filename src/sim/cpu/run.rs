@@ -113,7 +113,7 @@ impl Core {
                 self.bring_up(bus);
                 continue;
             }
-            let stop = self.clock.limit.min(self.systick.next(self.cycles)).min(event);
+            let stop = self.clock.limit.min(self.systick.next(self.cycles)).min(event).min(self.drain);
             self.look(bus, stop);
             if self.state == State::Running && self.asleep.is_none() && !self.attention {
                 self.burst(bus, stop);
@@ -201,6 +201,9 @@ impl Core {
     /// Between two instructions: what happened, and what comes next.
     fn look(&mut self, bus: &mut Bus, stop: u64) {
         self.tick();
+        if self.cycles >= self.drain {
+            self.drain_now();
+        }
         if bus.take_flash_change() {
             self.decoded.forget_flash();
         }

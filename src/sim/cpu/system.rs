@@ -19,8 +19,15 @@ ops! {
     bkpt(_c, _i) { Err(Trap::Breakpoint) }
     comparator(_c, _i) { Err(Trap::Comparator) }
     clrex(c, _i) { c.exclusive = false; Ok(()) }
-    /// DSB, DMB, ISB: accesses are done in order anyway; interrupts that became possible are taken now.
-    barrier(c, _i) { c.attention = true; Ok(()) }
+    /// DSB, DMB, ISB: accesses are done in order anyway; interrupts that became possible are taken now. DSB (bits 7:4 are 4)
+    /// waits for the store buffer.
+    barrier(c, i) {
+        if i.raw >> 4 & 0xF == 4 {
+            c.drain_now();
+        }
+        c.attention = true;
+        Ok(())
+    }
     hint(c, i) {
         match i.imm {
             2 if c.event => c.event = false,

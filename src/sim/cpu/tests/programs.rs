@@ -121,6 +121,104 @@ fn a_load_from_nowhere_tells_its_address() {
     assert_eq!([exception(&rig), stacked(&mut rig, 6)], [3, FLASH + CODE + 2], "v6-M has HardFault only");
 }
 
+const NOWHERE: [u16; 2] = [0x0000, 0x7000];
+/// ldr r1, [pc, #20]; str r0, [r1]; then eight instructions; b .; the literal 0x70000000.
+fn store_to_nowhere(then: [u16; 8]) -> Vec<u16> {
+    [&[0x4905, STR_R0_R1], &then[..], &[B_SELF, NOP], &NOWHERE].concat()
+}
+const DSB: [u16; 2] = [0xF3BF, 0x8F4F];
+const AFTER_STORE: u32 = FLASH + CODE + 4;
+const END: u32 = AFTER_STORE + 16;
+const IMPRECISERR: u32 = 1 << 10;
+const BUSFAULTENA: u32 = 1 << 17;
+
+#[test]
+fn a_store_to_nowhere_is_noticed_some_instructions_later_without_its_address() {
+    for name in ["stm32h743", "f1-like"] {
+        let mut rig = program(name, &store_to_nowhere([NOP; 8]));
+        rig.write(SHCSR, BUSFAULTENA);
+        rig.pass(MS);
+        assert_eq!([exception(&rig), rig.read(CFSR), rig.read(HFSR)], [5, IMPRECISERR, 0], "{name}");
+        let pc = stacked(&mut rig, 6);
+        assert!(pc > AFTER_STORE && pc <= END, "{name}: {pc:#x}");
+        let mut rig = program(name, &store_to_nowhere([NOP; 8]));
+        rig.pass(MS);
+        assert_eq!([exception(&rig), rig.read(CFSR), rig.read(HFSR)], [3, IMPRECISERR, 1 << 30], "{name}: FORCED");
+    }
+    let mut rig = program("stm32g071", &store_to_nowhere([NOP; 8]));
+    rig.pass(MS);
+    assert_eq!([exception(&rig), stacked(&mut rig, 6)], [3, AFTER_STORE - 2], "v6-M has no store buffer");
+}
+
+#[test]
+fn a_dsb_waits_for_the_store_and_its_fault() {
+    let mut rig = program("stm32h743", &store_to_nowhere([DSB[0], DSB[1], NOP, NOP, NOP, NOP, NOP, NOP]));
+    rig.write(SHCSR, BUSFAULTENA);
+    rig.pass(MS);
+    assert_eq!([exception(&rig), rig.read(CFSR), stacked(&mut rig, 6)], [5, IMPRECISERR, AFTER_STORE + 4]);
+}
+
+#[test]
+fn without_the_default_write_buffer_a_cortex_m3_is_precise_and_an_m7_has_no_such_bit() {
+    const ACTLR: (u32, u32) = (0xE000_E008, 1 << 1);
+    for (name, cfsr) in [("f1-like", 0x8200), ("stm32h743", IMPRECISERR)] {
+        let mut rig = program(name, &store_to_nowhere([NOP; 8]));
+        rig.write_all(&[ACTLR, (SHCSR, BUSFAULTENA)]);
+        rig.pass(MS);
+        assert_eq!([exception(&rig), rig.read(CFSR)], [5, cfsr], "{name}");
+        if cfsr == 0x8200 {
+            assert_eq!([rig.read(BFAR), stacked(&mut rig, 6)], [0x7000_0000, AFTER_STORE - 2]);
+        }
+    }
+}
+
+#[test]
+fn strongly_ordered_stores_of_a_cortex_m7_are_buffered_too() {
+    let mut rig = program("stm32h743", &store_to_nowhere([NOP; 8]));
+    // Region 0: 512 MiB at 0x60000000, full access, TEX C B = 0; PRIVDEFENA.
+    rig.write_all(&[(SHCSR, BUSFAULTENA), (0xE000_ED9C, 0x6000_0010), (0xE000_EDA0, 3 << 24 | 28 << 1 | 1), (0xE000_ED94, 5)]);
+    rig.pass(MS);
+    assert_eq!([exception(&rig), rig.read(CFSR)], [5, IMPRECISERR]);
+}
+
+#[test]
+fn a_bus_fault_handler_can_return_from_an_imprecise_fault() {
+    let mut rig = program("stm32h743", &store_to_nowhere([NOP; 8]));
+    // ldr r2, [pc, #8]; ldr r4, [r2]; str r4, [r2]; bx lr; .word CFSR
+    put(&mut rig, handler(5), &[0x4A02, 0x6814, 0x6014, BX_LR, NOP, NOP, 0xED28, 0xE000]);
+    rig.write(SHCSR, BUSFAULTENA);
+    rig.pass(MS);
+    assert_eq!([exception(&rig), rig.chip.register(PC), rig.chip.register(13)], [0, END, STACK]);
+    assert_eq!([rig.read(CFSR), rig.chip.register(4)], [0, IMPRECISERR]);
+}
+
+#[test]
+fn in_a_hard_fault_handler_it_stays_pending_and_locks_nothing_up() {
+    let mut rig = program("stm32h743", &[UDF]);
+    // ldr r1, [pc, #4]; str r0, [r1]; dsb; b . — and after it the literal.
+    put(&mut rig, handler(3), &[0x4902, STR_R0_R1, DSB[0], DSB[1], B_SELF, NOP, NOWHERE[0], NOWHERE[1]]);
+    rig.pass(MS);
+    assert_eq!([rig.read(DHCSR) & S_LOCKUP, exception(&rig), rig.read(CFSR)], [0, 3, 1 << 16 | IMPRECISERR]);
+    assert_eq!(rig.chip.register(PC), FLASH + handler(3) + 8);
+}
+
+#[test]
+fn a_step_shows_which_store_it_was() {
+    let mut rig = program("stm32h743", &store_to_nowhere([NOP; 8]));
+    rig.write_all(&[(DHCSR, HALT), (SHCSR, BUSFAULTENA)]);
+    rig.write(CFSR, u32::MAX);
+    rig.chip.set_register(PC, FLASH + CODE);
+    for cfsr in [0, IMPRECISERR] {
+        rig.write(DHCSR, STEP);
+        rig.pass(1000);
+        assert_eq!(rig.read(CFSR), cfsr);
+    }
+    assert_eq!(rig.chip.register(PC), AFTER_STORE);
+    rig.write(DHCSR, RUN);
+    rig.pass(MS);
+    assert_eq!([exception(&rig), stacked(&mut rig, 6)], [5, AFTER_STORE]);
+}
+
 #[test]
 fn a_fault_in_the_hard_fault_handler_is_lockup_and_a_halt_ends_it() {
     for name in ["stm32h743", "stm32g071"] {
