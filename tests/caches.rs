@@ -192,9 +192,10 @@ fn code_loaded_into_ram_is_what_runs() {
             bench.session.step(0, None).unwrap();
         }
         assert_eq!(bench.register("r7"), 3, "{probe}, {len} bytes: by steps, from {pc:#x}");
+        bench.session.resume(0, None).unwrap();
         bench.session.write_memory(0, None, AXI + 0x100, &routine(4)).unwrap();
+        assert_eq!(bench.in_memory(AXI + 0x100), word(&routine(3)), "{probe}, {len} bytes: the core runs");
         assert_eq!(bench.session.detach(), Ok(Left::AsFound));
-        bench.board.pass(Duration::from_millis(1));
         assert_eq!(bench.in_memory(AXI + 0x100), word(&routine(4)), "{probe}, {len} bytes: also when rocd leaves");
     }
 }

@@ -304,3 +304,17 @@ fn the_last_instructions_are_listed_with_what_came_between() {
     assert_eq!(json[1]["opcode"], serde_json::Value::Null);
     assert!(json[0]["opcode"].as_u64().is_some() && json[0]["cycle"].as_u64() < json[1]["cycle"].as_u64(), "{json}");
 }
+
+#[test]
+fn strict_caches_let_memory_lag_behind_what_the_core_sees() {
+    let bench = Bench::with_firmware();
+    let memory = |bench: &Bench| bench.board().dump(0x2400_0000, 4).unwrap();
+    assert_eq!(bench.shown("sim cache"), "off");
+    bench.value("halt; mww 0x24000000 1; sim cache strict; mww 0xe000ed14 0x30200; mww 0x24000000 5").unwrap();
+    assert_eq!((bench.shown("sim cache").as_str(), memory(&bench)), ("strict", vec![1, 0, 0, 0]));
+    assert_eq!(bench.value("read_memory 0x24000000 32 1").unwrap().to_string(), "0x5");
+    bench.value("sim cache off").unwrap();
+    assert_eq!(memory(&bench), [5, 0, 0, 0], "nothing is lost");
+    let error = Bench::new(&["targets/stm32g0.toml"]).fails("sim cache strict");
+    assert_eq!((error.kind, error.message.as_str()), (Kind::Command, "stm32g071's core has no caches"));
+}
