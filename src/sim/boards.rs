@@ -115,7 +115,7 @@ mod tests {
             let has = |pin: Pin| chip.blocks.iter().any(|block| block.unit == Unit::Port(pin.port));
             assert!(board.leds.iter().all(|led| has(led.pin)), "{}", board.name);
             assert!(board.button.is_none_or(|(pin, _)| has(pin)), "{}", board.name);
-            let uart = |name: &&str| chip.blocks.iter().any(|block| block.name == *name && block.unit == Unit::Uart);
+            let uart = |name: &&str| chip.blocks.iter().any(|block| block.name == *name && matches!(block.unit, Unit::Uart { .. }));
             assert!(board.console.iter().all(uart), "{}", board.name);
             assert_eq!(of(board.chip).name, board.name);
         }

@@ -149,9 +149,9 @@ impl Bus {
         self.soc.halt(&self.periph, halted);
     }
 
-    /// When something happens by itself: a watchdog runs out, what the core read and waits for changes, a flash operation ends.
+    /// When something happens by itself: a watchdog runs out, an interrupt comes, what the core read and waits for changes, a flash operation ends.
     pub fn next_event(&self) -> Option<Ns> {
-        self.soc.next_event(&self.periph).into_iter().chain(self.flash_event()).min()
+        self.soc.next_event().into_iter().chain(self.flash_event()).min()
     }
 
     /// The reset that firmware asked for or let happen, other than through the core.
@@ -362,6 +362,7 @@ impl Bus {
             self.soc.watch(&self.periph, address);
         }
         let plain = self.periph.read(address).map(|plain| self.soc.read(&self.periph, address, plain));
+        self.soc.took(&mut self.periph, address);
         plain.or_else(|| self.peek_component(address))
     }
 

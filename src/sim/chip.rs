@@ -208,6 +208,7 @@ impl Chip {
     /// Carries out the reset that software asked for or a watchdog makes; false if there is none.
     fn settle(&mut self) -> bool {
         self.bus.halt(self.core.state == State::Halted);
+        self.core.hear(&mut self.bus);
         let request = self.core.take_request();
         if self.low {
             return false;
@@ -376,17 +377,24 @@ impl Chip {
 
     /// Puts a level on a pin from outside.
     pub fn drive(&mut self, pin: Pin, high: bool) {
-        self.bus.soc.drive(pin, high);
+        self.bus.soc.drive(&mut self.bus.periph, pin, high);
+        self.core.hear(&mut self.bus);
     }
 
     /// What a serial port has sent since it was last asked; without a name, the console. `None`: no such port.
     pub fn take_sent(&mut self, port: Option<&str>) -> Option<Vec<u8>> {
-        self.bus.soc.take_sent(&self.bus.periph, port)
+        self.bus.soc.take_sent(port)
+    }
+
+    /// What the other end sends to a serial port, or without a name to the console. `None`: no such port; false: its
+    /// receiver is off.
+    pub fn send(&mut self, port: Option<&str>, bytes: &[u8]) -> Option<bool> {
+        self.bus.soc.receive(&mut self.bus.periph, port, bytes)
     }
 
     /// Its serial ports.
     pub fn ports(&self) -> Vec<&'static str> {
-        self.bus.soc.ports(&self.bus.periph)
+        self.bus.soc.ports()
     }
 
     /// The flash controllers' state in words, one line each: `sim flash`.

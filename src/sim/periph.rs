@@ -58,15 +58,27 @@ pub enum Unit {
     Clocks(Tree),
     /// A port, by its letter.
     Port(char),
-    /// A timer: how wide it counts, and which clock it counts.
+    /// A timer: how wide it counts, which clock it counts, and how many channels compare.
     Timer {
         wide: bool,
         clock: Apb,
+        channels: u8,
     },
-    Uart,
+    /// A serial port: its bus clock, whether it is a low-power one, and the bytes of each FIFO.
+    Uart {
+        clock: Apb,
+        low: bool,
+        fifo: u8,
+    },
     /// It runs while this bit is set, RTCEN: (register, bit).
     Rtc {
         enable: (u32, u32),
+        flags: RtcFlags,
+    },
+    /// External interrupts; `select`: the address of EXTICR1.
+    Exti {
+        kind: ExtiKind,
+        select: u32,
     },
     /// The independent watchdog, and the window watchdog.
     Independent,
@@ -76,6 +88,29 @@ pub enum Unit {
         armed: Option<(u32, u32)>,
     },
 }
+
+/// Where the flags of the real-time clock are, and how they reach the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RtcFlags {
+    /// RTC_ISR; alarms on line 17 of EXTI, wake-up on 19 (RM0433 48.6.4, table 160).
+    Isr,
+    /// RTC_SR; the same lines of EXTI (RM0455 51.6).
+    SrByExti,
+    /// RTC_SR; the block's own interrupt (RM0444 30.6).
+    Sr,
+}
+
+/// How EXTI keeps what is pending, and how it chooses ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtiKind {
+    /// PR for both edges; four bits for each port (RM0433 20.6, 12.3).
+    H7,
+    /// RPR and FPR; eight bits for each port (RM0444 13.5).
+    G0,
+}
+
+/// An interrupt of a block: its number, and the flags that raise it, as soc.rs lays them out for this unit.
+pub type Irq = (u8, u32);
 
 /// One peripheral's place in the address map.
 #[derive(Clone, Copy, Debug)]
@@ -93,12 +128,13 @@ pub struct Block {
     /// Stops while the core is halted and this bit of that register is 1.
     pub freeze: Option<(u32, u32)>,
     pub unit: Unit,
+    pub irq: &'static [Irq],
     /// `(first, last, minus)`: offsets that are a second name of others.
     pub alias: Option<(u16, u16, u16)>,
 }
 
 pub const fn block(name: &'static str, base: u32, size: u32, regs: &'static [Reg]) -> Block {
-    Block { name, base, size, regs, kept: false, gate: None, dark: false, freeze: None, unit: Unit::Registers, alias: None }
+    Block { name, base, size, regs, kept: false, gate: None, dark: false, freeze: None, unit: Unit::Registers, irq: &[], alias: None }
 }
 
 impl Block {
@@ -109,6 +145,10 @@ impl Block {
     /// Needs a clock: while it is off reads give 0 and writes are ignored (assumed: the manuals leave it open).
     pub const fn clock(self, enable: u32, bit: u32) -> Block {
         Block { gate: Some((enable, bit)), dark: true, ..self }
+    }
+
+    pub const fn irq(self, irq: &'static [Irq]) -> Block {
+        Block { irq, ..self }
     }
 
     pub const fn freeze(self, register: u32, bit: u32) -> Block {

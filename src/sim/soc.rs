@@ -1,27 +1,30 @@
-//! What peripherals do by themselves: clocks, pins, timers, watchdogs, the console. Registers are in periph.rs; here is
-//! what a write sets off, what reads otherwise than it was written, and what happens as time goes by.
-//!
-//! Interrupts of peripherals are not modelled.
+//! What peripherals do by themselves: clocks, pins, timers, watchdogs, serial ports, interrupts. Registers are in
+//! periph.rs; here is what a write sets off, what reads otherwise than it was written, and what happens as time goes by.
 
 pub mod clock;
+mod exti;
 pub mod gpio;
+pub mod irq;
 mod rtc;
 #[cfg(test)]
 mod tests;
 mod ticker;
 mod timer;
+mod uart;
 mod watchdog;
 
 pub use super::chip::Ns;
 
 use super::boards::{self, BoardRow, Pin};
 use super::chip::Cause;
-use super::periph::{Block, Periph, Unit};
+use super::periph::{Block, Periph, RtcFlags, Unit};
 use clock::{Clocks, Tree};
+use exti::Exti;
 use gpio::{Gpio, LedState, PinState};
+use irq::{Levels, Lines};
 use rtc::Rtc;
-use std::collections::BTreeMap;
 use timer::Timer;
+use uart::Uart;
 use watchdog::{Independent, Window};
 
 /// Watchdogs that option bytes start with every reset.
@@ -29,23 +32,6 @@ use watchdog::{Independent, Window};
 pub struct Hardware {
     pub independent: bool,
     pub window: bool,
-}
-
-/// What a serial port that nobody reads keeps: the latest so many bytes.
-const SENT: usize = 0x1_0000;
-
-mod usart {
-    pub const CR1: u32 = 0x00;
-    pub const ISR: u32 = 0x1C;
-    pub const TDR: u32 = 0x28;
-    pub const UE: u32 = 1 << 0;
-    pub const RE: u32 = 1 << 2;
-    pub const TE: u32 = 1 << 3;
-    pub const FIFOEN: u32 = 1 << 29;
-    pub const TC_TXE: u32 = 3 << 6;
-    pub const TEACK: u32 = 1 << 21;
-    pub const REACK: u32 = 1 << 22;
-    pub const TXFE: u32 = 1 << 23;
 }
 
 pub struct Soc {
@@ -57,13 +43,17 @@ pub struct Soc {
     rtc: Option<Rtc>,
     independent: Option<Independent>,
     window: Option<Window>,
-    /// What each serial port has sent, until it is asked for.
-    sent: BTreeMap<&'static str, Vec<u8>>,
+    uarts: Vec<Uart>,
+    exti: Option<Exti>,
+    lines: Lines,
     now: Ns,
     halted: bool,
     bitten: Option<Cause>,
     /// When something that software read, and may be waiting for, changes.
     awaited: Option<Ns>,
+    /// When the core has to be told of something, and when something happens at all.
+    next: Option<Ns>,
+    due: Option<Ns>,
 }
 
 impl Soc {
@@ -78,11 +68,15 @@ impl Soc {
             rtc: None,
             independent: None,
             window: None,
-            sent: BTreeMap::new(),
+            uarts: Vec::new(),
+            exti: None,
+            lines: Lines::new(regs),
             now: 0,
             halted: false,
             bitten: None,
             awaited: None,
+            next: None,
+            due: None,
         };
         regs.blocks.iter().for_each(|block| soc.add(block));
         soc
@@ -90,10 +84,12 @@ impl Soc {
 
     fn add(&mut self, block: &'static Block) {
         match block.unit {
-            Unit::Registers | Unit::Port(_) | Unit::Uart => {}
+            Unit::Registers | Unit::Port(_) => {}
+            Unit::Uart { .. } => self.uarts.push(Uart::new(block)),
+            Unit::Exti { kind, select } => self.exti = Some(Exti::new(block, kind, select)),
             Unit::Clocks(tree) => self.rcc = Some((tree, block.base)),
-            Unit::Timer { wide, clock } => self.timers.push(Timer::new(block, wide, clock)),
-            Unit::Rtc { enable } => self.rtc = Some(Rtc::new(block, enable)),
+            Unit::Timer { wide, clock, channels } => self.timers.push(Timer::new(block, wide, clock, channels)),
+            Unit::Rtc { enable, flags } => self.rtc = Some(Rtc::new(block, enable, flags)),
             Unit::Independent => self.independent = Some(Independent::new(block)),
             Unit::Window { clock, armed } => self.window = Some(Window::new(block, clock, armed)),
         }
@@ -104,11 +100,14 @@ impl Soc {
         let now = self.now;
         self.gpio.reset();
         self.timers.iter_mut().for_each(|timer| timer.reset(now));
+        self.uarts.iter_mut().for_each(Uart::reset);
+        self.exti.iter_mut().for_each(Exti::reset);
         self.rtc.iter_mut().for_each(|rtc| rtc.reset(now, power));
         self.independent.iter_mut().for_each(|watchdog| watchdog.reset(now, hardware.independent));
         self.window.iter_mut().for_each(|watchdog| watchdog.reset(regs, now, hardware.window));
         (self.bitten, self.awaited) = (None, None);
         self.update(regs);
+        self.lines.blocks().into_iter().for_each(|block| self.judge(regs, block));
     }
 
     /// The core's clock in Hz; `None` where no clock tree is modelled.
@@ -123,10 +122,12 @@ impl Soc {
         let (now, halted) = (self.now, self.halted);
         if let Some(clocks) = &self.clocks {
             self.timers.iter_mut().for_each(|timer| timer.set_rate(regs, now, clocks, halted));
+            self.uarts.iter_mut().for_each(|uart| uart.set_rate(regs, clocks));
             self.window.iter_mut().for_each(|watchdog| watchdog.set_rate(regs, now, clocks, halted));
         }
         self.rtc.iter_mut().for_each(|rtc| rtc.set_rate(regs, now));
         self.independent.iter_mut().for_each(|watchdog| watchdog.set_rate(regs, now, halted));
+        self.foresee(regs);
     }
 
     /// The core stops or runs on: what DBGMCU freezes does too.
@@ -139,13 +140,87 @@ impl Soc {
 
     pub fn advance(&mut self, regs: &mut Periph, now: Ns) {
         self.now = self.now.max(now);
+        if self.due.is_none_or(|due| due > self.now) {
+            return;
+        }
         self.awaited = self.awaited.filter(|at| *at > self.now);
-        if let Some(clocks) = &self.clocks {
-            self.timers.iter_mut().for_each(|timer| timer.advance(regs, self.now, clocks, self.halted));
+        for block in self.live(regs) {
+            self.judge(regs, block);
         }
         if self.bitten.is_none() {
             self.bitten = self.bites(regs).filter(|(due, _)| *due <= self.now).map(|(_, cause)| cause);
         }
+        self.foresee(regs);
+    }
+
+    /// What ticks, up to now; the blocks whose flags came.
+    fn live(&mut self, regs: &mut Periph) -> Vec<&'static Block> {
+        let (now, halted) = (self.now, self.halted);
+        let mut changed = Vec::new();
+        if let Some(clocks) = &self.clocks {
+            let timers = self.timers.iter_mut().filter_map(|timer| timer.advance(regs, now, clocks, halted).then_some(timer.block));
+            changed.extend(timers);
+        }
+        changed.extend(self.uarts.iter_mut().filter_map(|uart| uart.advance(regs, now).then_some(uart.block)));
+        changed.extend(self.rtc.iter_mut().filter_map(|rtc| rtc.advance(regs, now).then_some(rtc.block)));
+        changed.extend(self.window.iter_mut().filter_map(|watchdog| watchdog.advance(regs, now).then_some(watchdog.block)));
+        changed
+    }
+
+    /// Fills `next` and `due`.
+    fn foresee(&mut self, regs: &Periph) {
+        let bite = if self.bitten.is_none() { self.bites(regs).map(|(due, _)| due) } else { None };
+        let wakes = self.timers.iter().filter_map(|timer| timer.wakes);
+        let bytes = self.uarts.iter().filter_map(Uart::due);
+        let clock = self.rtc.as_ref().and_then(Rtc::due);
+        let warning = self.window.as_ref().and_then(Window::warns);
+        let once = bite.into_iter().chain(self.awaited).chain(clock).chain(warning);
+        self.next = once.chain(wakes).chain(bytes).min();
+        self.due = self.timers.iter().filter_map(|timer| timer.due).chain(self.next).min();
+    }
+
+    /// The interrupt lines of one block, from its flags.
+    fn judge(&mut self, regs: &mut Periph, block: &'static Block) {
+        let pending = match block.unit {
+            Unit::Timer { .. } => self.timer(block).map(|timer| timer.pending(regs)),
+            Unit::Uart { .. } => self.uart(block).map(|uart| uart.pending(regs)),
+            Unit::Exti { .. } => self.exti.as_ref().map(|exti| exti.pending(regs)),
+            Unit::Window { .. } => self.window.as_ref().map(|watchdog| watchdog.pending(regs)),
+            Unit::Rtc { .. } => self.rtc.as_ref().map(|rtc| rtc.pending(regs)),
+            Unit::Registers | Unit::Clocks(_) | Unit::Port(_) | Unit::Independent => None,
+        };
+        let pending = pending.unwrap_or(0);
+        self.lines.set(block, pending);
+        if let (Unit::Rtc { flags, .. }, Some(exti)) = (block.unit, &mut self.exti)
+            && flags != RtcFlags::Sr
+        {
+            exti.drive(regs, &self.gpio, pending);
+            self.judge_exti(regs);
+        }
+    }
+
+    fn judge_exti(&mut self, regs: &Periph) {
+        if let Some(exti) = &self.exti {
+            self.lines.set(exti.block, exti.pending(regs));
+        }
+    }
+
+    /// Levels of pins may have changed: EXTI looks at those it waits for.
+    fn sense(&mut self, regs: &mut Periph) {
+        if let Some(exti) = &mut self.exti {
+            exti.sense(regs, &self.gpio);
+            self.judge_exti(regs);
+        }
+    }
+
+    /// The levels of the interrupt lines, and a number that changes with them.
+    pub fn lines(&self) -> (&Levels, u32) {
+        (self.lines.levels(), self.lines.version())
+    }
+
+    /// True once after an edge that EXTI makes an event of.
+    pub fn take_event(&mut self) -> bool {
+        self.exti.as_mut().is_some_and(|exti| std::mem::take(&mut exti.event))
     }
 
     /// The watchdog that runs out first, and when.
@@ -160,10 +235,9 @@ impl Soc {
         self.bitten
     }
 
-    /// When the first watchdog runs out, or something changes that software read.
-    pub fn next_event(&self, regs: &Periph) -> Option<Ns> {
-        let bite = if self.bitten.is_none() { self.bites(regs).map(|(due, _)| due) } else { None };
-        bite.into_iter().chain(self.awaited).min()
+    /// When the first watchdog runs out, an interrupt comes, or something changes that software read.
+    pub fn next_event(&self) -> Option<Ns> {
+        self.next
     }
 
     /// What software reads, if the register file says `plain`.
@@ -174,11 +248,11 @@ impl Soc {
             _ if !regs.clocked(block.base) => plain,
             Unit::Clocks(tree) => tree.read(offset, plain, &|offset| regs.peek(block.base + offset).unwrap_or(0), self.board.hse),
             Unit::Port(letter) => self.gpio.read(regs, letter, offset, plain),
-            Unit::Uart => status(regs, block, offset, plain),
-            Unit::Timer { .. } => self.timer(block).map_or(plain, |timer| timer.read(regs, offset, plain, self.now)),
-            Unit::Rtc { .. } => self.rtc.as_ref().map_or(plain, |rtc| rtc.read(offset, plain, self.now)),
+            Unit::Uart { .. } => self.uart(block).map_or(plain, |uart| uart.read(regs, offset, plain)),
+            Unit::Timer { .. } => self.timer(block).map_or(plain, |timer| timer.read(offset, plain, self.now)),
+            Unit::Rtc { .. } => self.rtc.as_ref().map_or(plain, |rtc| rtc.read(regs, offset, plain, self.now)),
             Unit::Window { .. } => self.window.as_ref().map_or(plain, |watchdog| watchdog.read(offset, plain, self.now)),
-            Unit::Registers | Unit::Independent => plain,
+            Unit::Registers | Unit::Independent | Unit::Exti { .. } => plain,
         }
     }
 
@@ -186,17 +260,29 @@ impl Soc {
         self.timers.iter().find(|timer| timer.block.base == block.base)
     }
 
+    fn uart(&self, block: &Block) -> Option<&Uart> {
+        self.uarts.iter().find(|uart| uart.block.base == block.base)
+    }
+
+    /// This address was read: a serial port gives a byte away.
+    pub fn took(&mut self, regs: &mut Periph, address: u32) {
+        let port = self.uarts.iter_mut().find_map(|uart| uart.took(address).then_some(uart.block));
+        port.into_iter().for_each(|block| self.judge(regs, block));
+    }
+
     /// The core read this address: if it does so until it reads something else, `next_event` says when.
     pub fn watch(&mut self, regs: &Periph, address: u32) {
         let Some(block) = regs.block(address) else { return };
         let (offset, now) = ((address - block.base) & !3, self.now);
         let change = match block.unit {
-            Unit::Timer { .. } => self.timer(block).and_then(|timer| timer.changes(regs, offset, now)),
+            Unit::Timer { .. } => self.timer(block).and_then(|timer| timer.changes(offset, now)),
             Unit::Rtc { .. } => self.rtc.as_ref().and_then(|rtc| rtc.changes(offset, now)),
             Unit::Window { .. } => self.window.as_ref().and_then(|watchdog| watchdog.changes(offset, now)),
             _ => None,
         };
         self.awaited = self.awaited.into_iter().chain(change).min();
+        self.next = self.next.into_iter().chain(change).min();
+        self.due = self.due.into_iter().chain(change).min();
     }
 
     /// After a write that the registers took. `value`: the bytes it carries, at their places.
@@ -205,15 +291,28 @@ impl Soc {
         if !regs.clocked(block.base) {
             return;
         }
-        let (offset, now) = ((address - block.base) & !3, self.now);
+        let (offset, now, halted) = ((address - block.base) & !3, self.now, self.halted);
         match block.unit {
-            Unit::Port(_) => return self.gpio.wrote(regs, now),
-            Unit::Uart if offset == usart::TDR => return self.send(regs, block, value),
+            Unit::Port(_) => {
+                self.gpio.wrote(regs, now);
+                return self.sense(regs);
+            }
             Unit::Timer { .. } => {
                 let timer = self.timers.iter_mut().find(|timer| timer.block.base == block.base);
-                timer.into_iter().for_each(|timer| timer.wrote(regs, offset, value, now));
+                if let (Some(timer), Some(clocks)) = (timer, &self.clocks) {
+                    timer.wrote(regs, offset, value, now);
+                    timer.set_rate(regs, now, clocks, halted);
+                }
             }
-            Unit::Rtc { .. } => self.rtc.iter_mut().for_each(|rtc| rtc.wrote(offset, value, now)),
+            Unit::Uart { .. } => {
+                let uart = self.uarts.iter_mut().find(|uart| uart.block.base == block.base);
+                if let (Some(uart), Some(clocks)) = (uart, &self.clocks) {
+                    uart.set_rate(regs, clocks);
+                    uart.wrote(regs, offset, value, now);
+                }
+            }
+            Unit::Exti { .. } => self.exti.iter_mut().for_each(|exti| exti.wrote(regs, &self.gpio, offset, value)),
+            Unit::Rtc { .. } => self.rtc.iter_mut().for_each(|rtc| rtc.wrote(regs, offset, value, now)),
             Unit::Independent => {
                 if self.independent.as_mut().is_some_and(|watchdog| watchdog.wrote(regs, offset, value, now)) {
                     self.bitten = Some(Cause::Independent);
@@ -224,38 +323,45 @@ impl Soc {
                     self.bitten = Some(Cause::Window);
                 }
             }
-            Unit::Clocks(_) | Unit::Registers | Unit::Uart => {}
+            // EXTICR may be another's, in SYSCFG.
+            Unit::Clocks(_) | Unit::Registers => self.sense(regs),
         }
         self.awaited = None;
-        self.update(regs);
+        match block.unit {
+            Unit::Timer { .. } | Unit::Uart { .. } | Unit::Exti { .. } => self.foresee(regs),
+            _ => self.update(regs),
+        }
+        self.judge(regs, block);
     }
 
-    /// A byte leaves at once (assumed), whatever the pin's alternate function is; a ninth bit is dropped.
-    fn send(&mut self, regs: &Periph, block: &Block, value: u32) {
-        let wanted = usart::UE | usart::TE;
-        if regs.peek(block.base + usart::CR1).unwrap_or(0) & wanted == wanted {
-            let sent = self.sent.entry(block.name).or_default();
-            sent.push(value as u8);
-            if sent.len() > 2 * SENT {
-                sent.drain(..sent.len() - SENT);
-            }
-        }
+    /// What the other end sends to this port, or without a name to the first on the console's pin that listens. `None`:
+    /// no such port; false: it does not listen.
+    pub fn receive(&mut self, regs: &mut Periph, port: Option<&str>, bytes: &[u8]) -> Option<bool> {
+        let ports = self.named(port)?;
+        let now = self.now;
+        let mut mine = self.uarts.iter_mut().filter(|uart| ports.iter().any(|port| port.eq_ignore_ascii_case(uart.block.name)));
+        let heard = mine.any(|uart| uart.receive(regs, bytes, now));
+        self.foresee(regs);
+        Some(heard)
+    }
+
+    /// The ports of this name, or those on the console's pin. `None`: no such port.
+    fn named<'a>(&self, port: Option<&'a str>) -> Option<Vec<&'a str>> {
+        let ports = port.map_or(self.board.console.to_vec(), |port| vec![port]);
+        let there = |name: &&str| self.uarts.iter().any(|uart| uart.block.name.eq_ignore_ascii_case(name));
+        ports.iter().all(there).then_some(ports)
     }
 
     /// What this port has sent since it was last asked; without a name, the ports on the console's pin. `None`: no such
     /// port.
-    pub fn take_sent(&mut self, regs: &Periph, port: Option<&str>) -> Option<Vec<u8>> {
-        let there = |name: &&str| regs.blocks.iter().any(|block| block.unit == Unit::Uart && block.name.eq_ignore_ascii_case(name));
-        let ports = port.map_or(self.board.console.to_vec(), |port| vec![port]);
-        if !ports.iter().all(there) {
-            return None;
-        }
-        let mine = self.sent.iter_mut().filter(|(name, _)| ports.iter().any(|port| port.eq_ignore_ascii_case(name)));
-        Some(mine.flat_map(|(_, bytes)| std::mem::take(bytes)).collect())
+    pub fn take_sent(&mut self, port: Option<&str>) -> Option<Vec<u8>> {
+        let ports = self.named(port)?;
+        let mine = self.uarts.iter_mut().filter(|uart| ports.iter().any(|port| port.eq_ignore_ascii_case(uart.block.name)));
+        Some(mine.flat_map(Uart::take_sent).collect())
     }
 
-    pub fn ports(&self, regs: &Periph) -> Vec<&'static str> {
-        regs.blocks.iter().filter(|block| block.unit == Unit::Uart).map(|block| block.name).collect()
+    pub fn ports(&self) -> Vec<&'static str> {
+        self.uarts.iter().map(|uart| uart.block.name).collect()
     }
 
     pub fn leds(&self) -> Vec<LedState> {
@@ -273,18 +379,8 @@ impl Soc {
     }
 
     /// Puts a level on a pin from outside.
-    pub fn drive(&mut self, pin: Pin, high: bool) {
+    pub fn drive(&mut self, regs: &mut Periph, pin: Pin, high: bool) {
         self.gpio.drive(pin, high);
+        self.sense(regs);
     }
-}
-
-/// USART_ISR: everything is sent and there is room, and the acknowledges follow their enable bits.
-fn status(regs: &Periph, block: &Block, offset: u32, plain: u32) -> u32 {
-    if offset != usart::ISR {
-        return plain;
-    }
-    let cr1 = regs.peek(block.base + usart::CR1).unwrap_or(0);
-    let when = |bits: u32, flag: u32| if cr1 & bits == bits { flag } else { 0 };
-    let acknowledges = when(usart::UE | usart::TE, usart::TEACK) | when(usart::UE | usart::RE, usart::REACK);
-    plain | usart::TC_TXE | acknowledges | when(usart::FIFOEN, usart::TXFE)
 }

@@ -1,9 +1,9 @@
 //! Register tables that both families have, and the blocks made of them.
 
-use super::super::periph::{Block, Kind, Reg, Unit, block, reg, special};
+use super::super::periph::{Block, Irq, Kind, Reg, RtcFlags, Unit, block, reg, special};
 use super::super::soc::clock::Apb;
 
-/// Timers: the fewest have all of these (RM0433 39.4, RM0444 21.4); channels are registers only.
+/// Timers: the fewest have all of these (RM0433 39.4, RM0444 21.4); channels compare, and neither capture nor drive pins.
 pub const TIMER: &[Reg] = &timer(0xFFFF);
 pub const TIMER_32: &[Reg] = &timer(u32::MAX);
 
@@ -109,30 +109,43 @@ pub const RTC_3: &[Reg] = &[
 /// Updates of the independent watchdog are over at once: SR reads 0 (assumed).
 pub const IWDG: &[Reg] =
     &[reg(0x00, "KR", 0, 0), reg(0x04, "PR", 0, 7), reg(0x08, "RLR", 0xFFF, 0xFFF), reg(0x0C, "SR", 0, 0), reg(0x10, "WINR", 0xFFF, 0xFFF)];
-/// The early wake-up interrupt is not modelled.
-pub const WWDG: &[Reg] = &[reg(0x00, "CR", 0x7F, 0xFF), reg(0x04, "CFR", 0x7F, 0x3A7F), reg(0x08, "SR", 0, 0)];
+pub const WWDG: &[Reg] = &[reg(0x00, "CR", 0x7F, 0xFF), reg(0x04, "CFR", 0x7F, 0x3A7F), special(0x08, "SR", 0, 1, Kind::ZeroClears)];
 
 const PAGE: u32 = 0x400;
 
+/// Every flag of the block.
+pub const ALL: u32 = u32::MAX;
+/// Of a timer with several interrupts: update, and captures and compares.
+pub const UPDATE: u32 = 1 << 0;
+pub const COMPARE: u32 = 0x1E;
+
 /// A timer: 16 bits wide, clocked through `enable`, stopped with the core through `freeze` (register and bit each).
-pub const fn timer_block(name: &'static str, base: u32, clock: Apb, (enable, bit): (u32, u32), freeze: u32) -> Block {
-    let unit = Unit::Timer { wide: false, clock };
-    block(name, base, PAGE, TIMER).unit(unit).clock(enable, bit).freeze(freeze, bit)
+pub const fn timer_block(
+    name: &'static str,
+    base: u32,
+    clock: Apb,
+    (enable, bit): (u32, u32),
+    freeze: u32,
+    channels: u8,
+    irq: &'static [Irq],
+) -> Block {
+    let unit = Unit::Timer { wide: false, clock, channels };
+    block(name, base, PAGE, TIMER).unit(unit).clock(enable, bit).freeze(freeze, bit).irq(irq)
 }
 
-pub const fn timer_32(name: &'static str, base: u32, clock: Apb, enable: (u32, u32), freeze: u32) -> Block {
-    let unit = Unit::Timer { wide: true, clock };
-    Block { regs: TIMER_32, unit, ..timer_block(name, base, clock, enable, freeze) }
+pub const fn timer_32(name: &'static str, base: u32, clock: Apb, enable: (u32, u32), freeze: u32, irq: &'static [Irq]) -> Block {
+    let unit = Unit::Timer { wide: true, clock, channels: 4 };
+    Block { regs: TIMER_32, unit, ..timer_block(name, base, clock, enable, freeze, 4, irq) }
 }
 
-pub const fn usart(name: &'static str, base: u32, (enable, bit): (u32, u32)) -> Block {
-    block(name, base, PAGE, USART).unit(Unit::Uart).clock(enable, bit)
+pub const fn usart(name: &'static str, base: u32, unit: Unit, (enable, bit): (u32, u32), irq: &'static [Irq]) -> Block {
+    block(name, base, PAGE, USART).unit(unit).clock(enable, bit).irq(irq)
 }
 
 pub const fn port(name: &'static str, base: u32, letter: char, enable: u32, regs: &'static [Reg]) -> Block {
     block(name, base, PAGE, regs).unit(Unit::Port(letter)).clock(enable, letter as u32 - 'A' as u32)
 }
 
-pub const fn rtc(base: u32, regs: &'static [Reg], bdcr: u32) -> Block {
-    Block { kept: true, ..block("RTC", base, PAGE, regs).unit(Unit::Rtc { enable: (bdcr, 15) }) }
+pub const fn rtc(base: u32, regs: &'static [Reg], bdcr: u32, flags: RtcFlags) -> Block {
+    Block { kept: true, ..block("RTC", base, PAGE, regs).unit(Unit::Rtc { enable: (bdcr, 15), flags }) }
 }

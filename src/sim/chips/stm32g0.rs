@@ -5,9 +5,9 @@ use super::super::chip::{ApRow, View};
 use super::super::coresight::{ARM, Component, ST, rom_table, unit};
 use super::super::cpu::{Arch, CoreRow};
 use super::super::flash_g0::{Banks, G0};
-use super::super::periph::{Block, Kind, Reg, Unit, block, reg, special};
+use super::super::periph::{Block, ExtiKind, Kind, Reg, RtcFlags, Unit, block, reg, special};
 use super::super::soc::clock::{Apb, Tree};
-use super::common::{IWDG, RTC_3, WWDG, port, rtc, timer_32, timer_block as timer, usart};
+use super::common::{ALL, COMPARE, IWDG, RTC_3, UPDATE, WWDG, port, rtc, timer_32, timer_block as timer, usart};
 use super::{Causes, Row};
 
 const CORE_ROM: u32 = 0xE00F_F000;
@@ -127,37 +127,58 @@ const FZ1: u32 = 0x4001_5808;
 const FZ2: u32 = 0x4001_580C;
 const WINDOW: Unit = Unit::Window { clock: Apb::One, armed: None };
 
-/// What all five have; what is not modelled is named, and answers as reserved.
+const UART: Unit = Unit::Uart { clock: Apb::One, low: false, fifo: 8 };
+const LOW_POWER: Unit = Unit::Uart { clock: Apb::One, low: true, fifo: 8 };
+
+/// RM0444 13.5; lines 0-20 have edges, of which the pins' are modelled.
+const EXTI: &[Reg] = &[
+    reg(0x00, "RTSR1", 0, 0x001F_FFFF),
+    reg(0x04, "FTSR1", 0, 0x001F_FFFF),
+    reg(0x08, "SWIER1", 0, 0),
+    special(0x0C, "RPR1", 0, 0x001F_FFFF, Kind::Flags),
+    special(0x10, "FPR1", 0, 0x001F_FFFF, Kind::Flags),
+    reg(0x60, "EXTICR1", 0, u32::MAX),
+    reg(0x64, "EXTICR2", 0, u32::MAX),
+    reg(0x68, "EXTICR3", 0, u32::MAX),
+    reg(0x6C, "EXTICR4", 0, u32::MAX),
+    reg(0x80, "IMR1", 0xFFF8_0000, u32::MAX),
+    reg(0x84, "EMR1", 0, u32::MAX),
+    reg(0x90, "IMR2", u32::MAX, u32::MAX),
+    reg(0x94, "EMR2", 0, u32::MAX),
+];
+const LINES: Unit = Unit::Exti { kind: ExtiKind::G0, select: 0x4002_1860 };
+
+/// What all five have, with interrupt numbers from crate stm32g0 0.16, made from ST's SVD files; what is not modelled is named, and answers as reserved.
 macro_rules! blocks {
     ($dbg:expr $(, $more:expr)*) => {
         &[
-            timer_32("TIM2", 0x4000_0000, Apb::One, (APB1, 0), FZ1),
-            timer("TIM3", 0x4000_0400, Apb::One, (APB1, 1), FZ1),
-            timer("TIM14", 0x4000_2000, Apb::One, (APB2, 15), FZ2),
-            rtc(0x4000_2800, RTC_3, BDCR),
-            block("WWDG", 0x4000_2C00, 0x400, WWDG).unit(WINDOW).clock(APB1, 11).freeze(FZ1, 11),
+            timer_32("TIM2", 0x4000_0000, Apb::One, (APB1, 0), FZ1, &[(15, ALL)]),
+            timer("TIM3", 0x4000_0400, Apb::One, (APB1, 1), FZ1, 4, &[(16, ALL)]),
+            timer("TIM14", 0x4000_2000, Apb::One, (APB2, 15), FZ2, 1, &[(19, ALL)]),
+            rtc(0x4000_2800, RTC_3, BDCR, RtcFlags::Sr).irq(&[(2, ALL)]),
+            block("WWDG", 0x4000_2C00, 0x400, WWDG).unit(WINDOW).clock(APB1, 11).freeze(FZ1, 11).irq(&[(0, ALL)]),
             block("IWDG", 0x4000_3000, 0x400, IWDG).unit(Unit::Independent).freeze(FZ1, 12),
             block("SPI2", 0x4000_3800, 0x400, &[]),
-            usart("USART2", 0x4000_4400, (APB1, 17)),
+            usart("USART2", 0x4000_4400, UART, (APB1, 17), &[(28, ALL)]),
             block("I2C1", 0x4000_5400, 0x400, &[]),
             block("I2C2", 0x4000_5800, 0x400, &[]),
             block("PWR", 0x4000_7000, 0x400, PWR),
             block("LPTIM1", 0x4000_7C00, 0x400, &[]),
-            usart("LPUART1", 0x4000_8000, (APB1, 20)),
+            usart("LPUART1", 0x4000_8000, LOW_POWER, (APB1, 20), &[(29, ALL)]),
             block("LPTIM2", 0x4000_9400, 0x400, &[]),
             block("TAMP", 0x4000_B000, 0x400, &[]),
             block("SYSCFG", 0x4001_0000, 0x400, SYSCFG),
             block("ADC", 0x4001_2400, 0x400, &[]),
-            timer("TIM1", 0x4001_2C00, Apb::One, (APB2, 11), FZ2),
+            timer("TIM1", 0x4001_2C00, Apb::One, (APB2, 11), FZ2, 4, &[(13, UPDATE), (14, COMPARE)]),
             block("SPI1", 0x4001_3000, 0x400, &[]),
-            usart("USART1", 0x4001_3800, (APB2, 14)),
-            timer("TIM16", 0x4001_4400, Apb::One, (APB2, 17), FZ2),
-            timer("TIM17", 0x4001_4800, Apb::One, (APB2, 18), FZ2),
+            usart("USART1", 0x4001_3800, UART, (APB2, 14), &[(27, ALL)]),
+            timer("TIM16", 0x4001_4400, Apb::One, (APB2, 17), FZ2, 1, &[(21, ALL)]),
+            timer("TIM17", 0x4001_4800, Apb::One, (APB2, 18), FZ2, 1, &[(22, ALL)]),
             Block { kept: true, gate: Some(DEBUG_CLOCK), ..block("DBG", 0x4001_5800, 0x400, $dbg) },
             block("DMA1", 0x4002_0000, 0x400, &[]),
             block("DMAMUX", 0x4002_0800, 0x400, &[]),
             block("RCC", 0x4002_1000, 0x400, RCC).unit(Unit::Clocks(Tree::G0)),
-            block("EXTI", 0x4002_1800, 0x400, &[]),
+            block("EXTI", 0x4002_1800, 0x400, EXTI).unit(LINES).irq(&[(5, 0x0003), (6, 0x000C), (7, 0xFFF0)]),
             block("CRC", 0x4002_3000, 0x400, &[]),
             port("GPIOA", 0x5000_0000, 'A', IOP, GPIO_A),
             port("GPIOB", 0x5000_0400, 'B', IOP, GPIO),
@@ -170,40 +191,43 @@ macro_rules! blocks {
 }
 
 const BLOCKS_G03: &[Block] = blocks!(DBG_G03);
-const BLOCKS_G05: &[Block] =
-    blocks!(DBG_G05, timer("TIM6", 0x4000_1000, Apb::One, (APB1, 4), FZ1), timer("TIM15", 0x4001_4000, Apb::One, (APB2, 16), FZ2));
+const BLOCKS_G05: &[Block] = blocks!(
+    DBG_G05,
+    timer("TIM6", 0x4000_1000, Apb::One, (APB1, 4), FZ1, 0, &[(17, ALL)]),
+    timer("TIM15", 0x4001_4000, Apb::One, (APB2, 16), FZ2, 2, &[(20, ALL)])
+);
 const BLOCKS_G07: &[Block] = blocks!(
     DBG_G07,
-    timer("TIM6", 0x4000_1000, Apb::One, (APB1, 4), FZ1),
-    timer("TIM7", 0x4000_1400, Apb::One, (APB1, 5), FZ1),
-    usart("USART3", 0x4000_4800, (APB1, 18)),
-    usart("USART4", 0x4000_4C00, (APB1, 19)),
+    timer("TIM6", 0x4000_1000, Apb::One, (APB1, 4), FZ1, 0, &[(17, ALL)]),
+    timer("TIM7", 0x4000_1400, Apb::One, (APB1, 5), FZ1, 0, &[(18, ALL)]),
+    usart("USART3", 0x4000_4800, UART, (APB1, 18), &[(29, ALL)]),
+    usart("USART4", 0x4000_4C00, UART, (APB1, 19), &[(29, ALL)]),
     block("DAC", 0x4000_7400, 0x400, &[]),
     block("CEC", 0x4000_7800, 0x400, &[]),
     block("UCPD1", 0x4000_A000, 0x400, &[]),
     block("UCPD2", 0x4000_A400, 0x400, &[]),
-    timer("TIM15", 0x4001_4000, Apb::One, (APB2, 16), FZ2)
+    timer("TIM15", 0x4001_4000, Apb::One, (APB2, 16), FZ2, 2, &[(20, ALL)])
 );
 const BLOCKS_G0B: &[Block] = blocks!(
     DBG_G0B,
-    timer("TIM4", 0x4000_0800, Apb::One, (APB1, 2), FZ1),
-    timer("TIM6", 0x4000_1000, Apb::One, (APB1, 4), FZ1),
-    timer("TIM7", 0x4000_1400, Apb::One, (APB1, 5), FZ1),
+    timer("TIM4", 0x4000_0800, Apb::One, (APB1, 2), FZ1, 4, &[(16, ALL)]),
+    timer("TIM6", 0x4000_1000, Apb::One, (APB1, 4), FZ1, 0, &[(17, ALL)]),
+    timer("TIM7", 0x4000_1400, Apb::One, (APB1, 5), FZ1, 0, &[(18, ALL)]),
     block("SPI3", 0x4000_3C00, 0x400, &[]),
-    usart("USART3", 0x4000_4800, (APB1, 18)),
-    usart("USART4", 0x4000_4C00, (APB1, 19)),
-    usart("USART5", 0x4000_5000, (APB1, 8)),
+    usart("USART3", 0x4000_4800, UART, (APB1, 18), &[(29, ALL)]),
+    usart("USART4", 0x4000_4C00, UART, (APB1, 19), &[(29, ALL)]),
+    usart("USART5", 0x4000_5000, UART, (APB1, 8), &[(29, ALL)]),
     block("USB", 0x4000_5C00, 0x400, &[]),
     block("FDCAN", 0x4000_6400, 0x800, &[]),
     block("CRS", 0x4000_6C00, 0x400, &[]),
     block("DAC", 0x4000_7400, 0x400, &[]),
     block("CEC", 0x4000_7800, 0x400, &[]),
-    usart("LPUART2", 0x4000_8400, (APB1, 7)),
+    usart("LPUART2", 0x4000_8400, LOW_POWER, (APB1, 7), &[(28, ALL)]),
     block("I2C3", 0x4000_8800, 0x400, &[]),
     block("UCPD1", 0x4000_A000, 0x400, &[]),
     block("UCPD2", 0x4000_A400, 0x400, &[]),
-    usart("USART6", 0x4001_3C00, (APB1, 9)),
-    timer("TIM15", 0x4001_4000, Apb::One, (APB2, 16), FZ2),
+    usart("USART6", 0x4001_3C00, UART, (APB1, 9), &[(29, ALL)]),
+    timer("TIM15", 0x4001_4000, Apb::One, (APB2, 16), FZ2, 2, &[(20, ALL)]),
     block("DMA2", 0x4002_0400, 0x400, &[]),
     port("GPIOE", 0x5000_1000, 'E', IOP, GPIO)
 );

@@ -5,9 +5,9 @@ use super::super::chip::{ApRow, View};
 use super::super::coresight::{ARM, Component, ST, rom_table, unit};
 use super::super::cpu::{Arch, Cache, CoreRow};
 use super::super::flash_h7::{H7, LAYOUT_H7A, LAYOUT_H74, TIMES_H7A, TIMES_H74};
-use super::super::periph::{Block, Kind, Reg, Unit, block, reg, special};
+use super::super::periph::{Block, ExtiKind, Irq, Kind, Reg, RtcFlags, Unit, block, reg, special};
 use super::super::soc::clock::{Apb, Tree};
-use super::common::{IWDG, RTC, RTC_3, WWDG, port, rtc, timer_32, timer_block as timer, usart};
+use super::common::{ALL, COMPARE, IWDG, RTC, RTC_3, UPDATE, WWDG, port, rtc, timer_32, timer_block as timer, usart};
 use super::{Causes, Row};
 
 /// The core's components: the die's ROM table, the core's, its units, ETM and CTI.
@@ -215,44 +215,89 @@ const APB2FZ: u32 = 0x5C00_104C;
 const APB4FZ: u32 = 0x5C00_1054;
 const WINDOW: Unit = Unit::Window { clock: Apb::Three, armed: Some(WW1RSC) };
 
+/// Serial ports on APB1, on APB2, and the low-power one (RM0433 51.4).
+const UART_1: Unit = Unit::Uart { clock: Apb::One, low: false, fifo: 16 };
+const UART_2: Unit = Unit::Uart { clock: Apb::Two, low: false, fifo: 16 };
+const LOW_POWER: Unit = Unit::Uart { clock: Apb::Four, low: true, fifo: 16 };
+
+/// RM0433 20.6 (RM0455 20.6 alike); lines 0-21 of the first word have edges. `D3` registers are for the other domain.
+const EXTI: &[Reg] = &[
+    reg(0x00, "RTSR1", 0, 0x003F_FFFF),
+    reg(0x04, "FTSR1", 0, 0x003F_FFFF),
+    reg(0x08, "SWIER1", 0, 0),
+    reg(0x0C, "D3PMR1", 0, 0x0F9E_FFFF),
+    reg(0x10, "D3PCR1L", 0, u32::MAX),
+    reg(0x14, "D3PCR1H", 0, u32::MAX),
+    reg(0x20, "RTSR2", 0, 0x000A_0000),
+    reg(0x24, "FTSR2", 0, 0x000A_0000),
+    reg(0x28, "SWIER2", 0, 0),
+    reg(0x40, "RTSR3", 0, 0x0074_0000),
+    reg(0x44, "FTSR3", 0, 0x0074_0000),
+    reg(0x48, "SWIER3", 0, 0),
+    reg(0x80, "CPUIMR1", 0xFFC0_0000, u32::MAX),
+    reg(0x84, "CPUEMR1", 0, u32::MAX),
+    special(0x88, "CPUPR1", 0, 0x003F_FFFF, Kind::Flags),
+    reg(0x90, "CPUIMR2", 0, u32::MAX),
+    reg(0x94, "CPUEMR2", 0, u32::MAX),
+    reg(0x98, "CPUPR2", 0, 0),
+    reg(0xA0, "CPUIMR3", 0, u32::MAX),
+    reg(0xA4, "CPUEMR3", 0, u32::MAX),
+    reg(0xA8, "CPUPR3", 0, 0),
+];
+const LINES: Unit = Unit::Exti { kind: ExtiKind::H7, select: 0x5800_0408 };
+/// Pins, then alarms and wake-up of the RTC. All interrupt numbers of this file are the ones of crate stm32h7 0.16, made
+/// from ST's SVD files; H743, H735 and H7B3 have the same for what is modelled here.
+const EXTI_IRQ: &[Irq] = &[
+    (6, 1 << 0),
+    (7, 1 << 1),
+    (8, 1 << 2),
+    (9, 1 << 3),
+    (10, 1 << 4),
+    (23, 0x03E0),
+    (40, 0xFC00),
+    (41, 1 << 17),
+    (2, 1 << 18),
+    (3, 1 << 19),
+];
+
 /// RM0433 table 8; what is not modelled is named, and answers as reserved.
 macro_rules! blocks {
-    ($rcc:expr, $alias:expr, $dbgmcu:expr, $rtc:expr $(, $more:expr)*) => {
+    ($rcc:expr, $alias:expr, $dbgmcu:expr, $rtc:expr, $flags:expr $(, $more:expr)*) => {
         &[
-            timer_32("TIM2", 0x4000_0000, Apb::One, (APB1L, 0), APB1LFZ),
-            timer("TIM3", 0x4000_0400, Apb::One, (APB1L, 1), APB1LFZ),
-            timer("TIM4", 0x4000_0800, Apb::One, (APB1L, 2), APB1LFZ),
-            timer_32("TIM5", 0x4000_0C00, Apb::One, (APB1L, 3), APB1LFZ),
-            timer("TIM6", 0x4000_1000, Apb::One, (APB1L, 4), APB1LFZ),
-            timer("TIM7", 0x4000_1400, Apb::One, (APB1L, 5), APB1LFZ),
-            timer("TIM12", 0x4000_1800, Apb::One, (APB1L, 6), APB1LFZ),
-            timer("TIM13", 0x4000_1C00, Apb::One, (APB1L, 7), APB1LFZ),
-            timer("TIM14", 0x4000_2000, Apb::One, (APB1L, 8), APB1LFZ),
+            timer_32("TIM2", 0x4000_0000, Apb::One, (APB1L, 0), APB1LFZ, &[(28, ALL)]),
+            timer("TIM3", 0x4000_0400, Apb::One, (APB1L, 1), APB1LFZ, 4, &[(29, ALL)]),
+            timer("TIM4", 0x4000_0800, Apb::One, (APB1L, 2), APB1LFZ, 4, &[(30, ALL)]),
+            timer_32("TIM5", 0x4000_0C00, Apb::One, (APB1L, 3), APB1LFZ, &[(50, ALL)]),
+            timer("TIM6", 0x4000_1000, Apb::One, (APB1L, 4), APB1LFZ, 0, &[(54, ALL)]),
+            timer("TIM7", 0x4000_1400, Apb::One, (APB1L, 5), APB1LFZ, 0, &[(55, ALL)]),
+            timer("TIM12", 0x4000_1800, Apb::One, (APB1L, 6), APB1LFZ, 2, &[(43, ALL)]),
+            timer("TIM13", 0x4000_1C00, Apb::One, (APB1L, 7), APB1LFZ, 1, &[(44, ALL)]),
+            timer("TIM14", 0x4000_2000, Apb::One, (APB1L, 8), APB1LFZ, 1, &[(45, ALL)]),
             block("LPTIM1", 0x4000_2400, 0x400, &[]),
             block("SPI2-3", 0x4000_3800, 0x800, &[]),
             block("SPDIFRX", 0x4000_4000, 0x400, &[]),
-            usart("USART2", 0x4000_4400, (APB1L, 17)),
-            usart("USART3", 0x4000_4800, (APB1L, 18)),
-            usart("UART4", 0x4000_4C00, (APB1L, 19)),
-            usart("UART5", 0x4000_5000, (APB1L, 20)),
+            usart("USART2", 0x4000_4400, UART_1, (APB1L, 17), &[(38, ALL)]),
+            usart("USART3", 0x4000_4800, UART_1, (APB1L, 18), &[(39, ALL)]),
+            usart("UART4", 0x4000_4C00, UART_1, (APB1L, 19), &[(52, ALL)]),
+            usart("UART5", 0x4000_5000, UART_1, (APB1L, 20), &[(53, ALL)]),
             block("I2C1-3", 0x4000_5400, 0xC00, &[]),
             block("CEC", 0x4000_6C00, 0x400, &[]),
             block("DAC1", 0x4000_7400, 0x400, &[]),
-            usart("UART7", 0x4000_7800, (APB1L, 30)),
-            usart("UART8", 0x4000_7C00, (APB1L, 31)),
+            usart("UART7", 0x4000_7800, UART_1, (APB1L, 30), &[(82, ALL)]),
+            usart("UART8", 0x4000_7C00, UART_1, (APB1L, 31), &[(83, ALL)]),
             block("CRS", 0x4000_8400, 0x400, &[]),
             block("SWPMI", 0x4000_8800, 0x400, &[]),
             block("OPAMP", 0x4000_9000, 0x400, &[]),
             block("MDIOS", 0x4000_9400, 0x400, &[]),
             block("FDCAN", 0x4000_A000, 0x3800, &[]),
-            timer("TIM1", 0x4001_0000, Apb::Two, (APB2, 0), APB2FZ),
-            timer("TIM8", 0x4001_0400, Apb::Two, (APB2, 1), APB2FZ),
-            usart("USART1", 0x4001_1000, (APB2, 4)),
-            usart("USART6", 0x4001_1400, (APB2, 5)),
+            timer("TIM1", 0x4001_0000, Apb::Two, (APB2, 0), APB2FZ, 4, &[(25, UPDATE), (27, COMPARE)]),
+            timer("TIM8", 0x4001_0400, Apb::Two, (APB2, 1), APB2FZ, 4, &[(44, UPDATE), (46, COMPARE)]),
+            usart("USART1", 0x4001_1000, UART_2, (APB2, 4), &[(37, ALL)]),
+            usart("USART6", 0x4001_1400, UART_2, (APB2, 5), &[(71, ALL)]),
             block("SPI1,4", 0x4001_3000, 0x800, &[]),
-            timer("TIM15", 0x4001_4000, Apb::Two, (APB2, 16), APB2FZ),
-            timer("TIM16", 0x4001_4400, Apb::Two, (APB2, 17), APB2FZ),
-            timer("TIM17", 0x4001_4800, Apb::Two, (APB2, 18), APB2FZ),
+            timer("TIM15", 0x4001_4000, Apb::Two, (APB2, 16), APB2FZ, 2, &[(116, ALL)]),
+            timer("TIM16", 0x4001_4400, Apb::Two, (APB2, 17), APB2FZ, 1, &[(117, ALL)]),
+            timer("TIM17", 0x4001_4800, Apb::Two, (APB2, 18), APB2FZ, 1, &[(118, ALL)]),
             block("SPI5", 0x4001_5000, 0x400, &[]),
             block("SAI1-3", 0x4001_5800, 0xC00, &[]),
             block("DFSDM1", 0x4001_7000, 0x400, &[]),
@@ -266,7 +311,7 @@ macro_rules! blocks {
             block("CRYP,HASH,RNG", 0x4802_1000, 0xC00, &[]),
             block("SDMMC2", 0x4802_2400, 0x800, &[]),
             block("LTDC", 0x5000_1000, 0x1000, &[]),
-            block("WWDG1", 0x5000_3000, 0x1000, WWDG).unit(WINDOW).clock(APB3, 6).freeze(APB3FZ, 6),
+            block("WWDG1", 0x5000_3000, 0x1000, WWDG).unit(WINDOW).clock(APB3, 6).freeze(APB3FZ, 6).irq(&[(0, ALL)]),
             block("AXI GPV", 0x5100_0000, 0x10_0000, &[]),
             block("MDMA", 0x5200_0000, 0x1000, &[]),
             block("DMA2D", 0x5200_1000, 0x1000, &[]),
@@ -274,15 +319,15 @@ macro_rules! blocks {
             block("FMC", 0x5200_4000, 0x1000, &[reg(0, "BCR1", 0x30DB, u32::MAX)]),
             block("QUADSPI", 0x5200_5000, 0x2000, &[]),
             block("SDMMC1", 0x5200_7000, 0x2000, &[]),
-            block("EXTI", 0x5800_0000, 0x400, &[]),
+            block("EXTI", 0x5800_0000, 0x400, EXTI).unit(LINES).irq(EXTI_IRQ),
             block("SYSCFG", 0x5800_0400, 0x400, SYSCFG),
-            usart("LPUART1", 0x5800_0C00, (APB4, 3)),
+            usart("LPUART1", 0x5800_0C00, LOW_POWER, (APB4, 3), &[(142, ALL)]),
             block("SPI6", 0x5800_1400, 0x400, &[]),
             block("I2C4", 0x5800_1C00, 0x400, &[]),
             block("LPTIM2-5", 0x5800_2400, 0x1000, &[]),
             block("COMP", 0x5800_3800, 0x400, &[]),
             block("VREFBUF", 0x5800_3C00, 0x400, &[]),
-            rtc(0x5800_4000, $rtc, BDCR),
+            rtc(0x5800_4000, $rtc, BDCR, $flags),
             block("IWDG1", 0x5800_4800, 0x400, IWDG).unit(Unit::Independent).freeze(APB4FZ, 18),
             block("SAI4", 0x5800_5400, 0x400, &[]),
             port("GPIOA", 0x5802_0000, 'A', AHB4, GPIO_A),
@@ -310,10 +355,17 @@ macro_rules! blocks {
 
 /// On H74x and H72x the registers from RSR up have a second name for CPU1, 0x60 above.
 const CPU1: Option<(u16, u16, u16)> = Some((0x130, 0x17C, 0x60));
-const BLOCKS_H74: &[Block] =
-    blocks!(RCC_H74, CPU1, DBGMCU_H74, RTC, block("HRTIM", 0x4001_7400, 0x400, &[]), port("GPIOI", 0x5802_2000, 'I', AHB4, GPIO));
-const BLOCKS_H72: &[Block] = blocks!(RCC_H74, CPU1, DBGMCU_H72, RTC, block("TIM23-24", 0x4000_E000, 0x800, &[]));
-const BLOCKS_H7A: &[Block] = blocks!(RCC_H7A, None, DBGMCU_H7A, RTC_3, port("GPIOI", 0x5802_2000, 'I', AHB4, GPIO));
+const BLOCKS_H74: &[Block] = blocks!(
+    RCC_H74,
+    CPU1,
+    DBGMCU_H74,
+    RTC,
+    RtcFlags::Isr,
+    block("HRTIM", 0x4001_7400, 0x400, &[]),
+    port("GPIOI", 0x5802_2000, 'I', AHB4, GPIO)
+);
+const BLOCKS_H72: &[Block] = blocks!(RCC_H74, CPU1, DBGMCU_H72, RTC, RtcFlags::Isr, block("TIM23-24", 0x4000_E000, 0x800, &[]));
+const BLOCKS_H7A: &[Block] = blocks!(RCC_H7A, None, DBGMCU_H7A, RTC_3, RtcFlags::SrByExti, port("GPIOI", 0x5802_2000, 'I', AHB4, GPIO));
 
 const KIB: u32 = 1024;
 

@@ -192,6 +192,8 @@ pub struct Core {
     scs_ccr: u32,
     systick: SysTick,
     nvic: Nvic,
+    /// Which version of the interrupt lines the NVIC knows.
+    heard: Option<u32>,
     mpu: [(u32, u32); 16],
     fpb: Fpb,
     dwt: Dwt,
@@ -259,6 +261,7 @@ impl Core {
             scs_ccr: 0,
             systick: SysTick::default(),
             nvic: Nvic::new(row.interrupts, row.priority),
+            heard: None,
             mpu: [(0, 0); 16],
             fpb: Fpb::new(row.fp_ctrl),
             dwt: Dwt::new(row.dwt_ctrl, v7m),
@@ -306,7 +309,7 @@ impl Core {
     fn reset_system(&mut self, vectors: u32) {
         self.scs.reset(true);
         self.scs.poke(scs::VTOR, vectors);
-        self.nvic = Nvic::new(self.row.interrupts, self.row.priority);
+        (self.nvic, self.heard) = (Nvic::new(self.row.interrupts, self.row.priority), None);
         self.systick = SysTick::default();
         self.mpu = [(0, 0); 16];
         (self.scs_ccr, self.pending, self.active) = (0, 0, 0);

@@ -4,6 +4,8 @@ pub(super) struct Nvic {
     enabled: [u32; 8],
     pending: [u32; 8],
     active: [u32; 8],
+    /// The lines as they come from the peripherals.
+    levels: [u32; 8],
     priority: Vec<u8>,
     mask: u8,
     interrupts: usize,
@@ -12,7 +14,7 @@ pub(super) struct Nvic {
 impl Nvic {
     pub fn new(interrupts: usize, mask: u8) -> Nvic {
         let priority = vec![0; interrupts.div_ceil(4) * 4];
-        Nvic { enabled: [0; 8], pending: [0; 8], active: [0; 8], priority, mask, interrupts }
+        Nvic { enabled: [0; 8], pending: [0; 8], active: [0; 8], levels: [0; 8], priority, mask, interrupts }
     }
 
     /// Interrupts of word `index` that there are.
@@ -41,7 +43,10 @@ impl Nvic {
             0x000..=0x01F => self.enabled[index] |= value & self.lines(index),
             0x080..=0x09F => self.enabled[index] &= !value,
             0x100..=0x11F => self.pending[index] |= value & self.lines(index),
-            0x180..=0x19F => self.pending[index] &= !value,
+            0x180..=0x19F => {
+                self.pending[index] &= !value;
+                self.pend_high(index);
+            }
             0x200..=0x21F => (),
             0x300..=0x3EF => self.write_priority(offset as usize - 0x300, value, lanes),
             _ => return false,
@@ -99,6 +104,28 @@ impl Nvic {
 
     pub fn set_active(&mut self, number: u16, on: bool) {
         set_bit(&mut self.active, number, on);
+        self.pend_high(usize::from(number / 32));
+    }
+
+    /// New levels of the lines. An interrupt gets pending with the rising edge of its line, and again while the line is
+    /// high and the handler is not active (DDI0403 B3.4.1). True: one got pending.
+    pub fn set_levels(&mut self, levels: &[u32; 8]) -> bool {
+        let mut pended = false;
+        for (index, level) in levels.iter().enumerate() {
+            let before = self.pending[index];
+            let level = level & self.lines(index);
+            self.pending[index] |= level & !self.levels[index];
+            self.levels[index] = level;
+            self.pend_high(index);
+            pended |= self.pending[index] != before;
+        }
+        pended
+    }
+
+    fn pend_high(&mut self, index: usize) {
+        if let (Some(level), Some(active)) = (self.levels.get(index), self.active.get(index)) {
+            self.pending[index] |= level & !active;
+        }
     }
 
     pub fn set_pending(&mut self, number: u16, on: bool) {

@@ -196,6 +196,22 @@ impl Core {
         if bus.take_flash_change() {
             self.decoded.forget_flash();
         }
+        self.hear(bus);
+    }
+
+    /// The interrupt lines and events of the peripherals, if they changed since the core last heard of them.
+    pub fn hear(&mut self, bus: &mut Bus) {
+        let (levels, version) = bus.soc.lines();
+        if self.heard != Some(version) {
+            self.heard = Some(version);
+            if self.nvic.set_levels(levels) {
+                self.attention = true;
+                self.notice_pending();
+            }
+        }
+        if bus.soc.take_event() {
+            (self.event, self.attention) = (true, true);
+        }
     }
 
     /// Between two instructions: what happened, and what comes next.
@@ -207,6 +223,7 @@ impl Core {
         if bus.take_flash_change() {
             self.decoded.forget_flash();
         }
+        self.hear(bus);
         if self.complete(bus) {
             return;
         }

@@ -104,7 +104,7 @@ impl Gpio {
     }
 
     /// An analog pin's input is cut off and reads 0 (RM0433 11.3.12).
-    fn reads_high(&self, regs: &Periph, pin: Pin) -> bool {
+    pub fn reads_high(&self, regs: &Periph, pin: Pin) -> bool {
         self.mode(regs, pin) != Mode::Analog && self.level(regs, pin)
     }
 

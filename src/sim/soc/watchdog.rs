@@ -102,23 +102,28 @@ pub struct Window {
     armed: Option<(u32, u32)>,
     /// T as it was written, while WDGA is set.
     from: Option<u32>,
+    /// EWIF came since T was written.
+    warned: bool,
     ticker: Ticker,
 }
 
 const CR: u32 = 0x00;
 const CFR: u32 = 0x04;
+const SR: u32 = 0x08;
 const WDGA: u32 = 1 << 7;
 const T: u32 = 0x7F;
+const EWI: u32 = 1 << 9;
+const EWIF: u32 = 1;
 /// The last value of T before the reset.
 const LAST: u32 = 0x40;
 
 impl Window {
     pub fn new(block: &'static Block, clock: Apb, armed: Option<(u32, u32)>) -> Window {
-        Window { block, clock, armed, from: None, ticker: Ticker::default() }
+        Window { block, clock, armed, from: None, warned: false, ticker: Ticker::default() }
     }
 
     pub fn reset(&mut self, regs: &mut Periph, now: Ns, hardware: bool) {
-        (self.from, self.ticker) = (hardware.then_some(T), Ticker::at(now, 0));
+        (self.from, self.warned, self.ticker) = (hardware.then_some(T), false, Ticker::at(now, 0));
         if hardware {
             regs.poke(self.block.base + CR, T | WDGA);
         }
@@ -137,6 +142,28 @@ impl Window {
         self.ticker.when(u64::from((from + 1).saturating_sub(LAST)))
     }
 
+    /// When T gets to 0x40 and EWIF comes (RM0433 47.4.5).
+    pub fn warns(&self) -> Option<Ns> {
+        let from = self.from.filter(|_| !self.warned)?;
+        self.ticker.when(u64::from(from.saturating_sub(LAST)))
+    }
+
+    /// True: EWIF came.
+    pub fn advance(&mut self, regs: &mut Periph, now: Ns) -> bool {
+        let came = self.warns().is_some_and(|at| at <= now);
+        if came {
+            self.warned = true;
+            regs.poke(self.block.base + SR, EWIF);
+        }
+        came
+    }
+
+    /// Flags that interrupt. EWI stays set until a reset; that software cannot clear it is not modelled.
+    pub fn pending(&self, regs: &Periph) -> u32 {
+        let enabled = regs.peek(self.block.base + CFR).unwrap_or(0) & EWI != 0;
+        if enabled { regs.peek(self.block.base + SR).unwrap_or(0) & EWIF } else { 0 }
+    }
+
     /// True: T was written while it was above the window, or as less than 0x40.
     pub fn wrote(&mut self, regs: &mut Periph, offset: u32, value: u32, now: Ns) -> bool {
         if offset != CR {
@@ -147,6 +174,7 @@ impl Window {
         // WDGA stays set until a reset.
         if value & WDGA != 0 || self.from.is_some() {
             self.from = Some(value & T);
+            self.warned = false;
             self.ticker.restart(now, 0);
             regs.poke(self.block.base + CR, value & T | WDGA);
         }
