@@ -81,6 +81,12 @@ pub const COMMANDS: &[Command] = &[
         "sim uart; sim uart USART1",
         uart,
     ),
+    Command::new(
+        "sim send <text:word> [<port:word>]",
+        "Send text to the board's console, or another serial port, at its baud rate; \\r, \\n and \\t in it are control characters",
+        "sim send hello; sim send \"AT\\r\\n\" USART1",
+        send,
+    ),
     Command::new("sim unmodelled", "What the firmware touched and the board does not have", "sim unmodelled", unmodelled),
     Command::new("sim board [<n:num>]", "Choose which of the served boards the commands act on, or list them", "sim board 0", board_n),
     Command::new(
@@ -324,6 +330,11 @@ fn exception(number: u16) -> String {
 fn uart(cx: &Cx, args: &Args) -> Result<Value> {
     let sent = board(cx)?.take_sent(args.opt_text("port"))?;
     Ok(Value::Text(String::from_utf8_lossy(&sent).into_owned()))
+}
+
+fn send(cx: &Cx, args: &Args) -> Result<Value> {
+    let text = [("\\r", "\r"), ("\\n", "\n"), ("\\t", "\t")].iter().fold(args.text("text")?.to_string(), |text, (from, to)| text.replace(from, to));
+    board(cx)?.send(args.opt_text("port"), text.as_bytes()).map(|()| Value::None)
 }
 
 fn unmodelled(cx: &Cx, _: &Args) -> Result<Value> {

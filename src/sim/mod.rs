@@ -42,7 +42,7 @@ use crate::usb::{Found, Pipe};
 use boards::Pin;
 use cable::Cable;
 pub use cable::Inject;
-use chip::Ns;
+use chip::{Chip, Ns};
 use probes::{Firmware, Kind};
 use soc::gpio::{LedState, PinState};
 use std::cell::RefCell;
@@ -269,11 +269,23 @@ impl Board {
     pub fn take_sent(&self, port: Option<&str>) -> Result<Vec<u8>> {
         let mut inner = self.0.borrow_mut();
         let chip = &mut inner.probe.wire.chip;
-        let sent = chip.take_sent(port);
-        sent.ok_or_else(|| {
-            let error = Error::usage(format!("{} has no serial port `{}`", chip.row.name, port.unwrap_or_default()));
-            error.hint(format!("its serial ports: {}", chip.ports().join(", ")))
-        })
+        chip.take_sent(port).ok_or_else(|| no_port(chip, port))
+    }
+
+    /// Sends bytes to a serial port, or without a name to the console, which get there at its baud rate. An error of kind
+    /// command: the firmware does not listen.
+    pub fn send(&self, port: Option<&str>, bytes: &[u8]) -> Result<()> {
+        let mut inner = self.0.borrow_mut();
+        let chip = &mut inner.probe.wire.chip;
+        match chip.send(port, bytes) {
+            None => Err(no_port(chip, port)),
+            Some(true) => Ok(()),
+            Some(false) => {
+                let name = port.map_or("the console".to_string(), str::to_uppercase);
+                let error = Error::command(format!("{name} does not receive: UE, RE or a baud rate is not set, or its clock is off"));
+                Err(error.hint("let the firmware set it up first, as with `sleep 100`"))
+            }
+        }
     }
 
     /// What firmware touched and the board does not have: (peripheral, address, accesses).
@@ -384,6 +396,11 @@ fn serial(given: Option<&str>, number: u32) -> Result<String> {
         Some(text) if text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => Ok(text.to_ascii_uppercase()),
         Some(text) => Err(Error::usage(format!("`{text}` is no serial number: an ST-Link's has 24 hex digits"))),
     }
+}
+
+fn no_port(chip: &Chip, port: Option<&str>) -> Error {
+    let error = Error::usage(format!("{} has no serial port `{}`", chip.row.name, port.unwrap_or_default()));
+    error.hint(format!("its serial ports: {}", chip.ports().join(", ")))
 }
 
 fn no_pin(chip: &str, name: &str) -> Error {

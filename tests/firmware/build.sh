@@ -44,6 +44,8 @@ clear_paddr() {
 
 build blinky-h743.elf "$H743" "h743.ld sections.ld" blinky.c
 build blinky-g071.elf "$G071" "g071.ld sections.ld" blinky.c
+build interrupts-h743.elf "$H743" "h743.ld sections.ld" interrupts.c -s
+build interrupts-g071.elf "$G071" "g071.ld sections.ld" interrupts.c -s
 build lma-h743.elf "$H743" "h743.ld sections.ld" lma.c
 build header-h743.elf "$H743" "h743-header.ld sections.ld" blinky.c
 build header-g071.elf "$G071" "g071-header.ld sections.ld" blinky.c
