@@ -1,4 +1,4 @@
-//! The core executes: 63 programs (7 sources, three cores, -O0 -O2 -Os) print what QEMU printed, to the byte.
+//! The core executes: 63 programs (7 sources, three cores, -O0 -O2 -Os) and 9 of the Cortex-M4 print what QEMU printed, to the byte.
 //!
 //! The files of tests/cpu/ are built by tests/cpu/build.sh; `expected` is what qemu-system-arm 7.2 printed, with its
 //! exit code.
@@ -22,19 +22,23 @@ fn output(path: &Path) -> (Vec<u8>, End) {
     (text, end)
 }
 
-fn programs(prefix: &str) -> Vec<PathBuf> {
+fn programs(prefix: &str, core: &str) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let mut programs: Vec<PathBuf> = files
         .filter(|path| path.extension().is_some_and(|extension| extension == "elf"))
         .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix))
+        .filter(|path| path.to_string_lossy().contains(".m4.") == (core == "m4"))
         .collect();
     programs.sort();
     programs
 }
 
 fn all_print_what_is_expected(prefix: &str) {
-    let programs = programs(prefix);
-    assert_eq!(programs.len(), 9, "{prefix}");
+    print_what_is_expected(programs(prefix, "others"), 9);
+}
+
+fn print_what_is_expected(programs: Vec<PathBuf>, number: usize) {
+    assert_eq!(programs.len(), number, "{programs:?}");
     for path in programs {
         let (text, end) = output(&path);
         let End::Exit(code) = end else { panic!("{}: {end:?} after {}", path.display(), String::from_utf8_lossy(&text)) };
@@ -96,4 +100,9 @@ fn a_program_that_is_alone_on_the_chip_does_not_notice_its_caches() {
 #[test]
 fn interrupts_priorities_and_masks() {
     all_print_what_is_expected("p7_nvic");
+}
+
+#[test]
+fn a_cortex_m4_has_single_precision_lazy_stacking_and_no_more() {
+    print_what_is_expected(programs("p", "m4"), 9);
 }

@@ -26,6 +26,7 @@ struct Chip {
 
 const CHIPS: &[Chip] = &[
     Chip { name: "stm32h743", target: H7, flash: 2048 << 10, sector: 128 << 10, word: 32 },
+    Chip { name: "stm32h745", target: H7, flash: 2048 << 10, sector: 128 << 10, word: 32 },
     Chip { name: "stm32h750", target: H7, flash: 128 << 10, sector: 128 << 10, word: 32 },
     Chip { name: "stm32h723", target: H7, flash: 1024 << 10, sector: 128 << 10, word: 32 },
     Chip { name: "stm32h7a3", target: H7, flash: 2048 << 10, sector: 8 << 10, word: 16 },

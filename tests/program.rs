@@ -16,6 +16,7 @@ use std::rc::Rc;
 /// Every die: its target file and how much flash it has at 0x08000000 without a gap, KiB.
 const DIES: &[(&str, &str, u32)] = &[
     ("stm32h743", "stm32h7", 2048),
+    ("stm32h745", "stm32h7", 2048),
     ("stm32h750", "stm32h7", 128),
     ("stm32h723", "stm32h7", 1024),
     ("stm32h7a3", "stm32h7", 2048),

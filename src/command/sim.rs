@@ -333,7 +333,9 @@ fn uart(cx: &Cx, args: &Args) -> Result<Value> {
 }
 
 fn send(cx: &Cx, args: &Args) -> Result<Value> {
-    let text = [("\\r", "\r"), ("\\n", "\n"), ("\\t", "\t")].iter().fold(args.text("text")?.to_string(), |text, (from, to)| text.replace(from, to));
+    let text = [("\\r", "\r"), ("\\n", "\n"), ("\\t", "\t")]
+        .iter()
+        .fold(args.text("text")?.to_string(), |text, (from, to)| text.replace(from, to));
     board(cx)?.send(args.opt_text("port"), text.as_bytes()).map(|()| Value::None)
 }
 

@@ -79,6 +79,7 @@ const NUCLEO_64: BoardRow = BoardRow {
 /// The levels of the two WeAct LEDs are assumed.
 const BOARDS: &[BoardRow] = &[
     NUCLEO_144,
+    BoardRow { chip: "stm32h745", name: "NUCLEO-H745ZI-Q", ..NUCLEO_144 },
     BoardRow { chip: "stm32h723", name: "NUCLEO-H723ZG", ..NUCLEO_144 },
     BoardRow { chip: "stm32h7a3", name: "NUCLEO-H7A3ZI-Q", ..NUCLEO_144 },
     BoardRow {

@@ -72,6 +72,10 @@ pub struct Bus {
     pub boot: Boot,
     /// A flash operation began or ended.
     flash_changed: bool,
+    /// Of such a change: the core that has the bus has yet to be told; the other one has.
+    late: (bool, bool),
+    /// The second core has the bus, or its access port.
+    second: bool,
     now: Ns,
 }
 
@@ -96,6 +100,8 @@ impl Bus {
             held: false,
             boot: Boot::Flash,
             flash_changed: false,
+            late: (false, false),
+            second: false,
             now: 0,
         }
     }
@@ -141,7 +147,16 @@ impl Bus {
 
     /// The core's clock as RCC makes it, in Hz.
     pub fn core_hz(&self) -> u64 {
-        self.soc.core_hz().unwrap_or(self.row.core.hz)
+        let hz = if self.second { self.soc.bus_hz() } else { self.soc.core_hz() };
+        hz.unwrap_or(self.row.core.hz)
+    }
+
+    /// Gives the bus to the second core or to the first: they see it differently, and what changed is told to both.
+    pub fn select(&mut self, second: bool) {
+        if self.second != second {
+            (self.second, self.soc.second) = (second, second);
+            self.late = (self.late.1, self.late.0);
+        }
     }
 
     /// The core stops or runs on.
@@ -185,7 +200,9 @@ impl Bus {
 
     /// True once after flash contents may have changed, or a bank got busy: instructions have to be fetched again.
     pub fn take_flash_change(&mut self) -> bool {
-        std::mem::take(&mut self.flash_changed)
+        let new = std::mem::take(&mut self.flash_changed);
+        self.late.1 |= new;
+        std::mem::take(&mut self.late.0) || new
     }
 
     /// As `wanted_reset`.
@@ -199,6 +216,7 @@ impl Bus {
         let place = self.resolve(address);
         match self.ram_place(place) {
             Some(_) if place != address => None,
+            Some((ram, _)) if self.second && self.second_alias().is_some_and(|(_, base)| self.row.ram[ram].base == base) => None,
             Some(_) => Some(false),
             None => Some(true),
         }
@@ -236,10 +254,10 @@ impl Bus {
         self.ram_place(address)
     }
 
-    /// Where the core finds its vectors after reset.
+    /// Where the core that has the bus finds its vectors after reset.
     pub fn vectors(&self, boot_pin: bool) -> u32 {
         let Flash::H7(flash) = &self.flash else { return 0 };
-        let address = flash.boot_address(boot_pin);
+        let address = if self.second { flash.second_boot_address(boot_pin) } else { flash.boot_address(boot_pin) };
         // The boot loader's table is not at the start of system memory, and VTOR says so (seen on real chips).
         let rom = self.row.rom.iter().find(|rom| rom.base == address);
         rom.and_then(|rom| rom.vectors).unwrap_or(address)
@@ -273,8 +291,26 @@ impl Bus {
     }
 
     fn ram_place(&self, address: u32) -> Option<(usize, usize)> {
+        if self.second {
+            return self.second_ram(address);
+        }
         let place = self.row.ram.iter().position(|ram| address.wrapping_sub(ram.base) < self.ram_size(ram))?;
         Some((place, (address - self.row.ram[place].base) as usize))
+    }
+
+    /// The second core has no tightly coupled memories, and a RAM that it sees twice.
+    fn second_ram(&self, address: u32) -> Option<(usize, usize)> {
+        let holds = |ram: &Ram, address: u32| !ram.tightly_coupled && address.wrapping_sub(ram.base) < ram.size;
+        let place = |address: u32| {
+            let place = self.row.ram.iter().position(|ram| holds(ram, address))?;
+            Some((place, (address - self.row.ram[place].base) as usize))
+        };
+        let (alias, base) = self.second_alias()?;
+        place(address).or_else(|| place(address.checked_sub(alias)?.checked_add(base)?))
+    }
+
+    fn second_alias(&self) -> Option<(u32, u32)> {
+        self.row.second.map(|second| second.sram)
     }
 
     fn ram_size(&self, ram: &Ram) -> u32 {

@@ -2,8 +2,11 @@
 //!
 //! The DAP (dap.rs) reaches it through `read` and `write` of an AP; the board's own door through `peek` and `poke`.
 
+mod second;
 #[cfg(test)]
 mod tests;
+
+pub use second::SecondRow;
 
 use super::boards::{BoardRow, Pin};
 use super::bus::{Bus, Flash};
@@ -11,6 +14,7 @@ use super::chips::Row;
 use super::cpu::{Core, Past, Request, State};
 use super::flash::{Ecc, Master};
 use super::soc::gpio::{LedState, PinState};
+use second::Second;
 use std::collections::BTreeMap;
 
 /// Virtual time, nanoseconds since the board was powered.
@@ -38,6 +42,8 @@ pub enum BusError {
 pub enum View {
     /// As the core: private peripherals, tightly coupled memories, everything on the bus.
     Core,
+    /// As the second core of a chip that has two.
+    Second,
     /// The system bus, without what is the core's own.
     System,
     /// The debug bus only (H7: APB-D with DBGMCU at 0xE00E1000).
@@ -62,8 +68,9 @@ pub struct ApRow {
 pub enum Cause {
     Power,
     Pin,
-    /// SYSRESETREQ
+    /// SYSRESETREQ; of the second core.
     Request,
+    SecondRequest,
     /// Option bytes loaded anew (G0 OBL_LAUNCH).
     Options,
     /// The independent watchdog, the window watchdog.
@@ -74,7 +81,9 @@ pub enum Cause {
 pub struct Chip {
     pub row: &'static Row,
     now: Ns,
+    /// The first of two, or the only one.
     core: Core,
+    second: Option<Box<Second>>,
     bus: Bus,
     /// NRST is low.
     low: bool,
@@ -93,7 +102,8 @@ impl Chip {
     /// Powered on at time 0 with flash blank and option bytes at their factory values.
     pub fn new(row: &'static Row) -> Chip {
         let (core, bus) = (Core::new(row.core), Bus::new(row));
-        let mut chip = Chip { row, now: 0, core, bus, low: false, boot_pin: false, volts: 3.3 };
+        let second = row.second.map(|row| Box::new(Second::new(row)));
+        let mut chip = Chip { row, now: 0, core, second, bus, low: false, boot_pin: false, volts: 3.3 };
         chip.power_cycle();
         chip
     }
@@ -102,22 +112,26 @@ impl Chip {
     /// are carried out on the way.
     pub fn advance(&mut self, now: Ns) {
         self.now = self.now.max(now);
-        self.run_core(self.now);
+        self.run_core(self.now, false);
         self.core.rest(self.now);
+        self.second.iter_mut().for_each(|second| second.core.rest(self.now));
         self.bus.advance(self.now);
     }
 
     /// As `advance`, but no further than to where the core stops.
     pub fn advance_to_stop(&mut self, now: Ns) {
-        self.run_core(now.max(self.now));
+        self.run_core(now.max(self.now), true);
         self.now = if self.core.state == State::Running { now.max(self.now) } else { self.core.time().max(self.now) };
         self.bus.advance(self.now);
     }
 
     /// The core as far as `now`, through every reset that it asks for or a watchdog makes.
-    fn run_core(&mut self, now: Ns) {
+    fn run_core(&mut self, now: Ns, to_stop: bool) {
         loop {
-            self.core.run(&mut self.bus, now);
+            match self.second {
+                None => self.core.run(&mut self.bus, now),
+                Some(_) => self.take_turns(now, to_stop),
+            }
             self.bus.advance(self.core.time().min(now));
             if self.settle() {
                 continue;
@@ -159,6 +173,9 @@ impl Chip {
         if view == View::Debug {
             return self.bus.read_debug(address).ok_or(BusError::Fault);
         }
+        if view == View::Second {
+            return self.read_as_second(address, size);
+        }
         if view == View::Core
             && let Some(answer) = self.core.read(address, size)
         {
@@ -177,6 +194,9 @@ impl Chip {
         if view == View::Debug {
             return if self.bus.write_debug(address, value, u32::MAX) { Ok(()) } else { Err(BusError::Fault) };
         }
+        if view == View::Second {
+            return self.write_as_second(address, size, value);
+        }
         let answer = match view {
             View::Core => self.core.write(address, size, value),
             _ => None,
@@ -186,7 +206,7 @@ impl Chip {
             if view == View::Core && self.core.debug_store(&mut self.bus, csw, address, size, value) {
                 return Ok(());
             }
-            self.core.forget(self.bus.resolve(address));
+            self.forget(self.bus.resolve(address));
             self.bus.write(address, size, value, Master::Debugger)
         });
         self.settle();
@@ -197,7 +217,7 @@ impl Chip {
     fn reach(&self, ap: u8, address: u32, size: Size) -> Result<View, BusError> {
         let view = self.view(ap).ok_or(BusError::Fault)?;
         let open = match view {
-            View::Core => true,
+            View::Core | View::Second => true,
             View::System => address >> 20 != 0xE00 && !self.bus.tightly_coupled(address),
             View::Debug => size == Size::Word,
         };
@@ -209,14 +229,19 @@ impl Chip {
     fn settle(&mut self) -> bool {
         self.bus.halt(self.core.state == State::Halted);
         self.core.hear(&mut self.bus);
+        self.second.iter_mut().for_each(|second| second.core.hear(&mut self.bus));
         let request = self.core.take_request();
+        let second = self.second.as_mut().and_then(|second| second.core.take_request());
+        self.settle_second();
         if self.low {
             return false;
         }
-        match (self.bus.wanted_reset(), request) {
+        match (self.bus.wanted_reset(), request.or(second)) {
             (Some(cause), _) => self.reset(cause),
+            (None, Some(Request::System)) if second == Some(Request::System) => self.reset(Cause::SecondRequest),
             (None, Some(Request::System)) => self.reset(Cause::Request),
-            (None, Some(Request::Local)) => self.start(),
+            (None, Some(Request::Local)) if second.is_some() => self.start_second(),
+            (None, Some(Request::Local)) => self.start_first(),
             (None, None) => return false,
         }
         true
@@ -227,6 +252,7 @@ impl Chip {
         self.reset_bus(cause);
         self.start();
         self.core.delay(RESET);
+        self.second.iter_mut().for_each(|second| second.core.delay(RESET));
     }
 
     fn reset_bus(&mut self, cause: Cause) {
@@ -236,6 +262,7 @@ impl Chip {
             Cause::Power => causes.power,
             Cause::Pin => causes.pin,
             Cause::Request => causes.request,
+            Cause::SecondRequest => self.row.second.map_or(causes.request, |second| second.request),
             Cause::Options => causes.options,
             Cause::Independent => causes.independent,
             Cause::Window => causes.window,
@@ -243,8 +270,8 @@ impl Chip {
     }
 
     fn start(&mut self) {
-        let vectors = self.bus.vectors(self.boot_pin);
-        self.core.reset(&mut self.bus, vectors);
+        self.start_first();
+        self.start_second();
     }
 
     /// The reset pin as the probe drives it. While it is low the core's debug registers answer; the system bus of an H7
@@ -256,12 +283,17 @@ impl Chip {
         self.low = low;
         self.bus.held = low;
         if low {
-            self.core.hold();
+            self.hold();
             self.reset_bus(Cause::Pin);
         } else {
             self.bus.start_watchdogs(false);
             self.start();
         }
+    }
+
+    fn hold(&mut self) {
+        self.core.hold();
+        self.second.iter_mut().for_each(|second| second.core.hold());
     }
 
     pub fn nrst_low(&self) -> bool {
@@ -272,9 +304,10 @@ impl Chip {
     pub fn power_cycle(&mut self) {
         self.bus.power_on();
         self.core.power_on();
+        self.second.iter_mut().for_each(|second| second.core.power_on());
         self.reset_bus(Cause::Power);
         if self.low {
-            self.core.hold();
+            self.hold();
         } else {
             self.start();
         }
@@ -327,13 +360,14 @@ impl Chip {
 
     /// False where nothing is, and for the core's own registers: those have their debug access.
     pub fn poke(&mut self, address: u32, byte: u8) -> bool {
-        self.core.forget(self.bus.resolve(address));
+        self.forget(self.bus.resolve(address));
         self.bus.poke(address, &[byte]) == 1
     }
 
     /// How many of the bytes found a place from here on: up to the end of a memory array, one where a register is.
     pub fn poke_all(&mut self, address: u32, bytes: &[u8]) -> usize {
         self.core.forget_all();
+        self.second.iter_mut().for_each(|second| second.core.forget_all());
         self.bus.poke(address, bytes)
     }
 

@@ -7,7 +7,7 @@ mod stm32g0;
 mod stm32h7;
 
 use super::bus::{Controller, Ram, Rom};
-use super::chip::ApRow;
+use super::chip::{ApRow, SecondRow};
 use super::coresight::Component;
 use super::cpu::CoreRow;
 use super::periph::Block;
@@ -19,6 +19,8 @@ pub struct Row {
     pub targetid: u32,
     pub aps: &'static [ApRow],
     pub core: &'static CoreRow,
+    /// The second core of a chip that has two.
+    pub second: Option<&'static SecondRow>,
     pub flash: Controller,
     pub ram: &'static [Ram],
     pub rom: &'static [Rom],
@@ -46,6 +48,7 @@ pub struct Causes {
 
 pub const CHIPS: &[Row] = &[
     stm32h7::H743,
+    stm32h7::H745,
     stm32h7::H750,
     stm32h7::H723,
     stm32h7::H7A3,
@@ -58,6 +61,7 @@ pub const CHIPS: &[Row] = &[
     bare::M0,
     bare::M7,
     bare::M7_SOFT,
+    bare::M4,
 ];
 
 /// The row of this name.

@@ -33,6 +33,8 @@ pub struct H7 {
     /// OPTSR2 is there (H72x).
     pub optsr2: bool,
     pub optsr: u32,
+    /// Dual core: what the boot addresses of the second core leave the factory with.
+    pub boot4: Option<u32>,
 }
 
 /// Where CR keeps what.
@@ -356,6 +358,16 @@ impl FlashH7 {
     /// Where the core finds its vectors: BOOT_ADD0 with the BOOT pin low, else BOOT_ADD1.
     pub fn boot_address(&self, boot_pin: bool) -> u32 {
         self.options.boot_address(boot_pin)
+    }
+
+    /// As `boot_address`, for the second core: BOOT4_ADD0 or BOOT4_ADD1.
+    pub fn second_boot_address(&self, boot_pin: bool) -> u32 {
+        self.options.second_boot_address(boot_pin)
+    }
+
+    /// OPTSR.BCM7 and BCM4: which of two cores start with a reset.
+    pub fn boots(&self) -> (bool, bool) {
+        self.options.boots()
     }
 
     /// OPTSR.IWDG1_SW = 0: the independent watchdog starts with every reset.

@@ -80,6 +80,8 @@ pub enum Unit {
         kind: ExtiKind,
         select: u32,
     },
+    /// The hardware semaphores.
+    Semaphores,
     /// The independent watchdog, and the window watchdog.
     Independent,
     Window {
@@ -130,11 +132,11 @@ pub struct Block {
     pub unit: Unit,
     pub irq: &'static [Irq],
     /// `(first, last, minus)`: offsets that are a second name of others.
-    pub alias: Option<(u16, u16, u16)>,
+    pub alias: &'static [(u16, u16, u16)],
 }
 
 pub const fn block(name: &'static str, base: u32, size: u32, regs: &'static [Reg]) -> Block {
-    Block { name, base, size, regs, kept: false, gate: None, dark: false, freeze: None, unit: Unit::Registers, irq: &[], alias: None }
+    Block { name, base, size, regs, kept: false, gate: None, dark: false, freeze: None, unit: Unit::Registers, irq: &[], alias: &[] }
 }
 
 impl Block {
@@ -161,10 +163,8 @@ impl Block {
 
     fn index(&self, address: u32) -> Option<usize> {
         let offset = (address - self.base) & !3;
-        let offset = match self.alias {
-            Some((first, last, minus)) if (first as u32..=last as u32).contains(&offset) => offset - minus as u32,
-            _ => offset,
-        };
+        let alias = self.alias.iter().find(|(first, last, _)| (*first as u32..=*last as u32).contains(&offset));
+        let offset = offset - alias.map_or(0, |(.., minus)| *minus as u32);
         self.regs.iter().position(|reg| reg.offset as u32 == offset)
     }
 }
@@ -342,7 +342,7 @@ mod tests {
         reg(0x10, "ODR", 0, 0xFFFF),
     ];
     const BLOCKS: &[Block] = &[
-        Block { alias: Some((0x60, 0x70, 0x60)), ..block("UNIT", 0x4000_0000, 0x400, REGS) },
+        Block { alias: &[(0x60, 0x70, 0x60)], ..block("UNIT", 0x4000_0000, 0x400, REGS) },
         Block { gate: Some((0x4000_0010, 3)), kept: true, ..block("DBG", 0x4001_0000, 0x400, &[reg(4, "CR", 0, 7)]) },
     ];
 

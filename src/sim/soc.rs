@@ -4,6 +4,7 @@
 pub mod clock;
 mod exti;
 pub mod gpio;
+pub mod hsem;
 pub mod irq;
 mod rtc;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use super::periph::{Block, Periph, RtcFlags, Unit};
 use clock::{Clocks, Tree};
 use exti::Exti;
 use gpio::{Gpio, LedState, PinState};
+use hsem::Semaphores;
 use irq::{Levels, Lines};
 use rtc::Rtc;
 use timer::Timer;
@@ -46,6 +48,11 @@ pub struct Soc {
     uarts: Vec<Uart>,
     exti: Option<Exti>,
     lines: Lines,
+    semaphores: Semaphores,
+    /// It is the second core, or its access port, that reads and writes now.
+    pub second: bool,
+    /// Added to RCC_CR: D1CKRDY and D2CKRDY of a dual-core chip.
+    pub domains: u32,
     now: Ns,
     halted: bool,
     bitten: Option<Cause>,
@@ -71,6 +78,9 @@ impl Soc {
             uarts: Vec::new(),
             exti: None,
             lines: Lines::new(regs),
+            semaphores: Semaphores::default(),
+            second: false,
+            domains: 0,
             now: 0,
             halted: false,
             bitten: None,
@@ -84,7 +94,7 @@ impl Soc {
 
     fn add(&mut self, block: &'static Block) {
         match block.unit {
-            Unit::Registers | Unit::Port(_) => {}
+            Unit::Registers | Unit::Port(_) | Unit::Semaphores => {}
             Unit::Uart { .. } => self.uarts.push(Uart::new(block)),
             Unit::Exti { kind, select } => self.exti = Some(Exti::new(block, kind, select)),
             Unit::Clocks(tree) => self.rcc = Some((tree, block.base)),
@@ -99,6 +109,7 @@ impl Soc {
     pub fn reset(&mut self, regs: &mut Periph, power: bool, hardware: Hardware) {
         let now = self.now;
         self.gpio.reset();
+        self.semaphores = Semaphores::default();
         self.timers.iter_mut().for_each(|timer| timer.reset(now));
         self.uarts.iter_mut().for_each(Uart::reset);
         self.exti.iter_mut().for_each(Exti::reset);
@@ -113,6 +124,16 @@ impl Soc {
     /// The core's clock in Hz; `None` where no clock tree is modelled.
     pub fn core_hz(&self) -> Option<u64> {
         self.clocks.map(|clocks| clocks.core)
+    }
+
+    /// The second core's clock, that of the bus.
+    pub fn bus_hz(&self) -> Option<u64> {
+        self.clocks.map(|clocks| clocks.bus)
+    }
+
+    /// The semaphores' interrupt line of each core.
+    pub fn semaphore_lines(&self) -> [bool; 2] {
+        self.semaphores.lines()
     }
 
     /// Every rate anew, from the registers.
@@ -187,7 +208,7 @@ impl Soc {
             Unit::Exti { .. } => self.exti.as_ref().map(|exti| exti.pending(regs)),
             Unit::Window { .. } => self.window.as_ref().map(|watchdog| watchdog.pending(regs)),
             Unit::Rtc { .. } => self.rtc.as_ref().map(|rtc| rtc.pending(regs)),
-            Unit::Registers | Unit::Clocks(_) | Unit::Port(_) | Unit::Independent => None,
+            Unit::Registers | Unit::Clocks(_) | Unit::Port(_) | Unit::Independent | Unit::Semaphores => None,
         };
         let pending = pending.unwrap_or(0);
         self.lines.set(block, pending);
@@ -246,12 +267,16 @@ impl Soc {
         let offset = (address - block.base) & !3;
         match block.unit {
             _ if !regs.clocked(block.base) => plain,
-            Unit::Clocks(tree) => tree.read(offset, plain, &|offset| regs.peek(block.base + offset).unwrap_or(0), self.board.hse),
+            Unit::Clocks(tree) => {
+                let domains = if offset == 0 { self.domains } else { 0 };
+                tree.read(offset, plain, &|offset| regs.peek(block.base + offset).unwrap_or(0), self.board.hse) | domains
+            }
             Unit::Port(letter) => self.gpio.read(regs, letter, offset, plain),
             Unit::Uart { .. } => self.uart(block).map_or(plain, |uart| uart.read(regs, offset, plain)),
             Unit::Timer { .. } => self.timer(block).map_or(plain, |timer| timer.read(offset, plain, self.now)),
             Unit::Rtc { .. } => self.rtc.as_ref().map_or(plain, |rtc| rtc.read(regs, offset, plain, self.now)),
             Unit::Window { .. } => self.window.as_ref().map_or(plain, |watchdog| watchdog.read(offset, plain, self.now)),
+            Unit::Semaphores => self.semaphores.read(offset),
             Unit::Registers | Unit::Independent | Unit::Exti { .. } => plain,
         }
     }
@@ -274,6 +299,9 @@ impl Soc {
     pub fn watch(&mut self, regs: &Periph, address: u32) {
         let Some(block) = regs.block(address) else { return };
         let (offset, now) = ((address - block.base) & !3, self.now);
+        if block.unit == Unit::Semaphores && regs.clocked(block.base) {
+            self.semaphores.seen(offset, usize::from(self.second));
+        }
         let change = match block.unit {
             Unit::Timer { .. } => self.timer(block).and_then(|timer| timer.changes(offset, now)),
             Unit::Rtc { .. } => self.rtc.as_ref().and_then(|rtc| rtc.changes(offset, now)),
@@ -323,6 +351,7 @@ impl Soc {
                     self.bitten = Some(Cause::Window);
                 }
             }
+            Unit::Semaphores => return self.semaphores.wrote(offset, value, usize::from(self.second)),
             // EXTICR may be another's, in SYSCFG.
             Unit::Clocks(_) | Unit::Registers => self.sense(regs),
         }

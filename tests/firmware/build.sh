@@ -8,6 +8,7 @@ CFLAGS="-mthumb -mfloat-abi=soft -O2 -g -std=c11 -Wall -Wextra -ffreestanding -f
     -ffile-prefix-map=$PWD=. -ffile-prefix-map=/usr/lib/gcc=gcc -gno-record-gcc-switches"
 LDFLAGS="-nostdlib -L. -Wl,--build-id=none -Wl,--no-warn-rwx-segments"
 H743="-mcpu=cortex-m7 -DH743"
+H745_M4="-mcpu=cortex-m4 -DH745_M4"
 G071="-mcpu=cortex-m0plus -DG071"
 
 # build OUTPUT CPU-FLAGS "LINKER-SCRIPTS" ARGUMENTS…
@@ -46,6 +47,9 @@ build blinky-h743.elf "$H743" "h743.ld sections.ld" blinky.c
 build blinky-g071.elf "$G071" "g071.ld sections.ld" blinky.c
 build interrupts-h743.elf "$H743" "h743.ld sections.ld" interrupts.c -s
 build interrupts-g071.elf "$G071" "g071.ld sections.ld" interrupts.c -s
+build blinky-h745-m4.elf "$H745_M4" "h745-m4.ld sections.ld" blinky.c
+build pair-h745-m7.elf "$H743" "h743.ld sections.ld" pair.c
+build pair-h745-m4.elf "$H745_M4" "h745-m4.ld sections.ld" pair.c
 build lma-h743.elf "$H743" "h743.ld sections.ld" lma.c
 build header-h743.elf "$H743" "h743-header.ld sections.ld" blinky.c
 build header-g071.elf "$G071" "g071-header.ld sections.ld" blinky.c

@@ -67,6 +67,7 @@ fn the_rom_table_of_a_g0_is_garbage_until_its_clock_runs_but_idcode_reads() {
 fn every_chip_identifies_itself() {
     for (name, cpuid, id_at, id, size_at, kib) in [
         ("stm32h743", 0x411F_C271, 0x5C00_1000, 0x2003_6450, 0x1FF1_E880, 2048),
+        ("stm32h745", 0x411F_C271, 0x5C00_1000, 0x2003_6450, 0x1FF1_E880, 2048),
         ("stm32h750", 0x411F_C271, 0x5C00_1000, 0x2003_6450, 0x1FF1_E880, 128),
         ("stm32h723", 0x411F_C272, 0x5C00_1000, 0x1001_6483, 0x1FF1_E880, 1024),
         ("stm32h7a3", 0x411F_C271, 0x5C00_1000, 0x1000_6480, 0x08FF_F80C, 2048),

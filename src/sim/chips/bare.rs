@@ -16,6 +16,7 @@ const fn ram(size: u32) -> Ram {
 
 const CORTEX_M0PLUS: CoreRow = CoreRow { mpu_type: 0, units: &[], ..stm32g0::CORTEX_M0PLUS };
 const CORTEX_M7: CoreRow = CoreRow { units: &[], ..stm32h7::CORTEX_M7 };
+const CORTEX_M4: CoreRow = CoreRow { units: &[], ..stm32h7::CORTEX_M4 };
 const CORTEX_M7_SOFT: CoreRow = CoreRow { mvfr: None, ..CORTEX_M7 };
 
 /// Cortex-M7 with the double-precision FPU.
@@ -25,6 +26,7 @@ pub const M7: Row = Row {
     targetid: 0,
     aps: &[ApRow { index: 0, idr: 0x8477_0001, cfg: 0, base: 2, csw: 0x4300_0040, csw_mask: 0xFF00_0037, view: View::Core }],
     core: &CORTEX_M7,
+    second: None,
     flash: Controller::Plain(1024 * KIB),
     ram: &[ram(1024 * KIB), Ram { base: 0x6000_0000, size: 16 * 1024 * KIB, without_parity: 0, tightly_coupled: false }],
     rom: &[],
@@ -37,6 +39,9 @@ pub const M7: Row = Row {
 
 /// Cortex-M7 without FPU.
 pub const M7_SOFT: Row = Row { name: "bare-m7s", core: &CORTEX_M7_SOFT, ..M7 };
+
+/// Cortex-M4 with the single-precision FPU, without caches.
+pub const M4: Row = Row { name: "bare-m4", core: &CORTEX_M4, ..M7 };
 
 pub const M0: Row = Row {
     name: "bare-m0",

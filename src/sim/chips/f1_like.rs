@@ -56,6 +56,7 @@ pub const F1_LIKE: Row = Row {
     targetid: 0,
     aps: &[ApRow { index: 0, idr: 0x1477_0011, cfg: 0, base: 0xE00F_F003, csw: 0x4300_0042, csw_mask: 0x6300_0037, view: View::Core }],
     core: &CORTEX_M3,
+    second: None,
     flash: Controller::Plain(0x2_0000),
     ram: &[Ram { base: 0x2000_0000, size: 0x4000, without_parity: 0, tightly_coupled: false }],
     rom: &[

@@ -297,6 +297,7 @@ pub const G071: Row = Row {
     targetid: 0,
     aps: APS,
     core: &CORTEX_M0PLUS,
+    second: None,
     flash: Controller::G0(&FLASH_G071),
     ram: &ram(32 * KIB, 36 * KIB),
     rom: info!(0, 128),

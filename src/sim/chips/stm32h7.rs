@@ -1,4 +1,4 @@
-//! STM32H7 (RM0433, RM0468, RM0455): H743, H750, H723, H7A3.
+//! STM32H7 (RM0433, RM0468, RM0455): H743, H750, H723, H7A3; the dual-core H745 in dual.rs.
 
 use super::super::bus::{Controller, Ram, Rom};
 use super::super::chip::{ApRow, View};
@@ -81,9 +81,9 @@ const APS: &[ApRow] = &[
 
 const READY: Kind = Kind::Follows(&[(1, 2), (1 << 7, 1), (1 << 12, 1), (1 << 16, 1), (0x1500_0000, 1)]);
 
-/// RCC (RM0433 8.7) up to 0xA0; then the causes and enables, which sit elsewhere on the H7Ax.
+/// RCC (RM0433 8.7) up to 0xA0, with the bits of GCR; then the causes and enables, which sit elsewhere on the H7Ax.
 macro_rules! rcc {
-    ($rsr:expr, $ahb3:expr, $ahb1:expr, $ahb2:expr, $ahb4:expr) => {
+    ($gcr:expr, $rsr:expr, $ahb3:expr, $ahb1:expr, $ahb2:expr, $ahb4:expr) => {
         &[
             special(0x00, "CR", 0x21, 0x150D_129B, READY),
             reg(0x04, "HSICFGR", 0x4000_0000, 0x7F00_0000),
@@ -119,7 +119,7 @@ macro_rules! rcc {
             reg(0x94, "APB1HRSTR", 0, u32::MAX),
             reg(0x98, "APB2RSTR", 0, u32::MAX),
             reg(0x9C, "APB4RSTR", 0, u32::MAX),
-            reg(0xA0, "GCR", 0, 1),
+            reg(0xA0, "GCR", 0, $gcr),
             special($rsr, "RSR", 0, 0, Kind::Causes { clear: 1 << 16 }),
             reg($ahb3, "AHB3ENR", 0, u32::MAX),
             reg($ahb1, "AHB1ENR", 0, u32::MAX),
@@ -134,20 +134,27 @@ macro_rules! rcc {
     };
 }
 
-const RCC_H74: &[Reg] = rcc!(0xD0, 0xD4, 0xD8, 0xDC, 0xE0);
-const RCC_H7A: &[Reg] = rcc!(0x130, 0x134, 0x138, 0x13C, 0x140);
+const RCC_H74: &[Reg] = rcc!(1, 0xD0, 0xD4, 0xD8, 0xDC, 0xE0);
+const RCC_H7A: &[Reg] = rcc!(1, 0x130, 0x134, 0x138, 0x13C, 0x140);
 
-const PWR: &[Reg] = &[
-    reg(0x00, "CR1", 0xF000_C000, 0x0007_C3F1),
-    reg(0x04, "CSR1", 0x4000, 0),
-    reg(0x08, "CR2", 0, 0x11),
-    special(0x0C, "CR3", 0x6, 0x0300_0307, Kind::Supply),
-    reg(0x10, "CPUCR", 0, 0x0000_0A07),
-    special(0x18, "D3CR", 0x4000, 0xC000, Kind::Supply),
-    reg(0x20, "WKUPCR", 0, 0),
-    reg(0x24, "WKUPFR", 0, 0),
-    reg(0x28, "WKUPEPR", 0, 0x0FFF_3F3F),
-];
+macro_rules! pwr {
+    ($($more:expr),*) => {
+        &[
+            reg(0x00, "CR1", 0xF000_C000, 0x0007_C3F1),
+            reg(0x04, "CSR1", 0x4000, 0),
+            reg(0x08, "CR2", 0, 0x11),
+            special(0x0C, "CR3", 0x6, 0x0300_0307, Kind::Supply),
+            reg(0x10, "CPUCR", 0, 0x0000_0A07),
+            special(0x18, "D3CR", 0x4000, 0xC000, Kind::Supply),
+            reg(0x20, "WKUPCR", 0, 0),
+            reg(0x24, "WKUPFR", 0, 0),
+            reg(0x28, "WKUPEPR", 0, 0x0FFF_3F3F),
+            $($more),*
+        ]
+    };
+}
+
+const PWR: &[Reg] = pwr!();
 
 const SYSCFG: &[Reg] = &[
     reg(0x04, "PMCR", 0, 0x0F80_0BFF),
@@ -262,7 +269,7 @@ const EXTI_IRQ: &[Irq] = &[
 
 /// RM0433 table 8; what is not modelled is named, and answers as reserved.
 macro_rules! blocks {
-    ($rcc:expr, $alias:expr, $dbgmcu:expr, $rtc:expr, $flags:expr $(, $more:expr)*) => {
+    ($rcc:expr, $alias:expr, $pwr:expr, $dbgmcu:expr, $rtc:expr, $flags:expr $(, $more:expr)*) => {
         &[
             timer_32("TIM2", 0x4000_0000, Apb::One, (APB1L, 0), APB1LFZ, &[(28, ALL)]),
             timer("TIM3", 0x4000_0400, Apb::One, (APB1L, 1), APB1LFZ, 4, &[(29, ALL)]),
@@ -341,12 +348,11 @@ macro_rules! blocks {
             port("GPIOJ", 0x5802_2400, 'J', AHB4, GPIO),
             port("GPIOK", 0x5802_2800, 'K', AHB4, GPIO),
             Block { alias: $alias, ..block("RCC", 0x5802_4400, 0x400, $rcc) }.unit(Unit::Clocks(Tree::H7)),
-            block("PWR", 0x5802_4800, 0x400, PWR),
+            block("PWR", 0x5802_4800, 0x400, $pwr),
             block("CRC", 0x5802_4C00, 0x400, &[]),
             block("BDMA", 0x5802_5400, 0x400, &[]),
             block("DMAMUX2", 0x5802_5800, 0x400, &[]),
             block("ADC3", 0x5802_6000, 0x400, &[]),
-            block("HSEM", 0x5802_6400, 0x400, &[]),
             Block { kept: true, ..block("DBGMCU", 0x5C00_1000, 0x1000, $dbgmcu) },
             $($more),*
         ]
@@ -354,18 +360,26 @@ macro_rules! blocks {
 }
 
 /// On H74x and H72x the registers from RSR up have a second name for CPU1, 0x60 above.
-const CPU1: Option<(u16, u16, u16)> = Some((0x130, 0x17C, 0x60));
+const CPU1: &[(u16, u16, u16)] = &[(0x130, 0x17C, 0x60)];
+const HSEM: Block = block("HSEM", 0x5802_6400, 0x400, &[]);
 const BLOCKS_H74: &[Block] = blocks!(
     RCC_H74,
     CPU1,
+    PWR,
     DBGMCU_H74,
     RTC,
     RtcFlags::Isr,
+    HSEM,
     block("HRTIM", 0x4001_7400, 0x400, &[]),
     port("GPIOI", 0x5802_2000, 'I', AHB4, GPIO)
 );
-const BLOCKS_H72: &[Block] = blocks!(RCC_H74, CPU1, DBGMCU_H72, RTC, RtcFlags::Isr, block("TIM23-24", 0x4000_E000, 0x800, &[]));
-const BLOCKS_H7A: &[Block] = blocks!(RCC_H7A, None, DBGMCU_H7A, RTC_3, RtcFlags::SrByExti, port("GPIOI", 0x5802_2000, 'I', AHB4, GPIO));
+const BLOCKS_H72: &[Block] = blocks!(RCC_H74, CPU1, PWR, DBGMCU_H72, RTC, RtcFlags::Isr, HSEM, block("TIM23-24", 0x4000_E000, 0x800, &[]));
+const BLOCKS_H7A: &[Block] =
+    blocks!(RCC_H7A, &[], PWR, DBGMCU_H7A, RTC_3, RtcFlags::SrByExti, HSEM, port("GPIOI", 0x5802_2000, 'I', AHB4, GPIO));
+
+mod dual;
+
+pub use dual::{CORTEX_M4, H745};
 
 const KIB: u32 = 1024;
 
@@ -457,6 +471,7 @@ const FLASH_H743: H7 = H7 {
     otp: None,
     optsr2: false,
     optsr: OPTSR,
+    boot4: None,
 };
 const FLASH_H750: H7 = H7 { banks: 1, bank_size: 128 * KIB, can_swap: false, ..FLASH_H743 };
 const FLASH_H723: H7 = H7 { banks: 1, can_swap: false, optsr2: true, ..FLASH_H743 };
@@ -472,6 +487,7 @@ pub const H743: Row = Row {
     targetid: 0x0450_0041,
     aps: APS,
     core: &CORTEX_M7,
+    second: None,
     flash: Controller::H7(&FLASH_H743),
     ram: RAM_H74,
     rom: system_memory!(2048),

@@ -49,8 +49,13 @@ pub struct Decoded {
     flash: Vec<u16>,
     /// Blocks of RAM that may have entries, folded into 64: stores elsewhere need not look.
     ram: u64,
+    /// The same of the other core of a chip that has two, and where this one wrote there.
+    theirs: u64,
+    written: Vec<u32>,
 }
 
+/// More than so many are not told one by one.
+const WRITTEN: usize = 1024;
 const ENTRIES: usize = 1 << 13;
 /// No instruction lies at an odd address.
 const NOWHERE: u32 = 1;
@@ -62,7 +67,7 @@ fn block(address: u32) -> u64 {
 
 impl Decoded {
     pub fn new() -> Decoded {
-        Decoded { entries: vec![(NOWHERE, decode::UNDEFINED); ENTRIES], flash: Vec::new(), ram: 0 }
+        Decoded { entries: vec![(NOWHERE, decode::UNDEFINED); ENTRIES], flash: Vec::new(), ram: 0, theirs: 0, written: Vec::new() }
     }
 
     fn slot(pc: u32) -> usize {
@@ -85,7 +90,7 @@ impl Decoded {
     /// Memory at `address` changed: instructions that hold one of its bytes are decoded again.
     #[inline]
     pub fn forget(&mut self, address: u32) {
-        if self.ram & block(address) != 0 {
+        if (self.ram | self.theirs) & block(address) != 0 {
             self.forget_word(address & !3);
         }
     }
@@ -95,7 +100,20 @@ impl Decoded {
         (address..).step_by(4).take(len.div_ceil(4) as usize).for_each(|word| self.forget_word(word));
     }
 
+    /// From now on writes to where the other core may have instructions are remembered.
+    pub fn look_out_for(&mut self, other: &Decoded) {
+        self.theirs = other.ram;
+    }
+
+    /// The words that may hold the other core's instructions; `None`: too many.
+    pub fn take_written(&mut self) -> Option<Vec<u32>> {
+        Some(std::mem::take(&mut self.written)).filter(|written| written.len() < WRITTEN)
+    }
+
     fn forget_word(&mut self, word: u32) {
+        if self.theirs & block(word) != 0 && self.written.len() < WRITTEN {
+            self.written.push(word);
+        }
         for pc in [word.wrapping_sub(2), word, word.wrapping_add(2)] {
             let entry = &mut self.entries[Self::slot(pc)];
             if entry.0 == pc {

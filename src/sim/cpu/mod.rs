@@ -15,6 +15,7 @@ mod int;
 mod mem;
 mod mpu;
 mod nvic;
+mod pair;
 mod run;
 mod scs;
 mod system;
@@ -32,6 +33,7 @@ use debug::Debug;
 use exec::Decoded;
 use fault::Noted;
 use nvic::Nvic;
+pub use pair::exchange;
 use run::{Clock, Turn};
 pub use scs::{SCS_V6M, SCS_V7M};
 use systick::SysTick;
@@ -156,6 +158,10 @@ pub struct Core {
     asleep: Option<bool>,
     /// The event register of WFE.
     event: bool,
+    /// SEV was executed: for the other core of a chip that has two.
+    signal: bool,
+    /// To which cycle it is sure that the core only waits.
+    waits_until: u64,
     exclusive: bool,
     /// EXC_RETURN was loaded into PC.
     returning: Option<u32>,
@@ -237,6 +243,8 @@ impl Core {
             attention: true,
             asleep: None,
             event: false,
+            signal: false,
+            waits_until: 0,
             exclusive: false,
             returning: None,
             partial: (0, 0),

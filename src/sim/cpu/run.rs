@@ -26,7 +26,7 @@ impl Clock {
         (self.ns, self.cycles) = (ns, cycles);
     }
 
-    fn time(&self, cycles: u64) -> Ns {
+    pub fn time(&self, cycles: u64) -> Ns {
         let since = cycles.saturating_sub(self.cycles);
         match since.checked_mul(SECOND) {
             Some(product) => self.ns + product / self.hz,
@@ -275,6 +275,7 @@ impl Core {
                 self.happened(What::Skipped { turns, pc: self.pc });
             }
             self.cycles += turns * period;
+            self.waits_until = self.cycles + 2 * period;
         }
     }
 

@@ -33,7 +33,7 @@ ops! {
             2 if c.event => c.event = false,
             2 => c.sleep(true),
             3 => c.sleep(false),
-            4 => c.event = true,
+            4 => (c.event, c.signal) = (true, true),
             _ => {}
         }
         Ok(())

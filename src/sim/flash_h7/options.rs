@@ -12,6 +12,9 @@ const OPTSR_MASK: u32 = 0xA3FF_FFFC;
 const OPT_BUSY: u32 = 1 << 0;
 const IWDG1_SW: u32 = 1 << 4;
 const SECURITY: u32 = 1 << 21;
+/// Dual core (RM0399 4.9.9).
+const BCM4: u32 = 1 << 22;
+const BCM7: u32 = 1 << 23;
 const CHANGE_ERROR: u32 = 1 << 30;
 const SWAP: u32 = 1 << 31;
 
@@ -27,6 +30,8 @@ mod optcr {
 struct Words {
     optsr: u32,
     boot: u32,
+    /// Dual core: the second core's.
+    boot4: u32,
     optsr2: u32,
     otpbl: u32,
     prar: [u32; 2],
@@ -40,6 +45,7 @@ impl Words {
         Words {
             optsr: chip.optsr,
             boot: 0x1FF0_0800,
+            boot4: chip.boot4.unwrap_or(0),
             optsr2: 0,
             otpbl: 0,
             prar: [0x0000_00FF; 2],
@@ -48,9 +54,10 @@ impl Words {
         }
     }
 
-    fn all(&mut self) -> [&mut u32; 10] {
+    fn all(&mut self, chip: &H7) -> Vec<&mut u32> {
         let ([p0, p1], [s0, s1], [w0, w1]) = (&mut self.prar, &mut self.scar, &mut self.wpsn);
-        [&mut self.optsr, &mut self.boot, &mut self.optsr2, &mut self.otpbl, p0, p1, s0, s1, w0, w1]
+        let all = [&mut self.optsr, &mut self.boot, &mut self.optsr2, &mut self.otpbl, p0, p1, s0, s1, w0, w1];
+        all.into_iter().chain(chip.boot4.map(|_| &mut self.boot4)).collect()
     }
 
     /// The word behind a _CUR register, and the bits that can be changed.
@@ -61,6 +68,7 @@ impl Words {
             0x30 => (&mut self.scar[bank], 0x8FFF_0FFF),
             0x38 => (&mut self.wpsn[bank], wpsn_mask(chip)),
             0x40 => (&mut self.boot, u32::MAX),
+            0x48 if chip.boot4.is_some() => (&mut self.boot4, u32::MAX),
             0x68 if chip.otp.is_some() => (&mut self.otpbl, 0xFFFF),
             0x70 if chip.optsr2 => (&mut self.optsr2, 7),
             _ => return None,
@@ -149,6 +157,14 @@ impl Options {
 
     pub fn boot_address(&self, boot_pin: bool) -> u32 {
         if boot_pin { self.loaded.boot & 0xFFFF_0000 } else { self.loaded.boot << 16 }
+    }
+
+    pub fn second_boot_address(&self, boot_pin: bool) -> u32 {
+        if boot_pin { self.loaded.boot4 & 0xFFFF_0000 } else { self.loaded.boot4 << 16 }
+    }
+
+    pub fn boots(&self) -> (bool, bool) {
+        (self.loaded.optsr & BCM7 != 0, self.loaded.optsr & BCM4 != 0)
     }
 
     /// The error flag that reading here raises, or 0.
@@ -286,11 +302,11 @@ impl Options {
     }
 
     pub fn save(&self) -> Vec<u8> {
-        { self.cur }.all().iter().flat_map(|word| word.to_le_bytes()).collect()
+        { self.cur }.all(self.chip).iter().flat_map(|word| word.to_le_bytes()).collect()
     }
 
     pub fn load(&mut self, bytes: &[u8]) -> bool {
-        let words = self.cur.all();
+        let words = self.cur.all(self.chip);
         if bytes.len() != words.len() * 4 {
             return false;
         }

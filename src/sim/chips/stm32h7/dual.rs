@@ -1,0 +1,103 @@
+//! STM32H745 (RM0399): the H743 with a Cortex-M4 behind AP3.
+//!
+//! What is one here and two on the chip: the clock enables and the reset causes, which each core has of its own. The watchdogs
+//! of the second core are registers only.
+
+use super::super::super::chip::SecondRow;
+use super::super::super::soc::hsem;
+use super::*;
+
+/// r0p1 with FPv4-SP, 6 breakpoints (FPB revision 1), 4 watchpoints, 8 regions, no caches (Cortex-M4 TRM). CCR.STKALIGN is
+/// read-only here (assumed); the registers after reset and the rest of CCR as on the M7.
+pub const CORTEX_M4: CoreRow = CoreRow {
+    name: "Cortex-M4",
+    cpuid: 0x410F_C241,
+    fp_ctrl: 0x0000_0260,
+    dwt_ctrl: 0x4000_0000,
+    mvfr: Some([0x1011_0021, 0x1100_0011, 0]),
+    cache: None,
+    mpu_type: 0x0000_0800,
+    ccr: (0x0000_0200, 0x0000_011B),
+    units: &[
+        rom_table(0xE00F_F000, ARM, 0x4C4, &[0xE000_E000, 0xE000_1000, 0xE000_2000, 0xE000_0000, 0xE004_1000, 0xE004_3000]),
+        unit(0xE000_E000, ARM, 0x00C, 0, 0xE),
+        unit(0xE000_1000, ARM, 0x002, 3, 0xE),
+        unit(0xE000_2000, ARM, 0x003, 2, 0xE),
+        unit(0xE000_0000, ARM, 0x001, 3, 0xE),
+        Component { devtype: 0x13, ..unit(0xE004_1000, ARM, 0x925, 0, 9) },
+        Component { devtype: 0x14, devid: 0x4_0800, ..unit(0xE004_3000, ARM, 0x906, 4, 9) },
+    ],
+    ..CORTEX_M7
+};
+
+/// AP3's IDR as read on H745 and H747; BASE by the M4's ROM table, CSW and its mask assumed.
+const APS: &[ApRow] = &[
+    super::APS[0],
+    super::APS[1],
+    super::APS[2],
+    ApRow { index: 3, idr: 0x2477_0011, cfg: 0, base: 0xE00F_F003, csw: 0x2300_0040, csw_mask: 0xFF00_0037, view: View::Second },
+];
+
+/// GCR: WW1RSC, WW2RSC, BOOT_C1, BOOT_C2 (RM0399 8.7).
+const RCC: &[Reg] = rcc!(0xF, 0xD0, 0xD4, 0xD8, 0xDC, 0xE0);
+/// C1_ and C2_ names of the registers from RSR up.
+const BOTH: &[(u16, u16, u16)] = &[(0x130, 0x17C, 0x60), (0x190, 0x1DC, 0xC0)];
+const PWR_DUAL: &[Reg] = pwr!(reg(0x14, "CPU2CR", 0, 0x0000_0E07));
+
+/// FZ2 are for the second core; WWDG2 is bit 11 of APB1LFZ2, IWDG2 bit 19 of APB4FZ2.
+const DBGMCU: &[Reg] = &[
+    super::DBGMCU_H74[0],
+    super::DBGMCU_H74[1],
+    super::DBGMCU_H74[2],
+    reg(0x38, "APB3FZ2", 0, 0x40),
+    reg(0x3C, "APB1LFZ1", 0, 0x02E0_0BFF),
+    reg(0x40, "APB1LFZ2", 0, 0x02E0_0BFF),
+    super::DBGMCU_H74[4],
+    reg(0x48, "APB1HFZ2", 0, 0x0300_0100),
+    super::DBGMCU_H74[5],
+    reg(0x50, "APB2FZ2", 0, 0x2007_0003),
+    reg(0x54, "APB4FZ1", 0, 0x000D_1E80),
+    reg(0x58, "APB4FZ2", 0, 0x000D_1E80),
+];
+
+const BLOCKS: &[Block] = blocks!(
+    RCC,
+    BOTH,
+    PWR_DUAL,
+    DBGMCU,
+    RTC,
+    RtcFlags::Isr,
+    block("HSEM", 0x5802_6400, 0x400, hsem::REGS).unit(Unit::Semaphores).clock(AHB4, 25),
+    block("HRTIM", 0x4001_7400, 0x400, &[]),
+    block("WWDG2", 0x4000_2C00, 0x400, WWDG).clock(APB1L, 11),
+    block("DSIHOST", 0x5000_0000, 0x1000, &[]),
+    block("IWDG2", 0x5800_4C00, 0x400, IWDG),
+    port("GPIOI", 0x5802_2000, 'I', AHB4, GPIO)
+);
+
+/// BCM4 and BCM7, NRST_STOP_D2 and NRST_STBY_D2; BOOT4 starts at bank 2, or with the pin high in the M4's SRAM.
+const FLASH: H7 = H7 { optsr: OPTSR | 3 << 22 | 3 << 24, boot4: Some(0x1000_0810), ..FLASH_H743 };
+
+pub const H745: Row = Row {
+    name: "stm32h745",
+    aps: APS,
+    second: Some(&SecondRow {
+        core: &CORTEX_M4,
+        ap: 3,
+        sram: (0x1000_0000, 0x3000_0000),
+        request: 0x0246_0000,
+        start: (0x5802_44A0, [2, 3]),
+        interrupts: [125, 126],
+    }),
+    flash: Controller::H7(&FLASH),
+    blocks: BLOCKS,
+    causes: Causes {
+        power: 0x00FE_0000,
+        pin: 0x0046_0000,
+        request: 0x0146_0000,
+        options: 0,
+        independent: 0x0446_0000,
+        window: 0x1046_0000,
+    },
+    ..H743
+};
