@@ -248,6 +248,12 @@ fn the_committed_firmware_goes_where_its_readme_says() {
         ("dense-1m-h743.elf", &[(0x0800_0000, 1024 * 1024)]),
         ("dense-64k-g071.elf", &[(0x0800_0000, 64 * 1024)]),
         ("dense-120k-g071.elf", &[(0x0800_0000, 120 * 1024)]),
+        ("calls-o0-h743.elf", &[(0x0800_0000, 552)]),
+        ("calls-o2-h743.elf", &[(0x0800_0000, 400)]),
+        ("calls-o0-g071.elf", &[(0x0800_0000, 440)]),
+        ("calls-o2-g071.elf", &[(0x0800_0000, 336)]),
+        ("bad-h743.elf", &[(0x0800_0000, 752)]),
+        ("bad-g071.elf", &[(0x0800_0000, 856)]),
     ];
     for (name, expected) in cases {
         let image = load(name);

@@ -1,4 +1,4 @@
-//! A board with tests/firmware/debug.S in flash, and the debug registers by their names.
+//! A board with tests/debug/debug.S in flash, and the debug registers by their names.
 
 use rocd::adi::MemAp;
 use rocd::image::Image;
@@ -229,8 +229,8 @@ impl Bench {
 
 fn firmware(chip: &str) -> &'static str {
     match chip {
-        H743 => "tests/firmware/debug-m7.elf",
-        G071 => "tests/firmware/debug-v6m.elf",
-        _ => "tests/firmware/debug-v7m.elf",
+        H743 => "tests/debug/debug-m7.elf",
+        G071 => "tests/debug/debug-v6m.elf",
+        _ => "tests/debug/debug-v7m.elf",
     }
 }

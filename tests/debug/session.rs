@@ -88,7 +88,7 @@ const COUNTER: u32 = 0x2000_0100;
 #[test]
 fn a_breakpoint_is_met_left_by_resume_and_by_step_and_removed() {
     for (target, debug, _) in CHIPS {
-        let desk = Desk::new(target, &format!("tests/firmware/debug-{debug}.elf"));
+        let desk = Desk::new(target, &format!("tests/debug/debug-{debug}.elf"));
         let at = desk.at("loop_store");
         desk.run(&format!("mww {COUNTER:#x} 0; bp {at:#x} 2"));
         desk.stand("loop");
@@ -115,7 +115,7 @@ fn a_breakpoint_is_met_left_by_resume_and_by_step_and_removed() {
 #[test]
 fn a_breakpoint_in_ram_is_an_instruction_and_the_old_one_comes_back() {
     for (target, debug, _) in CHIPS {
-        let desk = Desk::new(target, &format!("tests/firmware/debug-{debug}.elf"));
+        let desk = Desk::new(target, &format!("tests/debug/debug-{debug}.elf"));
         // adds r0, #1; adds r1, #1; b to the first
         desk.run("mww 0x20000400 0x31013001; mwh 0x20000404 0xe7fc; reg r0 0; reg r1 0");
         desk.run("bp 0x20000402 2; reg xpsr 0x01000000; reg pc 0x20000400");
@@ -134,7 +134,7 @@ fn a_breakpoint_in_ram_is_an_instruction_and_the_old_one_comes_back() {
 #[test]
 fn a_comparator_too_many_is_refused_with_how_many_there_are() {
     for (target, debug, _) in CHIPS {
-        let desk = Desk::new(target, &format!("tests/firmware/debug-{debug}.elf"));
+        let desk = Desk::new(target, &format!("tests/debug/debug-{debug}.elf"));
         let (breakpoints, watchpoints) = if debug == "m7" { (8, 4) } else { (4, 2) };
         for n in 0..breakpoints {
             desk.run(&format!("bp {:#x} 2", 0x0800_0200 + 2 * n));
@@ -154,7 +154,7 @@ fn a_comparator_too_many_is_refused_with_how_many_there_are() {
 #[test]
 fn a_watchpoint_stops_behind_the_access_and_goes_on() {
     for (target, debug, _) in CHIPS {
-        let desk = Desk::new(target, &format!("tests/firmware/debug-{debug}.elf"));
+        let desk = Desk::new(target, &format!("tests/debug/debug-{debug}.elf"));
         let (load, store) = (desk.at("loop_add"), desk.at("loop_end"));
         desk.run(&format!("mww {COUNTER:#x} 0; wp {COUNTER:#x} 4 w"));
         desk.stand("loop");
@@ -175,7 +175,7 @@ fn a_watchpoint_stops_behind_the_access_and_goes_on() {
 #[test]
 fn a_step_masks_interrupts_ends_sleep_and_goes_past_a_bkpt() {
     for (target, debug, _) in CHIPS {
-        let desk = Desk::new(target, &format!("tests/firmware/debug-{debug}.elf"));
+        let desk = Desk::new(target, &format!("tests/debug/debug-{debug}.elf"));
         let step = |from: &str, to: &str| {
             desk.stand(from);
             assert_eq!(desk.halted("step"), ("single-step".to_string(), desk.at(to)), "{from}");

@@ -26,12 +26,12 @@ dense() {
     build "$1" "$2 -DDENSE_BYTES=$(($4 - 0x400))" "$3 dense.ld" dense.c dense.S
 }
 
-# bare OUTPUT CPU-FLAGS…: debug.S by itself, from 0x08000000.
+# bare OUTPUT CPU-FLAGS…: debug.S of tests/debug by itself, from 0x08000000.
 bare() {
     out=$1
     shift
     # shellcheck disable=SC2086
-    arm-none-eabi-gcc "$@" -mthumb -nostdlib -Wl,--nmagic -Wl,--build-id=none -Wl,-Ttext=0x08000000 -Wl,-e,idle -o "$out" debug.S
+    arm-none-eabi-gcc "$@" -mthumb -nostdlib -Wl,--nmagic -Wl,--build-id=none -Wl,-Ttext=0x08000000 -Wl,-e,idle -o "$out" ../debug/debug.S
     chmod -x "$out"
 }
 
@@ -67,6 +67,6 @@ for level in 0 2; do
     build calls-o$level-h743.elf "$H743 -mfpu=fpv5-d16" "h743.ld sections.ld" -O$level -mfloat-abi=hard calls.c
     build calls-o$level-g071.elf "$G071" "g071.ld sections.ld" -O$level calls.c
 done
-bare debug-v6m.elf -mcpu=cortex-m0plus
-bare debug-v7m.elf -mcpu=cortex-m3 -DV7M
-bare debug-m7.elf -mcpu=cortex-m7 -mfpu=fpv5-d16 -mfloat-abi=hard -DV7M -DFPU
+bare ../debug/debug-v6m.elf -mcpu=cortex-m0plus
+bare ../debug/debug-v7m.elf -mcpu=cortex-m3 -DV7M
+bare ../debug/debug-m7.elf -mcpu=cortex-m7 -mfpu=fpv5-d16 -mfloat-abi=hard -DV7M -DFPU
