@@ -44,6 +44,8 @@ const PROGRAM: &[u16] = &[
     0xE7FA, // code
     0xED14, 0xE000, 0x0200, 0x0003, 0x0200, 0x2400, 0x0101, 0x2400, 0x0400, 0x0800, // its literals
 ];
+/// `adds r0, #1` in the program.
+const ADDS: u32 = FLASH + 0x100 + 2 * 11;
 /// movs r7, #n; bx lr
 fn routine(n: u16) -> Vec<u8> {
     halves(&[0x2700 | n, 0x4770])
@@ -99,6 +101,18 @@ impl Bench {
         self.board.pass(Duration::from_millis(1));
         self.halt();
         self.register("r7")
+    }
+
+    /// By steps to the addition and past it: what the core adds.
+    fn next_addition(&mut self) -> u32 {
+        for _ in 0..20 {
+            let (pc, before) = (self.register("pc"), self.register("r0"));
+            self.session.step(0, None).unwrap();
+            if pc == ADDS {
+                return self.register("r0") - before;
+            }
+        }
+        panic!("the loop has no addition");
     }
 
     fn in_memory(&self, address: u32) -> u32 {
@@ -208,7 +222,7 @@ fn a_cached_program_goes_on_with_the_new_flash_after_noreset() {
         let before = bench.session.mem(0).read32(COUNT).unwrap();
         // In place of `adds r0, #1`: adds r0, #2. And the data that it reads.
         let mut new = bench.board.dump(FLASH, 0x420).unwrap();
-        new[0x100 + 2 * 11] = 2;
+        new[(ADDS - FLASH) as usize] = 2;
         new[0x400..].fill(0x22);
         bench.program(FLASH, &new, true);
         assert_eq!(bench.session.mem(0).read32(CCR).unwrap() & DC_IC, DC_IC, "{probe}: its caches are on again");
@@ -219,35 +233,18 @@ fn a_cached_program_goes_on_with_the_new_flash_after_noreset() {
         let (count, flash) = (bench.register("r0"), bench.register("r6"));
         assert!(count > first + 2, "{probe}: it runs");
         assert_eq!(flash, 0x2222_2222, "{probe}");
-        for _ in 0..12 {
-            let (from, pc) = (bench.register("r0"), bench.register("pc"));
-            bench.session.step(0, None).unwrap();
-            if pc == FLASH + 0x100 + 2 * 11 {
-                assert_eq!(bench.register("r0"), from + 2, "{probe}");
-                return;
-            }
-        }
-        panic!("{probe}: the loop has no addition");
+        assert_eq!(bench.next_addition(), 2, "{probe}");
     }
 }
 
 #[test]
 fn flash_that_changed_behind_the_caches_is_old_to_the_program_until_they_are_invalidated() {
     let mut bench = running("v3");
-    let adds = FLASH + 0x100 + 2 * 11;
-    let at_the_loop = |bench: &mut Bench| {
-        while bench.register("pc") != adds {
-            bench.session.step(0, None).unwrap();
-        }
-        let before = bench.register("r0");
-        bench.session.step(0, None).unwrap();
-        bench.register("r0") - before
-    };
     bench.halt();
-    bench.board.poke(adds, &[2]).unwrap();
-    assert_eq!(at_the_loop(&mut bench), 1);
+    bench.board.poke(ADDS, &[2]).unwrap();
+    assert_eq!(bench.next_addition(), 1);
     bench.session.mem(0).write32(ICIALLU, 0).unwrap();
-    assert_eq!(at_the_loop(&mut bench), 2);
+    assert_eq!(bench.next_addition(), 2);
 }
 
 #[test]
@@ -269,7 +266,7 @@ fn a_reset_with_dirty_caches_programs_and_starts_the_new_program() {
     for probe in ["v2", "v3"] {
         let mut bench = running(probe);
         let mut new = bench.board.dump(FLASH, 0x420).unwrap();
-        new[0x100 + 2 * 11] = 3;
+        new[(ADDS - FLASH) as usize] = 3;
         bench.program(FLASH, &new, false);
         assert_eq!(bench.session.detach(), Ok(Left::Started), "{probe}");
         assert_eq!(bench.board.dump(FLASH, 0x420).unwrap(), new, "{probe}");

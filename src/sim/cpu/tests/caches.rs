@@ -112,7 +112,7 @@ fn every_operation_cleans_or_invalidates_by_address_or_by_way() {
         let address = AXI + 5 * 32;
         rig.poke(address, 1);
         store(&mut rig, address, 7);
-        rig.write(register, if by_way { 1 << 30 | 5 * 32 } else { address + 32 });
+        rig.write(register, if by_way { 1 << 30 | 0xA0 } else { address + 32 });
         assert_eq!([rig.read(address), through(&mut rig, address)], [1, 7], "{register:#x}: another line");
         rig.write(register, if by_way { 5 * 32 } else { address });
         assert_eq!(rig.read(address), if cleans { 7 } else { 1 }, "{register:#x}");
@@ -267,7 +267,7 @@ fn the_mpu_and_cacr_say_what_is_cached() {
 
 #[test]
 fn only_write_allocate_memory_takes_a_line_for_a_store() {
-    for (attributes, taken) in [(0b001_0_11, true), (0b000_0_11, false)] {
+    for (attributes, taken) in [(1 << 3 | 3, true), (3, false)] {
         let mut rig = strict();
         rig.write_all(&[(0xE000_ED9C, AXI | 0x10), (0xE000_EDA0, 3 << 24 | attributes << 16 | 19 << 1 | 1), (0xE000_ED94, 5), (CCR, DC)]);
         store(&mut rig, AXI, 7);
