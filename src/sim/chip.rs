@@ -201,7 +201,9 @@ impl Chip {
             View::Core => self.core.write(address, size, value),
             _ => None,
         };
-        self.core.maintain(&mut self.bus, address, value);
+        if answer == Some(Ok(())) {
+            self.core.maintain(&mut self.bus, address, value);
+        }
         let answer = answer.unwrap_or_else(|| {
             if view == View::Core && self.core.debug_store(&mut self.bus, csw, address, size, value) {
                 return Ok(());
