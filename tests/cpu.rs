@@ -83,7 +83,7 @@ const CCR: (u32, u32) = (0xE000_ED14, 0x0003_0200);
 
 #[test]
 fn a_program_that_is_alone_on_the_chip_does_not_notice_its_caches() {
-    for path in programs("p").into_iter().filter(|path| path.to_str().unwrap().contains(".m7.")) {
+    for path in programs("p", "others").into_iter().filter(|path| path.to_str().unwrap().contains(".m7.")) {
         let (mut chip, mut host) = prepare("bare-m7", &std::fs::read(&path).unwrap()).unwrap();
         assert!(chip.set_cache_strict(true));
         chip.write(0, 0, CCR.0, Size::Word, CCR.1).unwrap();

@@ -84,7 +84,7 @@ pub const COMMANDS: &[Command] = &[
     Command::new(
         "sim send <text:word> [<port:word>]",
         "Send text to the board's console, or another serial port, at its baud rate; \\r, \\n and \\t in it are control characters",
-        "sim send hello; sim send \"AT\\r\\n\" USART1",
+        "mww 0x580244e8 0x40000; mww 0x4000480c 556; mww 0x40004800 5; sim send \"AT\\r\\n\" USART3",
         send,
     ),
     Command::new("sim unmodelled", "What the firmware touched and the board does not have", "sim unmodelled", unmodelled),

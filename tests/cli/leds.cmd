@@ -16,7 +16,7 @@ The boot pin chooses BOOT_ADD1: the boot loader's vectors.
 $ rocd -f interfaces/sim.toml -f stm32h7 -c "pins boot0 high; pins; reset halt; mdw 0xe000ed08; reg pc; pins boot0 low; pins boot0"
 
 The console, and another port.
-$ rocd -f interfaces/sim.toml -f stm32h7 -c "mww 0x580244e8 0x60000; mww 0x40004800 9; mww 0x40004828 0x68; mww 0x40004828 0x69; mww 0x40004400 9; mww 0x40004428 0x21; mdw 0x4000481c; sim uart; sim uart; sim uart usart2"
+$ rocd -f interfaces/sim.toml -f stm32h7 -c "mww 0x580244e8 0x60000; mww 0x4000480c 16; mww 0x40004800 9; mww 0x40004828 0x68; mww 0x40004828 0x69; mww 0x4000440c 16; mww 0x40004400 9; mww 0x40004428 0x21; mdw 0x4000481c; sim uart; sim uart; sim uart usart2"
 $ rocd -f interfaces/sim.toml -f stm32h7 -c "sim uart USART9"
 
 What the debugger touches is not what the firmware touched.

@@ -143,3 +143,36 @@ fn set_bit(words: &mut [u32; 8], number: u16, on: bool) {
         *word = *word & !(1 << (number % 32)) | u32::from(on) << (number % 32);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(nvic: &Nvic) -> u32 {
+        nvic.reg(0x100).unwrap()
+    }
+
+    #[test]
+    fn a_high_line_pends_once_and_again_when_its_handler_is_over() {
+        let mut nvic = Nvic::new(32, 0xC0);
+        let (high, low) = ([1 << 5, 0, 0, 0, 0, 0, 0, 0], [0; 8]);
+        assert!(nvic.set_levels(&high));
+        nvic.write(0x180, 1 << 5, u32::MAX);
+        assert_eq!(pending(&nvic), 1 << 5, "ICPR does nothing while the line is high");
+        nvic.set_pending(5, false);
+        nvic.set_active(5, true);
+        assert_eq!(pending(&nvic), 0, "the handler runs");
+        nvic.set_active(5, false);
+        assert_eq!(pending(&nvic), 1 << 5, "it did not clear the flag");
+        nvic.set_pending(5, false);
+        nvic.set_active(5, true);
+        assert!(!nvic.set_levels(&low));
+        nvic.set_active(5, false);
+        assert_eq!(pending(&nvic), 0, "it did");
+        nvic.set_active(5, true);
+        assert!(nvic.set_levels(&high), "an edge under the handler pends");
+        assert!(!nvic.set_levels(&low));
+        assert_eq!(pending(&nvic), 1 << 5, "and stays pending when the line falls");
+        assert!(!nvic.set_levels(&[0, 1, 0, 0, 0, 0, 0, 0]), "the chip has 32 interrupts");
+    }
+}

@@ -1,6 +1,9 @@
 //! The interrupt lines from the peripherals to the core: a line is high while a flag and its enable bit are both set in
 //! one of the blocks that share it.
 
+#[cfg(test)]
+mod tests;
+
 use super::super::periph::{Block, Periph};
 
 /// One bit for each interrupt, by its number.
