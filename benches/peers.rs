@@ -237,7 +237,7 @@ fn rocd(bench: &Bench, place: &Place, serial: &str, line: &str) -> Command {
 }
 
 fn openocd(bench: &Bench, place: &Place, way: &Way, serial: &str, lines: &[String]) -> Command {
-    let mut openocd = way.openocd(bench.board.port(), place.chip.openocd, None);
+    let mut openocd = way.openocd(bench.board.port(), place.chip.openocd, &[]);
     openocd.args(["-c", &format!("adapter serial {serial}")]);
     for line in lines {
         openocd.args(["-c", line]);

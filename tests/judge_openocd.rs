@@ -88,7 +88,7 @@ fn openocd(chip: &Chip, way: &Way, port: u16) -> String {
     let (read, write, again) = (format!("mdw {ram:#x} 2"), format!("mww {second:#x} 0xdeadbeef"), format!("mdw {second:#x}"));
     let flash = ["flash probe 0", "flash erase_sector 0 0 0", "flash protect 0 0 0 on"];
     let work = [&["init", "halt", "reg", &read, &write, &again], &flash[..], &["reset halt", "shutdown"]].concat();
-    let mut openocd = way.openocd(port, chip.target, None);
+    let mut openocd = way.openocd(port, chip.target, &[]);
     // a -c each: of a line with `;` OpenOCD shows only the last result
     for line in work {
         openocd.args(["-c", line]);

@@ -40,7 +40,7 @@ const G071: Chip = Chip {
 /// What OpenOCD says while it does `lines`, one -c each; it must succeed.
 #[track_caller]
 fn openocd(chip: &Chip, way: &Way, board: &Board, before: &str, lines: &[&str]) -> String {
-    let mut openocd = way.openocd(board.port(), chip.target, None);
+    let mut openocd = way.openocd(board.port(), chip.target, &[]);
     if !before.is_empty() {
         openocd.args(["-c", before]);
     }
@@ -203,7 +203,7 @@ fn options_of_the_h743_are_read_written_and_in_force() {
     says(&said, &["<0x5200201c> = 0x1006aaf0", "<0x52002038> = 0xfe", "set protection for blocks 1 through 1", "<0x52002038> = 0xfc"]);
     assert_eq!(board.word(0x5200_2038) & 0xff, 0xfc);
     let (said, ok) = finish(
-        DAP.openocd(board.port(), "stm32h7x", None).args([
+        DAP.openocd(board.port(), "stm32h7x", &[]).args([
             "-c",
             "init",
             "-c",
@@ -234,9 +234,40 @@ fn options_of_the_g071_are_in_force_once_loaded() {
     says(&said, &["<0x4002202c> = 0xff", "<0x4002202c> = 0x10001"]);
     board.run("sim poke 0x08000800 0x11");
     let erase = ["-c", "init", "-c", "reset halt", "-c", "flash erase_sector 0 0 1", "-c", "shutdown"];
-    let (said, ok) = finish(HLA.openocd(board.port(), "stm32g0x", None).args(erase), Duration::from_secs(60));
+    let (said, ok) = finish(HLA.openocd(board.port(), "stm32g0x", &[]).args(erase), Duration::from_secs(60));
     assert!(!ok && said.contains("stm32x device protected"), "{said}");
     assert_eq!(board.dump(0x0800_0800, 1), [0x11], "page 1 is protected");
+    board.shutdown();
+}
+
+/// The M4's flash is blank, so it has locked up; OpenOCD clears that when it halts the core.
+#[test]
+fn openocd_halts_each_core_of_an_h745() {
+    let Some(_verdict) = Verdict::of("openocd", "openocd", "OpenOCD dapdirect, both cores", "stm32h745") else { return };
+    let state = programmed("stm32h745", H743.blinky);
+    let board = Board::serve("stm32h745,v3", &["--state", state.path().to_str().unwrap()]);
+    let m7 = ["targets stm32h7x.cpu0", "halt", "mdw 0xe000ed00"];
+    let m4 = ["targets stm32h7x.cpu1", "halt", "mdw 0xe000ed00", "mww 0x10000000 0x12345678", "mdw 0x30000000"];
+    let mut openocd = DAP.openocd(board.port(), "stm32h7x", &["set DUAL_CORE 1"]);
+    for line in [&["init"], &m7[..], &m4, &["targets", "shutdown"]].concat() {
+        openocd.args(["-c", line]);
+    }
+    let (said, ok) = finish(&mut openocd, Duration::from_secs(60));
+    assert!(ok, "openocd failed:\n{said}");
+    says(
+        &said,
+        &[
+            "[stm32h7x.cpu0] Cortex-M7 r1p1 processor detected",
+            "[stm32h7x.cpu1] Cortex-M4 r0p1 processor detected",
+            "[stm32h7x.cpu0] target has 8 breakpoints, 4 watchpoints",
+            "[stm32h7x.cpu1] target has 6 breakpoints, 4 watchpoints",
+            "0xe000ed00: 411fc271",
+            "0xe000ed00: 410fc241",
+            "0x30000000: 12345678",
+        ],
+    );
+    let halted = said.lines().filter(|line| line.contains("stm32h7x.cpu") && line.trim_end().ends_with(" halted")).count();
+    assert_eq!(halted, 2, "{said}");
     board.shutdown();
 }
 

@@ -88,7 +88,7 @@ impl Bus {
             Controller::Plain(size) => Flash::Plain(vec![0xFF; size as usize]),
         };
         let ram = row.ram.iter().map(|ram| vec![0; ram.size.max(ram.without_parity) as usize]).collect();
-        let periph = Periph::new(row.blocks);
+        let periph = Periph { twin: row.second.map(|second| second.enables), ..Periph::new(row.blocks) };
         Bus {
             row,
             ram,
@@ -389,7 +389,16 @@ impl Bus {
         }
     }
 
+    /// Where each core has registers of its own under one name: the second's.
+    fn own(&self, address: u32) -> u32 {
+        match self.row.second.filter(|_| self.second).map(|second| &second.own) {
+            Some((names, offset)) if names.contains(&address) => address + offset,
+            _ => address,
+        }
+    }
+
     fn read_register(&mut self, address: u32, by: Master) -> Option<u32> {
+        let address = self.own(address);
         if let Some(offset) = self.flash_register(address) {
             return self.peek_flash_register(offset).or(Some(0));
         }
@@ -403,6 +412,7 @@ impl Bus {
     }
 
     fn write_register(&mut self, address: u32, value: u32, lanes: u32, by: Master) -> bool {
+        let address = self.own(address);
         if by == Master::Core {
             self.periph.count(address);
         }

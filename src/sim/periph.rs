@@ -175,6 +175,8 @@ pub struct Periph {
     values: Vec<Vec<u32>>,
     /// What the core touched and the tables do not have: accesses by block name and address.
     pub unmodelled: BTreeMap<(&'static str, u32), u32>,
+    /// From the first core's clock enables to the second's, of a chip that has two: a block runs by either.
+    pub twin: Option<u32>,
 }
 
 const H7_VOS: u32 = 3 << 14;
@@ -183,7 +185,7 @@ const H7_VOS_READY: u32 = 1 << 13;
 impl Periph {
     pub fn new(blocks: &'static [Block]) -> Periph {
         let values = blocks.iter().map(|block| block.regs.iter().map(|reg| reg.reset).collect()).collect();
-        Periph { blocks, values, unmodelled: BTreeMap::new() }
+        Periph { blocks, values, unmodelled: BTreeMap::new(), twin: None }
     }
 
     /// Back to reset values, except what survives a system reset.
@@ -265,8 +267,8 @@ impl Periph {
     }
 
     fn open(&self, block: usize) -> bool {
-        let gate = self.blocks[block].gate;
-        gate.is_none() || self.bit(gate)
+        let Some((register, bit)) = self.blocks[block].gate else { return true };
+        self.bit(Some((register, bit))) || self.twin.is_some_and(|twin| self.bit(Some((register + twin, bit))))
     }
 
     /// Remembers an access of the core to what the tables do not have.

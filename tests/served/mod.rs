@@ -164,14 +164,17 @@ pub const HLA: Way = Way { name: "hla", interface: "stlink", backend: "hla_stlin
 pub const DAP: Way = Way { name: "dapdirect", interface: "stlink-dap", backend: "st-link backend", transport: "dapdirect_swd" };
 
 impl Way {
-    /// OpenOCD with its stock files, `target` such as stm32h7x; no port is opened but the one for gdb, if any.
-    pub fn openocd(&self, port: u16, target: &str, gdb: Option<u16>) -> Command {
-        let gdb = gdb.map_or("disabled".to_string(), |port| port.to_string());
+    /// OpenOCD with its stock files, `target` such as stm32h7x, and lines before that one; it opens no port.
+    pub fn openocd(&self, port: u16, target: &str, before: &[&str]) -> Command {
         let mut openocd = Command::new("openocd");
         openocd.current_dir(env!("CARGO_MANIFEST_DIR"));
-        openocd.args(["-c", &format!("gdb_port {gdb}"), "-c", "telnet_port disabled", "-c", "tcl_port disabled"]);
+        openocd.args(["-c", "gdb_port disabled", "-c", "telnet_port disabled", "-c", "tcl_port disabled"]);
         openocd.args(["-f", &format!("interface/{}.cfg", self.interface), "-c", &format!("{} tcp {port}", self.backend)]);
-        openocd.args(["-c", &format!("transport select {}", self.transport), "-f", &format!("target/{target}.cfg")]);
+        openocd.args(["-c", &format!("transport select {}", self.transport)]);
+        for line in before {
+            openocd.args(["-c", line]);
+        }
+        openocd.args(["-f", &format!("target/{target}.cfg")]);
         openocd
     }
 }

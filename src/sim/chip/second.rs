@@ -16,6 +16,10 @@ pub struct SecondRow {
     pub sram: (u32, u32),
     /// Bits that a reset asked for by this core adds to RCC_RSR.
     pub request: u32,
+    /// Registers that each core has under the same address, and how far above the second's names for its own are.
+    pub own: (std::ops::Range<u32>, u32),
+    /// From a clock enable as the blocks name it to that of the second core.
+    pub enables: u32,
     /// A core that its option bit holds starts when software sets its bit here: register, and bits of both.
     pub start: (u32, [u32; 2]),
     /// The semaphores' interrupt of each core.

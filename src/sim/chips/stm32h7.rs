@@ -83,7 +83,7 @@ const READY: Kind = Kind::Follows(&[(1, 2), (1 << 7, 1), (1 << 12, 1), (1 << 16,
 
 /// RCC (RM0433 8.7) up to 0xA0, with the bits of GCR; then the causes and enables, which sit elsewhere on the H7Ax.
 macro_rules! rcc {
-    ($gcr:expr, $rsr:expr, $ahb3:expr, $ahb1:expr, $ahb2:expr, $ahb4:expr) => {
+    ($gcr:expr, $rsr:expr, $ahb3:expr, $ahb1:expr, $ahb2:expr, $ahb4:expr $(, $more:expr)*) => {
         &[
             special(0x00, "CR", 0x21, 0x150D_129B, READY),
             reg(0x04, "HSICFGR", 0x4000_0000, 0x7F00_0000),
@@ -130,6 +130,7 @@ macro_rules! rcc {
             reg($ahb4 + 0x0C, "APB1HENR", 0, u32::MAX),
             reg($ahb4 + 0x10, "APB2ENR", 0, u32::MAX),
             reg($ahb4 + 0x14, "APB4ENR", 0, u32::MAX),
+            $($more),*
         ]
     };
 }

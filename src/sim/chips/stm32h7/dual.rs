@@ -1,7 +1,6 @@
 //! STM32H745 (RM0399): the H743 with a Cortex-M4 behind AP3.
 //!
-//! What is one here and two on the chip: the clock enables and the reset causes, which each core has of its own. The watchdogs
-//! of the second core are registers only.
+//! The watchdogs of the second core are registers only, and its freeze bits stop nothing.
 
 use super::super::super::chip::SecondRow;
 use super::super::super::soc::hsem;
@@ -39,9 +38,24 @@ const APS: &[ApRow] = &[
 ];
 
 /// GCR: WW1RSC, WW2RSC, BOOT_C1, BOOT_C2 (RM0399 8.7).
-const RCC: &[Reg] = rcc!(0xF, 0xD0, 0xD4, 0xD8, 0xDC, 0xE0);
-/// C1_ and C2_ names of the registers from RSR up.
-const BOTH: &[(u16, u16, u16)] = &[(0x130, 0x17C, 0x60), (0x190, 0x1DC, 0xC0)];
+const RCC: &[Reg] = rcc!(
+    0xF,
+    0xD0,
+    0xD4,
+    0xD8,
+    0xDC,
+    0xE0,
+    special(0x190, "C2_RSR", 0, 0, Kind::Causes { clear: 1 << 16 }),
+    reg(0x194, "C2_AHB3ENR", 0, u32::MAX),
+    reg(0x198, "C2_AHB1ENR", 0, u32::MAX),
+    reg(0x19C, "C2_AHB2ENR", 0, u32::MAX),
+    reg(0x1A0, "C2_AHB4ENR", 0, u32::MAX),
+    reg(0x1A4, "C2_APB3ENR", 0, u32::MAX),
+    reg(0x1A8, "C2_APB1LENR", 0, u32::MAX),
+    reg(0x1AC, "C2_APB1HENR", 0, u32::MAX),
+    reg(0x1B0, "C2_APB2ENR", 0, u32::MAX),
+    reg(0x1B4, "C2_APB4ENR", 0, u32::MAX)
+);
 const PWR_DUAL: &[Reg] = pwr!(reg(0x14, "CPU2CR", 0, 0x0000_0E07));
 
 /// FZ2 are for the second core; WWDG2 is bit 11 of APB1LFZ2, IWDG2 bit 19 of APB4FZ2.
@@ -62,7 +76,7 @@ const DBGMCU: &[Reg] = &[
 
 const BLOCKS: &[Block] = blocks!(
     RCC,
-    BOTH,
+    CPU1,
     PWR_DUAL,
     DBGMCU,
     RTC,
@@ -86,6 +100,8 @@ pub const H745: Row = Row {
         ap: 3,
         sram: (0x1000_0000, 0x3000_0000),
         request: 0x0246_0000,
+        own: (0x5802_44D0..0x5802_4520, 0xC0),
+        enables: 0x60,
         start: (0x5802_44A0, [2, 3]),
         interrupts: [125, 126],
     }),
