@@ -122,7 +122,7 @@ fn each_port_sees_what_its_core_sees() {
     assert!(session.mem(M4).read32(0x2000_0000).unwrap_err().is_fault(), "the M4 has no DTCM");
     assert!(session.mem(M4).read32(0x0000_0000).unwrap_err().is_fault(), "nor an ITCM");
     session.mem(M4).write32(0x1000_0010, 0x0BAD_CAFE).unwrap();
-    assert_eq!([session.mem(M7).read32(0x3000_0010), session.mem(M4).read32(0x3000_0010)], [Ok(0x0BAD_CAFE); 2]);
+    assert_eq!([session.mem(M7).read32(0x3000_0010), session.mem(M4).read32(0x3000_0010)], [Ok(0x0BAD_CAFE), Ok(0x0BAD_CAFE)]);
     assert!(session.mem(M7).read32(0x1000_0010).unwrap_err().is_fault(), "only the M4 has this name for it");
     for address in [0x2400_0000, 0x3800_0000] {
         session.mem(M7).write32(address, address).unwrap();

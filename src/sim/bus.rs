@@ -88,7 +88,8 @@ impl Bus {
             Controller::Plain(size) => Flash::Plain(vec![0xFF; size as usize]),
         };
         let ram = row.ram.iter().map(|ram| vec![0; ram.size.max(ram.without_parity) as usize]).collect();
-        let periph = Periph { twin: row.second.map(|second| second.enables), ..Periph::new(row.blocks) };
+        let mut periph = Periph::new(row.blocks);
+        periph.twin = row.second.map(|second| second.enables);
         Bus {
             row,
             ram,
