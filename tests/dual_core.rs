@@ -70,7 +70,8 @@ fn a_board_whose_m4_has_no_program_shows_it_locked_up_and_its_m7_well() {
     assert_eq!(session.die.name, "STM32H745/747/755/757");
     assert_eq!(session.core_names(), ["cm7", "cm4"]);
     board.pass(10 * MS);
-    assert_eq!(session.state(M7), Ok(State::Running));
+    session.state(M7).unwrap();
+    assert_eq!(session.state(M7), Ok(State::Sleeping));
     session.state(M4).unwrap();
     assert_eq!(session.state(M4), Ok(State::Lockup));
     session.reset(ResetMode::Run).expect("the first core runs");

@@ -31,6 +31,10 @@ pub struct Second {
     pub core: Core,
     /// The semaphores' interrupt lines as they were last.
     lines: [bool; 2],
+    /// Both only waited when the last turn ended, and how much they had written by then.
+    waited: Option<[u64; 2]>,
+    /// Both wait, and neither did anything in the last turn that the other could wait for.
+    quiet: bool,
 }
 
 /// How far one core may be ahead of the other (assumed: real ones meet on the bus at every access).
@@ -42,7 +46,7 @@ const D2CKRDY: u32 = 1 << 15;
 
 impl Second {
     pub fn new(row: &'static SecondRow) -> Second {
-        Second { row, core: Core::new(row.core), lines: [false; 2] }
+        Second { row, core: Core::new(row.core), lines: [false; 2], waited: None, quiet: false }
     }
 
     /// The address that everybody has for what the second core calls so.
@@ -55,6 +59,8 @@ impl Second {
 impl Chip {
     /// Both cores as far as `now`, or to where one asks for a reset or `to_stop` for the first core's stop.
     pub(super) fn take_turns(&mut self, now: Ns, to_stop: bool) {
+        // What happened since the last run, neither has seen.
+        self.second.iter_mut().for_each(|second| (second.waited, second.quiet) = (None, false));
         while let Some(end) = self.turn(now) {
             let Some(second) = &mut self.second else { return };
             self.core.run(&mut self.bus, end);
@@ -80,11 +86,10 @@ impl Chip {
         let soon = behind + TURN;
         // Nobody is there to be waited for; a core that is held in reset may be started.
         let alone = running().count() == 1 && cores.iter().all(|core| core.state != State::Reset);
-        let quiet = running().all(|core| core.waits());
         let event = running().filter_map(|core| core.next_tick()).chain(self.bus.next_event()).min().unwrap_or(Ns::MAX);
         let end = if alone {
             now
-        } else if quiet {
+        } else if second.quiet {
             event.max(soon)
         } else {
             soon
@@ -108,6 +113,11 @@ impl Chip {
             }
         }
         second.lines = lines;
+        let waits = |core: &Core| core.state != State::Running || core.waits();
+        let written = [self.core.stores(), second.core.stores()];
+        let waited = (waits(&self.core) && waits(&second.core)).then_some(written);
+        second.quiet = waited.is_some() && second.waited == waited;
+        second.waited = waited;
     }
 
     /// The option bytes BCM7 and BCM4, and RCC_GCR.BOOT_C1 and BOOT_C2: which core may run.

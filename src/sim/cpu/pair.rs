@@ -1,13 +1,14 @@
 //! Two cores of one chip: what one tells the other between two turns at the bus.
 
+use super::run::TURNS;
 use super::{Core, State};
 use crate::sim::chip::Ns;
 
 const SCR: u32 = 0xE000_ED10;
 const SLEEPDEEP: u32 = 1 << 2;
 
-/// SEV of one is an event for the other; code that one wrote over is decoded anew by the other; a loop that waits has to
-/// be looked at afresh. `real`: the first core's address of what the second calls so.
+/// SEV of one is an event for the other; code that one wrote over is decoded anew by the other; a loop that waits is
+/// looked at afresh, and at once. `real`: the first core's address of what the second calls so.
 pub fn exchange(first: &mut Core, second: &mut Core, real: impl Fn(u32) -> u32) {
     let signals = [std::mem::take(&mut first.signal), std::mem::take(&mut second.signal)];
     for (core, signal) in [(&mut *second, signals[0]), (&mut *first, signals[1])] {
@@ -15,6 +16,7 @@ pub fn exchange(first: &mut Core, second: &mut Core, real: impl Fn(u32) -> u32) 
             core.signal_event();
         }
         core.turn = None;
+        core.turns |= TURNS;
     }
     second.overwritten(first.decoded.take_written());
     first.overwritten(second.decoded.take_written().map(|words| words.into_iter().map(real).collect()));
@@ -45,6 +47,11 @@ impl Core {
     /// WFI or WFE with SCR.SLEEPDEEP: the core's domain may stop.
     pub fn sleeps_deeply(&self) -> bool {
         self.state == State::Running && self.asleep.is_some() && self.scs.peek(SCR).unwrap_or(0) & SLEEPDEEP != 0
+    }
+
+    /// Counts what the core changed in memory.
+    pub fn stores(&self) -> u64 {
+        self.stores
     }
 
     /// The core does nothing until its own timer or something outside.
