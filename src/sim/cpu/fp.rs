@@ -124,8 +124,10 @@ impl Core {
         Some(if self.fpscr & DN != 0 { F::default_nan() } else { quiet(*chosen) })
     }
 
-    /// Flags of a rounded result; ARM detects tininess before rounding, the library after it.
-    fn round_off<F: Precision>(&mut self, outcome: StatusAnd<F>, toward_zero: impl FnOnce() -> F) -> F {
+    /// Flags of a rounded result. ARM detects tininess before rounding, the library after it; and the library tells no
+    /// overflow that ends in the largest number instead of infinity (DDI0403E D6, FPRound). `halved` is half the result,
+    /// rounded toward zero.
+    fn round_off<F: Precision>(&mut self, outcome: StatusAnd<F>, toward_zero: impl FnOnce() -> F, halved: impl FnOnce() -> F) -> F {
         let StatusAnd { status, value } = outcome;
         if value.is_nan() {
             self.raise(IOC);
@@ -135,7 +137,8 @@ impl Core {
         if status.contains(Status::DIV_BY_ZERO) {
             flags |= DZC;
         }
-        if status.contains(Status::OVERFLOW) {
+        let largest = status.contains(Status::INEXACT) && magnitude(value) == F::largest();
+        if status.contains(Status::OVERFLOW) || largest && magnitude(halved()) > half(F::largest()) {
             flags |= OFC;
         }
         if status.contains(Status::INEXACT) {
@@ -157,6 +160,15 @@ impl Core {
     fn plain(&self) -> bool {
         self.fpscr & (FZ | DN | 3 << 22) == 0
     }
+}
+
+fn magnitude<F: Float>(value: F) -> F {
+    if value.is_negative() { -value } else { value }
+}
+
+/// Exact unless the result is denormal.
+fn half<F: Float>(value: F) -> F {
+    value.scalbn(-1)
 }
 
 fn toward_zero_is_tiny<F: Float>(value: F) -> bool {

@@ -253,7 +253,11 @@ impl Core {
         Ok(())
     }
 
+    /// ExclusiveMonitorsPass looks at the alignment before the monitor (DDI0403E B2.3.7).
     fn store_exclusive(&mut self, bus: &mut Bus, i: &Insn, address: u32, size: Size, status: u8) -> Done {
+        if !address.is_multiple_of(size as u32) {
+            return Err(Trap::Unaligned);
+        }
         let granted = std::mem::replace(&mut self.exclusive, false);
         if granted {
             self.store_aligned(bus, address, size, self.r[i.t as usize & 15])?;

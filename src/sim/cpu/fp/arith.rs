@@ -3,7 +3,7 @@
 use super::super::Core;
 use super::super::decode::Insn;
 use super::super::exec::Done;
-use super::{IOC, IXC, Precision, host, negated, read_bits, rounding, vd, vm, vn, write_bits};
+use super::{IOC, IXC, Precision, half, host, magnitude, negated, read_bits, rounding, vd, vm, vn, write_bits};
 use rustc_apfloat::ieee::{Double, Single};
 use rustc_apfloat::{Float, Round, StatusAnd};
 
@@ -24,13 +24,23 @@ fn compute<F: Float>(op: Op, a: F, b: F, round: Round) -> StatusAnd<F> {
     }
 }
 
+/// Half the result, rounded toward zero: what is halved is large where it matters.
+fn halved<F: Float>(op: Op, a: F, b: F) -> F {
+    let (a, b) = match op {
+        Op::Add | Op::Sub => (half(a), half(b)),
+        Op::Mul if magnitude(a) < magnitude(b) => (a, half(b)),
+        Op::Mul | Op::Div => (half(a), b),
+    };
+    compute(op, a, b, Round::TowardZero).value
+}
+
 fn arith<F: Precision>(c: &mut Core, op: Op, a: F, b: F) -> F {
     let (a, b) = (c.flushed(a), c.flushed(b));
     if let Some(nan) = c.nan_of(&[a, b]) {
         return nan;
     }
     let round = rounding(c.fpscr);
-    c.round_off(compute(op, a, b, round), || compute(op, a, b, Round::TowardZero).value)
+    c.round_off(compute(op, a, b, round), || compute(op, a, b, Round::TowardZero).value, || halved(op, a, b))
 }
 
 /// `op` on raw bits, in the precision the instruction names.
@@ -90,7 +100,9 @@ fn fused_slowly<F: Precision>(c: &mut Core, addend: u64, n: u64, m: u64) -> u64 
         nan
     } else {
         let round = rounding(c.fpscr);
-        c.round_off(n.mul_add_r(m, addend, round), || n.mul_add_r(m, addend, Round::TowardZero).value)
+        let (large, small) = if magnitude(n) < magnitude(m) { (m, n) } else { (n, m) };
+        let halved = || half(large).mul_add_r(small, half(addend), Round::TowardZero).value;
+        c.round_off(n.mul_add_r(m, addend, round), || n.mul_add_r(m, addend, Round::TowardZero).value, halved)
     };
     value.to_bits() as u64
 }

@@ -20,8 +20,11 @@ pub(super) fn sqrt<F: Precision>(c: &mut Core, a: F, host_sqrt: impl Fn(u128) ->
         return a;
     }
     let root = F::from_bits(host_sqrt(a.to_bits()));
-    // The sign of root² - a, exactly: the fused product rounds to something of the right sign.
-    let excess = root.mul_add_r(root, -a, Round::NearestTiesToEven).value;
+    // The sign of root² - a, exactly: the fused product rounds to something of the right sign. A small one is scaled, so
+    // that the difference does not vanish below the smallest number.
+    let scale = if a.ilogb() < 0 { 2 * F::PRECISION as i32 } else { 0 };
+    let (scaled_root, scaled) = (root.scalbn(scale), a.scalbn(2 * scale));
+    let excess = scaled_root.mul_add_r(scaled_root, -scaled, Round::NearestTiesToEven).value;
     if excess.is_zero() {
         return root;
     }

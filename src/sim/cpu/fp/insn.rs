@@ -7,7 +7,7 @@ use super::super::exec::{Done, Trap};
 use super::arith::{Op, chained, fused, max_min, two};
 use super::convert::{compare, convert, from_int, narrow_nan, round_int, sqrt, to_fixed, widen_nan};
 use super::half::{half_to, to_half};
-use super::{Precision, negated, read_bits, rounding, single_of, vd, vm, vn, write_bits};
+use super::{Precision, half, negated, read_bits, rounding, single_of, vd, vm, vn, write_bits};
 use crate::sim::bus::Bus;
 use crate::sim::chip::Size;
 use rustc_apfloat::ieee::{Double, Single};
@@ -174,7 +174,8 @@ arithmetic! {
             let target = single_of(i.raw >> 12 & 15, i.raw >> 22 & 1);
             let value = if a.is_nan() { narrow_nan(c, a) } else {
                 let round = rounding(c.fpscr);
-                c.round_off(convert::<Double, Single>(a, round, &mut lost), || convert::<Double, Single>(a, Round::TowardZero, &mut false).value)
+                let toward_zero = |a| convert::<Double, Single>(a, Round::TowardZero, &mut false).value;
+                c.round_off(convert::<Double, Single>(a, round, &mut lost), || toward_zero(a), || toward_zero(half(a)))
             };
             value.put(c, target);
         } else {
