@@ -5,6 +5,7 @@ use super::super::rig::{MS, Rig};
 
 mod caches;
 mod programs;
+mod sweep;
 mod vectors;
 
 const CPUID: u32 = 0xE000_ED00;
