@@ -58,7 +58,7 @@ pub(super) fn to_half<F: Precision + FloatConvert<Half>>(c: &mut Core, a: F) -> 
     // Half results are never flushed: FPRoundBase clears fz for them.
     let mut flags = 0;
     // also where the mode makes it the largest number, which the library does not call so
-    if out.status.contains(Status::OVERFLOW) || !a.is_infinite() && a.ilogb() > Half::MAX_EXP.into() {
+    if out.status.contains(Status::OVERFLOW) || !a.is_infinite() && a.ilogb() > Half::MAX_EXP {
         flags |= OFC | IXC;
     }
     if out.status.contains(Status::INEXACT) {

@@ -68,7 +68,8 @@ fn undefined_encodings_of_v7m_are_those_of_qemu() {
     let Some(records) = made(&["sweep", "1"]) else { return };
     let row = chips::find("bare-m7").unwrap();
     let (mut core, mut bus) = (Core::new(row.core), Bus::new(row));
-    let (mut counts, mut wrong): (BTreeMap<&str, u32>, BTreeMap<(String, bool), Vec<u32>>) = Default::default();
+    let mut counts = BTreeMap::<&str, u32>::new();
+    let mut wrong = BTreeMap::<(String, bool), Vec<u32>>::new();
     for record in records.chunks_exact(6) {
         let raw = u32::from_le_bytes([record[0], record[1], record[2], record[3]]);
         let (halves, theirs) = (record[4], record[5] != 0);
