@@ -3,7 +3,7 @@
 # serve OPTION…: start it; its lines go through descriptors 3 and 4.
 serve() {
     mkfifo /run/lines /run/answers
-    "$ROCD" sim serve --vhci 0 "$@" </run/lines >/run/answers 2>/mnt/served.log &
+    "$ROCD" sim serve "$@" </run/lines >/run/answers 2>/mnt/served.log &
     exec 3>/run/lines 4</run/answers
     read -r line <&4 || { cat /mnt/served.log; exit 90; }
 }

@@ -20,7 +20,7 @@ use super::Board;
 use crate::error::{Error, Result};
 use clock::{Held, Served};
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
@@ -101,8 +101,15 @@ pub struct Server {
     next_client: u32,
     connections: tcp::Connections,
     links: BTreeMap<u32, Link>,
-    /// The port of vhci_hcd that the first board is plugged into.
-    vhci: Option<usize>,
+    vhci: Option<Vhci>,
+}
+
+/// This kernel's controller.
+struct Vhci {
+    /// The port that the first board goes into, the others behind it.
+    port: usize,
+    /// Which plug of each board (`Inner::plugs`) has been there: what the kernel let go of comes back only by a new one.
+    tried: Vec<Option<u32>>,
 }
 
 impl Server {
@@ -139,7 +146,7 @@ impl Server {
             let said = format!("{} boards do not fit behind port {port} of vhci_hcd", self.boards.len());
             return Err(Error::usage(said).hint(format!("it has {} ports: the first board goes into 0 to {last}", vhci::PORTS)));
         }
-        self.vhci = Some(port);
+        self.vhci = Some(Vhci { port, tried: vec![None; self.boards.len()] });
         self.settle()
     }
 
@@ -252,10 +259,18 @@ impl Server {
         }
         let boards = &self.handles;
         self.links.retain(|_, link| boards[link.board].plugged() && boards[link.board].0.borrow().plugs == link.plug);
-        let Some(port) = self.vhci else { return Ok(()) };
+        self.plug_in()
+    }
+
+    fn plug_in(&mut self) -> Result<()> {
         for number in 0..self.boards.len() {
-            if self.is_free(number) {
-                self.plug_in(port, number).inspect_err(|_| self.vhci = None)?;
+            let free = self.is_free(number);
+            let Some(vhci) = &mut self.vhci else { return Ok(()) };
+            let plug = Some(self.handles[number].0.borrow().plugs);
+            if free && vhci.tried[number] != plug {
+                vhci.tried[number] = plug;
+                let port = vhci.port + number;
+                self.attach(port, number)?;
             }
         }
         Ok(())
@@ -265,9 +280,9 @@ impl Server {
         self.handles[board].plugged() && !self.links.values().any(|link| link.board == board)
     }
 
-    fn plug_in(&mut self, port: usize, number: usize) -> Result<()> {
+    fn attach(&mut self, port: usize, number: usize) -> Result<()> {
         let lost = |error: io::Error| Error::command(format!("board {number} lost its connection to vhci_hcd: {error}"));
-        let ours = vhci::attach(port + number, number, &self.handles[number])?;
+        let ours = vhci::attach(port, number, &self.handles[number])?;
         let (reader, hang_up) = (ours.try_clone().map_err(lost)?, ours.try_clone().map_err(lost)?);
         let client = self.number();
         self.clients.insert(client, Box::new(move || drop(hang_up.shutdown(Shutdown::Both))));
@@ -398,7 +413,11 @@ fn converse(client: u32, mut stream: TcpStream, post: Sender<Mail>) {
 
 /// One client of USB/IP: requests until it has a device, then messages.
 fn usb_client(client: u32, mut stream: TcpStream, post: Sender<Mail>) {
-    while let Ok(request) = usbip::read_request(&mut stream) {
+    let Ok(mut reader) = stream.try_clone().map(BufReader::new) else {
+        post.send(Mail::Gone { client }).ok();
+        return;
+    };
+    while let Ok(request) = usbip::read_request(&mut reader) {
         let (reply, answer) = mpsc::channel();
         if post.send(Mail::Usbip { client, request, reply }).is_err() {
             return;
@@ -410,7 +429,7 @@ fn usb_client(client: u32, mut stream: TcpStream, post: Sender<Mail>) {
         let Some(answers) = answers else { continue };
         let Ok(writer) = stream.try_clone() else { break };
         thread::spawn(move || write_answers(writer, answers));
-        read_on(client, &mut stream, &post);
+        read_on(client, &mut reader, &post);
         break;
     }
     stream.shutdown(Shutdown::Both).ok();
@@ -418,8 +437,8 @@ fn usb_client(client: u32, mut stream: TcpStream, post: Sender<Mail>) {
 }
 
 /// The kernel as a client: messages from the start.
-fn read_messages(client: u32, mut from: impl Read, post: Sender<Mail>) {
-    read_on(client, &mut from, &post);
+fn read_messages(client: u32, from: impl Read, post: Sender<Mail>) {
+    read_on(client, &mut BufReader::new(from), &post);
     post.send(Mail::Gone { client }).ok();
 }
 

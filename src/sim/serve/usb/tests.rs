@@ -240,6 +240,40 @@ fn a_short_reply_is_a_short_packet() {
     assert_eq!(host.ask(&[0xF1], 6), [0x28, 0x59, 0x83]);
 }
 
+/// What hosts seldom or never send. Seen: the lengths, and that a V3 has no F2 44; assumed (src/sim/stlink): the answers
+/// to an unknown opcode, to F2 53 and to a read of more than 6144 bytes.
+#[test]
+fn rare_commands_are_answered_with_as_many_bytes_as_the_firmware_sends() {
+    let read = |len: u16| Host::memory(0x07, len);
+    for (probe, command, len, first) in [
+        ("v2-1", vec![0xF2, 0x3A], 88, 0x80),
+        ("v2-1", vec![0xF2, 0x44, 4, 0], 2, 0x80),
+        ("v3", vec![0xF2, 0x44, 4, 0], 2, 0x42),
+        ("v2-1", vec![0xF2, 0x3B], 2, 0x80),
+        ("v2-1", vec![0xF2, 0x53], 8, 0x80),
+        ("v2-1", vec![0xF2, 0x77], 2, 0x42),
+        ("v2-1", read(6144), 6144, 7),
+        ("v2-1", read(6148), 6148, 0),
+        ("v3", read(0xFFFC), 0xFFFC, 0),
+    ] {
+        let mut host = Host::entered(probe);
+        host.board.poke(0x2000_0000, &[7; 8]).unwrap();
+        // C_HALT and C_DEBUGEN of DHCSR
+        assert_eq!(host.ask(&[0xF2, 0x35, 0xF0, 0xED, 0, 0xE0, 3, 0, 0x5F, 0xA0], 2), [0x80, 0]);
+        let reply = host.ask(&command, len);
+        assert_eq!((reply.len(), reply[0]), (len, first), "{probe} {:02x?}", &command[..2]);
+        assert_eq!(host.ask(&[0xF5], 2), [2, 0], "it goes on");
+    }
+    let mut host = Host::entered("v2-1");
+    host.ask(&read(6148), 6148);
+    assert_ne!(host.ask(&[0xF2, 0x3E], 12)[0], 0x80, "nothing was read");
+    // A block that is no command at all is not answered.
+    host.command(&[0xAA]);
+    let seq = host.submit(IN, 64, &[]);
+    assert_eq!(host.ended(), []);
+    assert!(host.device.unlink(seq));
+}
+
 #[test]
 fn standard_requests_are_answered_as_the_specification_says() {
     let mut host = Host::new("v3");
