@@ -277,7 +277,7 @@ fn points_are_set_listed_and_removed() {
 #[test]
 fn memory_is_disassembled_with_the_functions_of_the_loaded_elf() {
     let bench = Bench::with_firmware();
-    bench.value("mww 0x20000000 0x2001bf08; mww 0x20000004 0x0a01ee20; mww 0x20000008 0xffffffff").unwrap();
+    bench.value("halt; mww 0x20000000 0x2001bf08; mww 0x20000004 0x0a01ee20; mww 0x20000008 0xffffffff").unwrap();
     let text = bench.shown("disassemble 0x20000000 4");
     let lines = ["bf08      it eq", "2001      moveq r0, #1", "ee20 0a01 vmul.f32 s0, s0, s2", "ffff ffff (unknown)"];
     let places = [0x2000_0000u32, 0x2000_0002, 0x2000_0004, 0x2000_0008];

@@ -84,19 +84,6 @@ fn the_probe_is_listed_by_the_servers_address_and_chosen_by_its_serial_number() 
 }
 
 #[test]
-fn two_clients_share_a_probe() {
-    let folder = tempfile::tempdir().unwrap();
-    let served = Board::serve("stm32h743,v3", &[]);
-    let interface = served.interface(folder.path());
-    std::thread::scope(|scope| {
-        let write = scope.spawn(|| rocd(&interface, "stm32h7", "mww 0x24000000 0x12345678 256; mdw 0x24000000"));
-        let read = scope.spawn(|| rocd(&interface, "stm32h7", "sleep 1; mdw 0x24080000"));
-        assert!(done(write.join().unwrap()).contains("12345678"));
-        assert!(failed(read.join().unwrap(), 4).contains("at 0x24080000"));
-    });
-}
-
-#[test]
 fn a_server_that_is_not_there_or_goes_away_is_said_with_its_address() {
     let folder = tempfile::tempdir().unwrap();
     let mut served = Board::serve("stm32h743,v3", &[]);

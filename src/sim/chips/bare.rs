@@ -1,7 +1,7 @@
 //! Not chips: a core with flash and RAM and nothing else, to run programs on that were linked for no board.
 //!
-//! Flash lies at 0 (and at 0x08000000), RAM at 0x20000000; the M7 has the external RAM of Arm's MPS2 board with AN500 too
-//! (PSRAM, 16 MiB at 0x60000000), because QEMU's semihosting puts the stack of a program there (tests/cpu_qemu.rs).
+//! Flash lies at 0 (and at 0x08000000), RAM at 0x20000000; M7 and M4 have the external RAM (PSRAM, 16 MiB) of Arm's MPS2
+//! boards with AN500 and AN386 too, because QEMU's semihosting puts the stack of a program there (tests/cpu_qemu.rs).
 
 use super::super::bus::{Controller, Ram};
 use super::super::chip::{ApRow, View};
@@ -12,6 +12,10 @@ const KIB: u32 = 1024;
 
 const fn ram(size: u32) -> Ram {
     Ram { base: 0x2000_0000, size, without_parity: 0, tightly_coupled: false }
+}
+
+const fn external(base: u32) -> Ram {
+    Ram { base, size: 16 * 1024 * KIB, without_parity: 0, tightly_coupled: false }
 }
 
 const CORTEX_M0PLUS: CoreRow = CoreRow { mpu_type: 0, units: &[], ..stm32g0::CORTEX_M0PLUS };
@@ -28,7 +32,7 @@ pub const M7: Row = Row {
     core: &CORTEX_M7,
     second: None,
     flash: Controller::Plain(1024 * KIB),
-    ram: &[ram(1024 * KIB), Ram { base: 0x6000_0000, size: 16 * 1024 * KIB, without_parity: 0, tightly_coupled: false }],
+    ram: &[ram(1024 * KIB), external(0x6000_0000)],
     rom: &[],
     blocks: &[],
     debug: &[],
@@ -41,7 +45,7 @@ pub const M7: Row = Row {
 pub const M7_SOFT: Row = Row { name: "bare-m7s", core: &CORTEX_M7_SOFT, ..M7 };
 
 /// Cortex-M4 with the single-precision FPU, without caches.
-pub const M4: Row = Row { name: "bare-m4", core: &CORTEX_M4, ..M7 };
+pub const M4: Row = Row { name: "bare-m4", core: &CORTEX_M4, ram: &[ram(1024 * KIB), external(0x2100_0000)], ..M7 };
 
 pub const M0: Row = Row {
     name: "bare-m0",
