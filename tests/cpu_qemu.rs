@@ -1,4 +1,4 @@
-//! The core against QEMU, instruction by instruction: the 72 programs of tests/cpu run here and under qemu-system-arm at
+//! The core against QEMU, instruction by instruction: 69 programs of tests/cpu run here and under qemu-system-arm at
 //! the same time, and r0-r15 and xPSR are compared before every instruction.
 //!
 //!     cargo test --test cpu_qemu -- --nocapture            10^6 instructions of each program, or all it has
@@ -22,7 +22,7 @@ use std::time::Instant;
 
 /// Of each program, unless ROCD_QEMU_INSTRUCTIONS says otherwise.
 const INSTRUCTIONS: u64 = 1_000_000;
-const PROGRAMS: usize = 72;
+const PROGRAMS: usize = 69;
 
 const SP: usize = 13;
 const PC: usize = 15;
@@ -289,7 +289,7 @@ impl Pair {
         let name = program.file_stem().unwrap().to_str().unwrap().to_string();
         let core = name.split('.').nth(1).unwrap();
         let machine = MACHINES.iter().find(|machine| machine.core == core).unwrap();
-        let board = Board::new(machine, program, ["p3_systick", "p8_single"].iter().any(|prefix| name.starts_with(prefix)));
+        let board = Board::new(machine, program, name.starts_with("p3_systick"));
         let report = Report { instructions: 0, whole: false, apart: [0; APART.len()] };
         Pair { qemu: Qemu::start(machine, program), board, report, name }
     }
@@ -413,6 +413,9 @@ fn programs() -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut programs: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "elf")).collect();
     programs.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with('p'));
+    // its ticks come while it computes, and QEMU's trace leaves out the instruction that an exception returns to: what it
+    // prints is compared by tests/cpu.rs alone
+    programs.retain(|path| !path.to_string_lossy().contains("p8_single"));
     programs.sort();
     programs
 }
@@ -452,7 +455,7 @@ fn there(tool: &str) -> bool {
 }
 
 #[test]
-fn seventy_two_programs_go_as_in_qemu_instruction_by_instruction() {
+fn sixty_nine_programs_go_as_in_qemu_instruction_by_instruction() {
     if !there("qemu-system-arm") {
         assert!(std::env::var("ROCD_JUDGES").as_deref() != Ok("required"), "qemu-system-arm is not installed");
         // not by a macro, whose text cargo would keep to itself

@@ -310,6 +310,60 @@ fn of_two_probes_the_one_that_is_named_is_used() {
     assert_ne!(guest.read("0.bin"), 0x600d_f00du32.to_le_bytes());
 }
 
+/// The word in RAM is lost to nobody: the chip has its own supply.
+#[test]
+fn a_session_finds_its_probe_again_when_it_is_put_back() {
+    let Some(guest) = Guest::with(&[]) else { return };
+    std::fs::write(
+        guest.file("wait.rhai"),
+        r#"
+        mww(0x20000000, 0x600df00d);
+        print("attached");
+        loop {
+            sleep(100);
+            try { read_memory(0x20000000, 32, 1); } catch (error) { print(`${error.kind}: ${error.message}`); break; }
+        }
+        loop {
+            sleep(100);
+            try { connect(); break; } catch (error) { print(error.message); }
+        }
+        print(`again ${read_memory(0x20000000, 32, 1)[0]}`);
+        "#,
+    )
+    .unwrap();
+    let said = guest.run(
+        "serve --vhci 0 --board stm32g071,v2-1
+        on_bus 1
+        $ROCD -f stlink -f stm32g0 -f /mnt/wait.rhai >/mnt/session 2>&1 &
+        until grep -q attached /mnt/session; do sleep 0.1; done
+        ask 'sim unplug' || exit 93
+        on_bus 0
+        until grep -q unplugged /mnt/session; do sleep 0.1; done
+        ask 'sim plug' || exit 94
+        on_bus 1
+        wait $! || { cat /mnt/session; exit 95; }
+        cat /mnt/session",
+    );
+    says(&said, &["attached", "probe: ", "was unplugged", &format!("again {}", 0x600d_f00du32)]);
+}
+
+#[test]
+fn a_probe_that_another_program_has_is_said_to_be_in_use() {
+    let Some(guest) = Guest::with(&[]) else { return };
+    let said = guest.run(
+        "serve --vhci 0 --board stm32g071,v3
+        on_bus 1
+        $ROCD -f stlink -f stm32g0 -c 'targets; echo attached; sleep 600000' >/mnt/first 2>&1 &
+        FIRST=$!
+        until grep -q attached /mnt/first; do sleep 0.1; done
+        check 3 $ROCD -f stlink -f stm32g0 -c targets
+        kill -TERM $FIRST
+        wait $FIRST
+        check 0 $ROCD -f stlink -f stm32g0 -c targets",
+    );
+    says(&said, &["another program is using the probe", "cm0p"]);
+}
+
 #[test]
 fn without_permission_the_rule_for_it_is_told() {
     let Some(guest) = Guest::with(&["setpriv"]) else { return };
