@@ -10,13 +10,15 @@ struct Host {
     device: Device,
     board: Board,
     seq: u32,
+    /// Ended while another was waited for.
+    kept: Vec<Done>,
 }
 
 impl Host {
     fn new(probe: &str) -> Host {
         let config = Config { chip: Some("stm32g071".into()), probe: Some(probe.into()), ..Config::default() };
         let board = Board::new(&config).unwrap();
-        let mut host = Host { device: Device::new(&board), board, seq: 0 };
+        let mut host = Host { device: Device::new(&board), board, seq: 0, kept: vec![] };
         assert_eq!(host.control([0x00, 9, 1, 0, 0, 0, 0, 0]), Ok(vec![]));
         host
     }
@@ -35,7 +37,7 @@ impl Host {
 
     /// Number, status and data of each transfer that ended.
     fn ended(&mut self) -> Vec<(u32, i32, Vec<u8>)> {
-        self.device.done().into_iter().map(|done| (done.seq, done.status, done.data)).collect()
+        self.kept.drain(..).chain(self.device.done()).map(|done| (done.seq, done.status, done.data)).collect()
     }
 
     fn control(&mut self, setup: [u8; 8]) -> Result<Vec<u8>, i32> {
@@ -48,8 +50,10 @@ impl Host {
 
     /// Status and how much went out.
     fn put(&mut self, data: &[u8]) -> (i32, usize) {
-        self.submit(OUT, 0, data);
-        let done = self.device.done().pop().expect("a transfer out ends at once");
+        let seq = self.submit(OUT, 0, data);
+        let (mut mine, others) = self.device.done().into_iter().partition::<Vec<_>, _>(|done| done.seq == seq);
+        self.kept.extend(others);
+        let done = mine.pop().expect("a transfer out ends at once");
         (done.status, done.moved)
     }
 
@@ -62,10 +66,11 @@ impl Host {
     fn ask(&mut self, command: &[u8], len: usize) -> Vec<u8> {
         self.command(command);
         let seq = self.submit(IN, len, &[]);
-        match &self.ended()[..] {
-            [(ended, 0, data)] if *ended == seq => data.clone(),
-            other => panic!("{command:02x?} gave {other:?}"),
-        }
+        let (mut mine, others) = self.device.done().into_iter().partition::<Vec<_>, _>(|done| done.seq == seq);
+        self.kept.extend(others);
+        let done = mine.pop().unwrap_or_else(|| panic!("{command:02x?} is not answered"));
+        assert_eq!(done.status, 0, "{command:02x?}");
+        done.data
     }
 
     fn memory(op: u8, len: u16) -> Vec<u8> {
@@ -320,7 +325,7 @@ fn set_interface_and_set_configuration_clear_halts_and_what_is_half_done() {
 #[test]
 fn before_set_configuration_there_is_only_endpoint_0() {
     let board = Board::new(&Config::default()).unwrap();
-    let mut host = Host { device: Device::new(&board), board, seq: 0 };
+    let mut host = Host { device: Device::new(&board), board, seq: 0, kept: vec![] };
     assert_eq!(host.control([0x80, 8, 0, 0, 0, 0, 1, 0]), Ok(vec![0]));
     host.submit(0x02, 0, &[0; 16]);
     host.submit(0x81, 6, &[]);
@@ -350,7 +355,7 @@ fn the_disk_fails_every_command_in_its_own_words() {
 #[test]
 fn the_serial_port_carries_what_the_console_sends() {
     let mut host = Host::entered("v2-1");
-    let mut write = |host: &mut Host, address: u32, value: u32| {
+    let write = |host: &mut Host, address: u32, value: u32| {
         let words = [&[0xF2, 0x35][..], &address.to_le_bytes(), &value.to_le_bytes()].concat();
         assert_eq!(host.ask(&words, 2), [0x80, 0]);
     };
@@ -359,7 +364,6 @@ fn the_serial_port_carries_what_the_console_sends() {
     let seq = host.submit(CONSOLE_IN, 64, &[]);
     assert!(host.device.listening());
     write(&mut host, 0x4000_4428, u32::from(b'h'));
-    host.device.poll();
     assert_eq!(host.ended(), [(seq, 0, b"h".to_vec())]);
     // What the host sends is taken.
     host.submit(CONSOLE_OUT, 0, b"ls\n");
