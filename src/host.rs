@@ -21,9 +21,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-#[cfg(unix)]
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Runs before anything a user gives: `program` and what else is a flow and no primitive.
 const START_UP: &str = "scripts/program.rhai";
@@ -57,6 +55,10 @@ pub type Show<'a> = &'a mut dyn FnMut(&Outcome);
 /// The signal that came last, 0 for none.
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<AtomicUsize>);
+
+/// Nobody waits longer than this for the embedded board to make up for a front-end's idle time, in steps of `SLICE`.
+const CATCH_UP: Duration = Duration::from_millis(300);
+const SLICE: Duration = Duration::from_millis(10);
 
 /// A command answers a signal within 200 ms; one that has not done so by now will not.
 #[cfg(unix)]
@@ -240,6 +242,18 @@ impl Host {
     /// The chip's name, for a prompt.
     pub fn chip(&self) -> Option<String> {
         self.attached().1
+    }
+
+    /// A front-end has only waited for so long: the embedded board lived meanwhile. Firmware that is busier than this machine
+    /// makes it fall behind.
+    pub fn waited(&self, time: Duration) {
+        let board = self.cx.board.borrow().board.clone();
+        let (began, mut left) = (Instant::now(), time);
+        while let Some(board) = board.as_ref().filter(|_| !left.is_zero() && began.elapsed() < CATCH_UP) {
+            let slice = left.min(SLICE);
+            board.pass(slice);
+            left -= slice;
+        }
     }
 
     /// The text ends inside a quote, parenthesis or block: another line belongs to it.

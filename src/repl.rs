@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const HISTORY_LINES: usize = 10_000;
 const GREY: &str = "\x1b[90m";
@@ -59,7 +59,10 @@ fn editor(host: &Host) -> rustyline::Result<Prompt<'_>> {
 fn prompt_until_left(host: &Host, editor: &mut Prompt, show: Show) -> Result<()> {
     loop {
         let prompt = host.chip().map_or("rocd> ".to_string(), |chip| format!("{chip}> "));
-        match editor.readline(&prompt) {
+        let shown = Instant::now();
+        let typed = editor.readline(&prompt);
+        host.waited(shown.elapsed());
+        match typed {
             Ok(line) => match host.line(&line, show) {
                 Err(error) if leaves(&error) => return Err(error),
                 _ => {}

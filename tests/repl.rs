@@ -86,6 +86,22 @@ fn an_unfinished_text_goes_on_and_ctrl_c_and_ctrl_d_do_what_they_should() {
 }
 
 #[test]
+fn the_board_lives_while_the_prompt_waits() {
+    let home = tempfile::tempdir().unwrap();
+    let mut repl = rocd(home.path(), &["-f", "sim", "-f", "stm32h7"]);
+    type_line(&mut repl, "rocd> ", "program tests/firmware/blinky-h743.elf reset");
+    repl.exp_string("reset: the core was started").unwrap();
+    repl.exp_string("STM32H742/743/753> ").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    repl.send_line("leds").unwrap();
+    // Four changes in 1.2 s; more on a machine that was slow to send the line.
+    repl.exp_regex("LD1 PB0 (on|off) edges=([4-9]|[0-9]{2,}) period=500ms").unwrap();
+    repl.send_control('d').unwrap();
+    repl.flush().unwrap();
+    repl.exp_eof().unwrap();
+}
+
+#[test]
 fn tab_completes_and_the_history_outlives_the_run() {
     let home = tempfile::tempdir().unwrap();
     let mut repl = rocd(home.path(), &["-f", "sim"]);
