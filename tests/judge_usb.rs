@@ -21,7 +21,9 @@ impl Guest {
     /// `None`, and said so, where the guest's kernel or one of `tools` is missing.
     fn with(tools: &[&str]) -> Option<Guest> {
         let kernel = Command::new(GUEST).current_dir(env!("CARGO_MANIFEST_DIR")).arg("--kernel").output().unwrap();
-        let mut missing: Vec<String> = tools.iter().filter(|tool| !there(tool)).map(|tool| format!("{tool} is not installed")).collect();
+        // What the guest itself needs, then what is to run there.
+        let tools = ["busybox", "perl", "xz"].iter().chain(tools);
+        let mut missing: Vec<String> = tools.filter(|tool| !there(tool)).map(|tool| format!("{tool} is not installed")).collect();
         if !kernel.status.success() {
             missing.push(String::from_utf8_lossy(&kernel.stderr).trim().to_string());
         }

@@ -143,8 +143,8 @@ impl Server {
     pub fn vhci(&mut self, port: usize) -> Result<()> {
         let last = vhci::PORTS.saturating_sub(self.boards.len());
         if port > last {
-            let said = format!("{} boards do not fit behind port {port} of vhci_hcd", self.boards.len());
-            return Err(Error::usage(said).hint(format!("it has {} ports: the first board goes into 0 to {last}", vhci::PORTS)));
+            let said = format!("from port {port} on vhci_hcd has too few ports for the boards, of which there are {}", self.boards.len());
+            return Err(Error::usage(said).hint(format!("its ports are 0 to {}: the first board goes into 0 to {last}", vhci::PORTS - 1)));
         }
         self.vhci = Some(Vhci { port, tried: vec![None; self.boards.len()] });
         self.settle()

@@ -4,7 +4,9 @@
 //! them; from then on its messages are transfers, 48 bytes each, with data behind a SUBMIT that goes out.
 
 use super::super::Board;
-use super::descriptors::{BCD_DEVICE, Shape, Speed};
+#[cfg(target_os = "linux")]
+use super::descriptors::Speed;
+use super::descriptors::{BCD_DEVICE, Shape};
 use super::usb::{Done, ECONNRESET, Urb};
 use std::io::{self, ErrorKind, Read};
 
@@ -21,8 +23,8 @@ const RET_SUBMIT: u32 = 3;
 const RET_UNLINK: u32 = 4;
 /// transfer_flags: a packet of no bytes ends whole packets (Linux include/linux/usb.h).
 const ZERO_PACKET: u32 = 0x40;
-/// usbfs takes 16 MiB in flight from all programs together.
-const LONGEST: usize = 16 << 20;
+/// An ST-Link moves 65,532 bytes at most.
+const LONGEST: usize = 1 << 20;
 
 /// What a connection asks before it has a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +78,7 @@ pub fn read_message(from: &mut impl Read) -> io::Result<Message> {
     }
 }
 
-/// Every board that `free` tells of, by its number.
+/// These boards, each with its number.
 pub fn list(boards: &[(usize, &Board)]) -> Vec<u8> {
     let mut reply = head(DEVLIST, 0);
     reply.extend((boards.len() as u32).to_be_bytes());
@@ -107,6 +109,7 @@ pub fn device_id(number: usize) -> u32 {
     1 << 16 | (number as u32 + 2)
 }
 
+#[cfg(target_os = "linux")]
 pub fn speed(board: &Board) -> Speed {
     shape(board).speed
 }

@@ -2,7 +2,6 @@
 //!
 //! The kernel is given one end of a socket pair and talks USB/IP on it; the device is gone when the other end closes.
 
-use super::usbip::{device_id, speed};
 use crate::error::{Error, Result};
 use crate::sim::Board;
 
@@ -19,6 +18,7 @@ pub fn attach(_: usize, _: usize, _: &Board) -> Result<std::net::TcpStream> {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use super::super::usbip::{device_id, speed};
     use super::*;
     use std::io::{self, ErrorKind};
     use std::os::fd::AsRawFd;
