@@ -176,7 +176,7 @@ impl Server {
     /// Serve for `time`, or until there is something for the caller.
     pub fn next(&mut self, time: Duration) -> Option<Heard> {
         let end = Instant::now() + time;
-        self.listen_to_boards();
+        self.live();
         loop {
             if let Err(error) = self.settle() {
                 return Some(Heard::Failed(error));
@@ -352,12 +352,13 @@ impl Server {
         }
     }
 
-    /// What boards say by themselves goes to the hosts that wait for it.
-    fn listen_to_boards(&mut self) {
-        let listening = |(client, link): (&u32, &Link)| (link.device.listening() && link.device.idle()).then_some(*client);
-        for client in self.links.iter().filter_map(listening).collect::<Vec<_>>() {
+    /// Boards go on while nobody asks anything; what they say by themselves goes to the hosts that wait for it.
+    fn live(&mut self) {
+        let busy = |number: usize| self.links.values().any(|link| link.board == number && !link.device.idle());
+        let quiet: Vec<usize> = (0..self.boards.len()).filter(|number| !busy(*number)).collect();
+        quiet.into_iter().for_each(|number| self.boards[number].catch_up());
+        for client in self.links.keys().copied().collect::<Vec<_>>() {
             if let Some(link) = self.links.get_mut(&client) {
-                self.boards[link.board].catch_up();
                 link.device.poll();
             }
             self.deliver(client, None);

@@ -114,12 +114,6 @@ impl Device {
         self.debug.idle() && self.debug.ready(1).is_none()
     }
 
-    /// The host waits for what the board says by itself: its console, its trace.
-    pub fn listening(&self) -> bool {
-        let (_, _, trace) = self.shape.debug();
-        self.waiting.iter().any(|urb| urb.endpoint == CONSOLE_IN || urb.endpoint == trace)
-    }
-
     /// Begin a transfer; `done` tells how it ended, perhaps later.
     pub fn submit(&mut self, urb: Urb) {
         match urb.endpoint {
