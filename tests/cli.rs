@@ -13,12 +13,13 @@
 
 mod served;
 
-use served::Board;
+use served::{Board, Verdict};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const BOARD: &str = "interfaces/sim.toml";
 
@@ -37,19 +38,39 @@ const OWN: &[&str] = &["sim ", "leds", "pins", "board.state"];
 /// A probe behind a server and the board itself give the same answers, but for where the probe is.
 #[test]
 fn transcripts_hold_through_a_server() {
-    let mut told = 0;
-    for script in files("cmd") {
-        let text = fs::read_to_string(&script).unwrap();
-        let runs: Vec<&str> = text.lines().filter(|line| line.starts_with("$ rocd") && line.contains(BOARD)).collect();
-        if runs.is_empty() || runs.iter().any(|line| OWN.iter().any(|word| line.contains(word))) {
-            continue;
+    hold_elsewhere(Way::Served);
+}
+
+/// As a USB device, in a guest with a real USB stack (tests/usb-guest), and rocd there with it.
+#[test]
+#[cfg(target_os = "linux")]
+fn transcripts_hold_over_usb() {
+    let kernel = Command::new(GUEST).current_dir(repo("")).arg("--kernel").output().unwrap();
+    let missing =
+        if kernel.status.success() { None } else { Some("the guest's kernel is missing (tests/usb-guest/build-kernel makes one)") };
+    let Some(_verdict) = Verdict::unless(missing, "the same transcripts over USB", "all") else { return };
+    hold_elsewhere(Way::Usb);
+}
+
+const GUEST: &str = "tests/usb-guest/run";
+
+fn hold_elsewhere(way: Way) {
+    let scripts: Vec<PathBuf> = files("cmd").into_iter().filter(|script| goes_elsewhere(&fs::read_to_string(script).unwrap())).collect();
+    assert!(scripts.len() >= 15, "only {} transcripts can go elsewhere", scripts.len());
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(script) = scripts.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let answer = script.with_extension("out");
+            let difference = difference(&fs::read_to_string(&answer).unwrap(), &play(&fs::read_to_string(script).unwrap(), way));
+            assert!(difference.is_none(), "{}: {}", answer.display(), difference.unwrap_or_default());
         }
-        let answer = script.with_extension("out");
-        let difference = difference(&fs::read_to_string(&answer).unwrap(), &play(&text, Way::Served));
-        assert!(difference.is_none(), "{}: {}", answer.display(), difference.unwrap_or_default());
-        told += 1;
-    }
-    assert!(told >= 15, "only {told} transcripts went through the server");
+    };
+    std::thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(work))));
+}
+
+fn goes_elsewhere(script: &str) -> bool {
+    let mut runs = script.lines().filter(|line| line.starts_with("$ rocd") && line.contains(BOARD)).peekable();
+    runs.peek().is_some() && !runs.any(|line| OWN.iter().any(|word| line.contains(word)))
 }
 
 #[test]
@@ -103,6 +124,8 @@ enum Way {
     Inside,
     /// In another process, a new one for each run.
     Served,
+    /// Plugged into the kernel of a guest, a new one for each run.
+    Usb,
 }
 
 /// The chip that a line's target file is for.
@@ -128,15 +151,19 @@ fn play(script: &str, way: Way) -> String {
             fs::write(folder.path().join(name), block(&lines, &mut at, "|")).unwrap();
         } else if let Some(command) = line.strip_prefix("$ rocd") {
             let stdin = block(&lines, &mut at, "<");
-            let served = (way == Way::Served).then(|| Board::serve(chip(line), &[]));
-            if let Some(board) = &served {
-                fs::rename(board.interface(folder.path()), folder.path().join(BOARD)).unwrap();
-            }
-            let output = rocd(folder.path(), command, &stdin);
-            let told = answer(line, &output, folder.path());
-            transcript += &match &served {
-                Some(board) => told.replace(&format!("{}/0", board.address), "USB path sim-0"),
-                None => told,
+            transcript += &match way {
+                Way::Inside => answer(line, &rocd(folder.path(), command, &stdin), folder.path()),
+                Way::Served => {
+                    let board = Board::serve(chip(line), &[]);
+                    fs::rename(board.interface(folder.path()), folder.path().join(BOARD)).unwrap();
+                    let told = answer(line, &rocd(folder.path(), command, &stdin), folder.path());
+                    told.replace(&format!("{}/0", board.address), "USB path sim-0")
+                }
+                Way::Usb => {
+                    fs::write(folder.path().join(BOARD), "driver = \"stlink\"\n").unwrap();
+                    let told = answer(line, &rocd_in_guest(folder.path(), command, chip(line), &stdin), Path::new("/mnt"));
+                    told.replace("USB path 1-1", "USB path sim-0")
+                }
             };
         }
     }
@@ -184,6 +211,24 @@ fn rocd(folder: &Path, command: &str, stdin: &str) -> Output {
     // rocd may leave before it has read everything: that is no fault of the transcript
     let _ = child.stdin.take().expect("stdin is piped").write_all(stdin.as_bytes());
     child.wait_with_output().unwrap()
+}
+
+#[cfg(unix)]
+/// As `rocd`, in a guest in which a board of this chip is plugged in. The guest shares `folder` as /mnt.
+fn rocd_in_guest(folder: &Path, command: &str, chip: &str, stdin: &str) -> Output {
+    fs::write(folder.join(".stdin"), stdin).unwrap();
+    let script = format!(
+        "set -u; ROCD={}; . tests/usb-guest/board.sh; serve --vhci 0 --board {chip}; on_bus 1
+        cd /mnt; export HOME=/mnt XDG_CONFIG_HOME=/mnt/config
+        \"$ROCD\" {command} <.stdin >.stdout 2>.stderr; echo $? >.code",
+        env!("CARGO_BIN_EXE_rocd")
+    );
+    fs::write(folder.join(".script"), script).unwrap();
+    let guest = Command::new(GUEST).current_dir(repo("")).env("GUEST_RW", folder).args(["/bin/sh", "/mnt/.script"]).output().unwrap();
+    assert!(guest.status.success(), "{}", String::from_utf8_lossy(&guest.stderr));
+    let read = |name: &str| fs::read(folder.join(name)).unwrap();
+    let code: i32 = String::from_utf8(read(".code")).unwrap().trim().parse().unwrap();
+    Output { status: std::os::unix::process::ExitStatusExt::from_raw(code << 8), stdout: read(".stdout"), stderr: read(".stderr") }
 }
 
 /// Words as a shell splits them: blanks separate, `"…"` and `'…'` keep together, no escapes.

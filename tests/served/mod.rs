@@ -105,9 +105,15 @@ pub struct Verdict(String);
 impl Verdict {
     /// `None`: the tool is not installed, which is said, and is a failure where judges are required.
     pub fn of(tool: &str, package: &str, judge: &str, chip: &str) -> Option<Verdict> {
-        if !there(tool) {
-            assert!(std::env::var("ROCD_JUDGES").as_deref() != Ok("required"), "{tool} is not installed");
-            say(&format!("skipped: {tool} is not installed (Debian: apt-get install {package})"));
+        let missing = (!there(tool)).then(|| format!("{tool} is not installed (Debian: apt-get install {package})"));
+        Verdict::unless(missing.as_deref(), judge, chip)
+    }
+
+    /// As `of`, of a judge that needs more than one tool: what is missing, if anything is.
+    pub fn unless(missing: Option<&str>, judge: &str, chip: &str) -> Option<Verdict> {
+        if let Some(missing) = missing {
+            assert!(std::env::var("ROCD_JUDGES").as_deref() != Ok("required"), "{missing}");
+            say(&format!("skipped: {missing}"));
             say(&format!("judge: {judge} | {chip} | skipped"));
             return None;
         }
