@@ -1,9 +1,12 @@
-//! Debug hosts side by side: the same jobs by rocd and by OpenOCD on the same served board, timed by a stopwatch.
+//! Debug hosts side by side: the same jobs by rocd, OpenOCD and st-flash on served boards, timed by a stopwatch.
 //!
 //! `cargo bench --bench peers` prints Markdown: seconds of the whole process, commands that its probe was given, bytes both
 //! ways. The board is paced, so a second is a second of the chip's and the probe's; each tool is used as its own manual
-//! says, with its own choice of clocks. One board process serves all. What flash holds afterwards is compared by the
-//! board's own door. OpenOCD is left out, and named, where it is not installed.
+//! says, with its own choice of clocks. One board process serves all tools of a table. What flash holds afterwards is
+//! compared by the board's own door. Tools that are not installed are left out, and named.
+//!
+//! The first table goes through ST's server protocol. st-flash does not speak it, so the second is over USB in the guest of
+//! tests/usb-guest, whose own USB stack takes about half a millisecond for each transfer: compare within the table.
 
 #[path = "../tests/served/mod.rs"]
 mod served;
@@ -168,6 +171,17 @@ struct Bench {
     folder: tempfile::TempDir,
 }
 
+/// A board's state with this in flash, from a board of rocd's own, which needs no time.
+fn save_state(place: &Place, image: &Path, state: &Path) {
+    let output = Command::new(env!("CARGO_BIN_EXE_rocd"))
+        .args(["-q", "-f", "interfaces/sim.toml", "-f", place.chip.target])
+        .args(["-c", &format!("program \"{}\" {FLASH:#x}; sim save \"{}\"", image.display(), state.display())])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("rocd runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// What one tool needed for one job.
 struct Row {
     seconds: f64,
@@ -192,13 +206,7 @@ impl Bench {
     /// Flash as it is to be, by way of a board of rocd's own, which needs no time.
     fn prepare(&mut self, place: &Place, bytes: &[u8]) {
         let (image, state) = (self.file("before.bin", bytes), self.folder.path().join("before.state"));
-        let output = Command::new(env!("CARGO_BIN_EXE_rocd"))
-            .args(["-q", "-f", "interfaces/sim.toml", "-f", place.chip.target])
-            .args(["-c", &format!("program \"{}\" {FLASH:#x}; sim save \"{}\"", image.display(), state.display())])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .expect("rocd runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        save_state(place, &image, &state);
         self.board.run(&format!("sim load \"{}\"", state.display()));
     }
 
@@ -245,6 +253,94 @@ fn openocd(bench: &Bench, place: &Place, way: &Way, serial: &str, lines: &[Strin
     openocd
 }
 
+// ---- over USB ----
+
+const GUEST: &str = "tests/usb-guest/run";
+
+impl Job {
+    /// How st-flash does it; the tools' own words, separated as a shell separates them.
+    fn st_flash(self, chip: &Chip) -> String {
+        match self {
+            Job::Program(..) => format!("st-flash --reset write /mnt/image.bin {FLASH:#x}"),
+            // It has no verify: read and compare.
+            Job::Verify(len) => format!("sh -c 'st-flash read /mnt/back.bin {FLASH:#x} {len} && cmp /mnt/back.bin /mnt/image.bin'"),
+            Job::ReadRam => format!("st-flash read /mnt/ram.bin {:#x} {RAM}", chip.ram),
+            Job::Attach => "st-info --probe".to_string(),
+        }
+    }
+}
+
+/// In the guest: `job NAME STATE LENGTH COMMAND…` runs one on a board whose flash is as STATE says.
+const GUEST_JOB: &str = r#"
+job() {
+    name=$1 state=$2 length=$3; shift 3
+    [ "$state" = - ] || ask "sim load /mnt/$state" || exit 1
+    ask "sim requests on"
+    start=$(date +%s.%N); "$@" >/mnt/log 2>&1; status=$?; end=$(date +%s.%N)
+    ask "sim requests" >/mnt/requests; ask "sim requests off"
+    [ $status = 0 ] || { echo "failed: $name"; cat /mnt/log; exit 1; }
+    if [ "$length" != 0 ]; then
+        ask "sim dump /mnt/dump.bin 0x08000000 $length" >/mnt/log
+        cmp /mnt/dump.bin /mnt/image.bin || { echo "flash is not the image: $name"; exit 1; }
+    fi
+    echo "row $start $end $(wc -l </mnt/requests) $(awk '{ n += 16; for (i = 1; i <= NF; i++) if ($i ~ /^[<>]$/) { n += NF - i; break } } END { print n }' /mnt/requests)"
+}
+"#;
+
+/// The tools over USB, by turns on one board: rocd first.
+fn over_usb(place: &Place, job: Job) -> Vec<(&'static str, Row)> {
+    let folder = tempfile::tempdir().expect("a folder for files");
+    let file = |name: &str| folder.path().join(name);
+    let (state, length) = match job.image() {
+        Some((len, kind)) => {
+            std::fs::write(file("image.bin"), image(len)).expect("the folder can be written");
+            std::fs::write(file("before.bin"), before(len, kind)).expect("the folder can be written");
+            save_state(place, &file("before.bin"), &file("before.state"));
+            ("before.state", len)
+        }
+        None => ("-", 0),
+    };
+    let rocd = job.rocd(Path::new("/mnt/image.bin"), place.chip, Path::new("/mnt/ram.bin"));
+    let script = format!(
+        "set -u\nROCD={}\n. tests/usb-guest/board.sh\n{GUEST_JOB}\nserve --vhci 0 --board {} --paced\non_bus 1\n\
+         job rocd {state} {length} \"$ROCD\" -f stlink -f {} -c '{rocd}'\njob st-flash {state} {length} {}\n",
+        env!("CARGO_BIN_EXE_rocd"),
+        place.board,
+        place.chip.target,
+        job.st_flash(place.chip),
+    );
+    std::fs::write(file("script"), script).expect("the folder can be written");
+    let output = Command::new(GUEST)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("GUEST_RW", folder.path())
+        .env("GUEST_TIMEOUT", "900")
+        .args(["/bin/sh", "/mnt/script"])
+        .output()
+        .expect("the guest's script is there");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let rows: Vec<Row> = said.lines().filter_map(|line| row(line.strip_prefix("row ")?)).collect();
+    ["rocd", "st-flash"].into_iter().zip(rows).collect()
+}
+
+fn row(words: &str) -> Option<Row> {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let [start, end, commands, bytes] = words[..] else { return None };
+    let seconds = end.parse::<f64>().ok()? - start.parse::<f64>().ok()?;
+    Some(Row { seconds, commands: commands.parse().ok()?, bytes: bytes.parse().ok()? })
+}
+
+fn guest() -> Option<&'static str> {
+    let kernel = Command::new(GUEST).current_dir(env!("CARGO_MANIFEST_DIR")).arg("--kernel").output();
+    match kernel {
+        Ok(output) if output.status.success() && there("st-flash") => None,
+        Ok(output) if output.status.success() => Some("st-flash is left out: it is not installed (Debian: apt-get install stlink-tools)"),
+        _ => Some("st-flash is left out: the guest with a USB stack has no kernel (tests/usb-guest/build-kernel makes one)"),
+    }
+}
+
+const HEAD: &str = "| job | probe | tool | seconds | of rocd's | commands | bytes |\n|---|---|---|---|---|---|---|";
+
 fn print(place: &Place, job: Job, tool: &str, row: &Row, base: &Row) {
     let Row { seconds, commands, bytes } = row;
     let ratio = seconds / base.seconds;
@@ -252,12 +348,16 @@ fn print(place: &Place, job: Job, tool: &str, row: &Row, base: &Row) {
 }
 
 fn main() {
+    // `cargo bench --bench peers -- usb`: the second table alone.
+    if std::env::args().any(|word| word == "usb") {
+        return guest().map_or_else(usb_table, |missing| println!("{missing}"));
+    }
     let peers = there("openocd");
     if !peers {
         println!("OpenOCD is left out: it is not installed (Debian: apt-get install openocd)\n");
     }
     let mut bench = Bench::new();
-    println!("| job | probe | tool | seconds | of rocd's | commands | bytes |\n|---|---|---|---|---|---|---|");
+    println!("{HEAD}");
     for (number, place) in BOARDS.iter().enumerate() {
         let serial = bench.serials[number].clone();
         for job in place.chip.jobs {
@@ -274,4 +374,18 @@ fn main() {
         }
     }
     bench.board.shutdown();
+    match guest() {
+        Some(missing) => println!("\n{missing}"),
+        None => usb_table(),
+    }
+}
+
+fn usb_table() {
+    println!("\n{HEAD}");
+    for place in &BOARDS {
+        for job in place.chip.jobs {
+            let rows = over_usb(place, *job);
+            rows.iter().for_each(|(tool, row)| print(place, *job, &format!("{tool} over USB"), row, &rows[0].1));
+        }
+    }
 }
