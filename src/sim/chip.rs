@@ -227,11 +227,20 @@ impl Chip {
         if open && aligned && self.debug_port() { Ok(view) } else { Err(BusError::Fault) }
     }
 
+    /// Each core hears of its interrupt lines.
+    fn hear(&mut self) {
+        self.core.hear(&mut self.bus);
+        if let Some(second) = &mut self.second {
+            self.bus.select(true);
+            second.core.hear(&mut self.bus);
+            self.bus.select(false);
+        }
+    }
+
     /// Carries out the reset that software asked for or a watchdog makes; false if there is none.
     fn settle(&mut self) -> bool {
         self.bus.halt(self.core.state == State::Halted);
-        self.core.hear(&mut self.bus);
-        self.second.iter_mut().for_each(|second| second.core.hear(&mut self.bus));
+        self.hear();
         let request = self.core.take_request();
         let second = self.second.as_mut().and_then(|second| second.core.take_request());
         self.settle_second();
@@ -414,7 +423,7 @@ impl Chip {
     /// Puts a level on a pin from outside.
     pub fn drive(&mut self, pin: Pin, high: bool) {
         self.bus.soc.drive(&mut self.bus.periph, pin, high);
-        self.core.hear(&mut self.bus);
+        self.hear();
     }
 
     /// What a serial port has sent since it was last asked; without a name, the console. `None`: no such port.

@@ -23,7 +23,7 @@ use clock::{Clocks, Tree};
 use exti::Exti;
 use gpio::{Gpio, LedState, PinState};
 use hsem::Semaphores;
-use irq::{Levels, Lines};
+use irq::{Each, Levels, Lines};
 use rtc::Rtc;
 use timer::Timer;
 use uart::Uart;
@@ -49,6 +49,8 @@ pub struct Soc {
     exti: Option<Exti>,
     lines: Lines,
     semaphores: Semaphores,
+    /// A semaphore's interrupt line rose.
+    freed: Each<bool>,
     /// It is the second core, or its access port, that reads and writes now.
     pub second: bool,
     /// Added to RCC_CR: D1CKRDY and D2CKRDY of a dual-core chip.
@@ -79,6 +81,7 @@ impl Soc {
             exti: None,
             lines: Lines::new(regs),
             semaphores: Semaphores::default(),
+            freed: [false; 2],
             second: false,
             domains: 0,
             now: 0,
@@ -109,7 +112,7 @@ impl Soc {
     pub fn reset(&mut self, regs: &mut Periph, power: bool, hardware: Hardware) {
         let now = self.now;
         self.gpio.reset();
-        self.semaphores = Semaphores::default();
+        (self.semaphores, self.freed) = (Semaphores::default(), [false; 2]);
         self.timers.iter_mut().for_each(|timer| timer.reset(now));
         self.uarts.iter_mut().for_each(Uart::reset);
         self.exti.iter_mut().for_each(Exti::reset);
@@ -129,11 +132,6 @@ impl Soc {
     /// The second core's clock, that of the bus.
     pub fn bus_hz(&self) -> Option<u64> {
         self.clocks.map(|clocks| clocks.bus)
-    }
-
-    /// The semaphores' interrupt line of each core.
-    pub fn semaphore_lines(&self) -> [bool; 2] {
-        self.semaphores.lines()
     }
 
     /// Every rate anew, from the registers.
@@ -205,13 +203,14 @@ impl Soc {
         let pending = match block.unit {
             Unit::Timer { .. } => self.timer(block).map(|timer| timer.pending(regs)),
             Unit::Uart { .. } => self.uart(block).map(|uart| uart.pending(regs)),
-            Unit::Exti { .. } => self.exti.as_ref().map(|exti| exti.pending(regs)),
+            Unit::Exti { .. } => return self.judge_exti(regs),
+            Unit::Semaphores => return self.judge_semaphores(block),
             Unit::Window { .. } => self.window.as_ref().map(|watchdog| watchdog.pending(regs)),
             Unit::Rtc { .. } => self.rtc.as_ref().map(|rtc| rtc.pending(regs)),
-            Unit::Registers | Unit::Clocks(_) | Unit::Port(_) | Unit::Independent | Unit::Semaphores => None,
+            Unit::Registers | Unit::Clocks(_) | Unit::Port(_) | Unit::Independent => None,
         };
         let pending = pending.unwrap_or(0);
-        self.lines.set(block, pending);
+        self.lines.set(block, [pending; 2]);
         if let (Unit::Rtc { flags, .. }, Some(exti)) = (block.unit, &mut self.exti)
             && flags != RtcFlags::Sr
         {
@@ -226,6 +225,15 @@ impl Soc {
         }
     }
 
+    /// The way of the semaphores' lines through EXTI makes an event of them, too (assumed: it is enabled there).
+    fn judge_semaphores(&mut self, block: &'static Block) {
+        let pending = self.semaphores.pending();
+        for ((freed, new), old) in self.freed.iter_mut().zip(pending).zip(self.lines.pending(block)) {
+            *freed |= new & !old != 0;
+        }
+        self.lines.set(block, pending);
+    }
+
     /// Levels of pins may have changed: EXTI looks at those it waits for.
     fn sense(&mut self, regs: &mut Periph) {
         if let Some(exti) = &mut self.exti {
@@ -234,14 +242,16 @@ impl Soc {
         }
     }
 
-    /// The levels of the interrupt lines, and a number that changes with them.
+    /// The levels of the interrupt lines to the core that has the bus, and a number that changes with them.
     pub fn lines(&self) -> (&Levels, u32) {
-        (self.lines.levels(), self.lines.version())
+        (self.lines.levels(usize::from(self.second)), self.lines.version())
     }
 
-    /// True once after an edge that EXTI makes an event of.
+    /// True once after something that is an event for the core that has the bus.
     pub fn take_event(&mut self) -> bool {
-        self.exti.as_mut().is_some_and(|exti| std::mem::take(&mut exti.event))
+        let core = usize::from(self.second);
+        let freed = std::mem::take(&mut self.freed[core]);
+        self.exti.as_mut().is_some_and(|exti| exti.take_event(core)) || freed
     }
 
     /// The watchdog that runs out first, and when.
@@ -351,7 +361,10 @@ impl Soc {
                     self.bitten = Some(Cause::Window);
                 }
             }
-            Unit::Semaphores => return self.semaphores.wrote(offset, value, usize::from(self.second)),
+            Unit::Semaphores => {
+                self.semaphores.wrote(offset, value, usize::from(self.second));
+                return self.judge_semaphores(block);
+            }
             // EXTICR may be another's, in SYSCFG.
             Unit::Clocks(_) | Unit::Registers => self.sense(regs),
         }

@@ -22,15 +22,11 @@ pub struct SecondRow {
     pub enables: u32,
     /// A core that its option bit holds starts when software sets its bit here: register, and bits of both.
     pub start: (u32, [u32; 2]),
-    /// The semaphores' interrupt of each core.
-    pub interrupts: [u32; 2],
 }
 
 pub struct Second {
     pub row: &'static SecondRow,
     pub core: Core,
-    /// The semaphores' interrupt lines as they were last.
-    lines: [bool; 2],
     /// Both only waited when the last turn ended, and how much they had written by then.
     waited: Option<[u64; 2]>,
     /// Both wait, and neither did anything in the last turn that the other could wait for.
@@ -46,7 +42,7 @@ const D2CKRDY: u32 = 1 << 15;
 
 impl Second {
     pub fn new(row: &'static SecondRow) -> Second {
-        Second { row, core: Core::new(row.core), lines: [false; 2], waited: None, quiet: false }
+        Second { row, core: Core::new(row.core), waited: None, quiet: false }
     }
 
     /// The address that everybody has for what the second core calls so.
@@ -99,20 +95,12 @@ impl Chip {
 
     /// What the cores tell one another, and what hangs on whether they sleep.
     fn exchange(&mut self) {
+        self.hear();
         let Some(second) = &mut self.second else { return };
         let real = second.real();
         cpu::exchange(&mut self.core, &mut second.core, real);
         let ready = |core: &Core, bit: u32| if core.state == State::Reset || core.sleeps_deeply() { 0 } else { bit };
         self.bus.soc.domains = ready(&self.core, D1CKRDY) | ready(&second.core, D2CKRDY);
-        let lines = self.bus.soc.semaphore_lines();
-        for (index, core) in [&mut self.core, &mut second.core].into_iter().enumerate() {
-            if lines[index] && !second.lines[index] {
-                // Its way through the EXTI wakes from WFE too (assumed: event and interrupt are enabled there).
-                core.pend_interrupt(second.row.interrupts[index]);
-                core.signal_event();
-            }
-        }
-        second.lines = lines;
         let waits = |core: &Core| core.state != State::Running || core.waits();
         let written = [self.core.stores(), second.core.stores()];
         let waited = (waits(&self.core) && waits(&second.core)).then_some(written);

@@ -229,29 +229,36 @@ const UART_2: Unit = Unit::Uart { clock: Apb::Two, low: false, fifo: 16 };
 const LOW_POWER: Unit = Unit::Uart { clock: Apb::Four, low: true, fifo: 16 };
 
 /// RM0433 20.6 (RM0455 20.6 alike); lines 0-21 of the first word have edges. `D3` registers are for the other domain.
-const EXTI: &[Reg] = &[
-    reg(0x00, "RTSR1", 0, 0x003F_FFFF),
-    reg(0x04, "FTSR1", 0, 0x003F_FFFF),
-    reg(0x08, "SWIER1", 0, 0),
-    reg(0x0C, "D3PMR1", 0, 0x0F9E_FFFF),
-    reg(0x10, "D3PCR1L", 0, u32::MAX),
-    reg(0x14, "D3PCR1H", 0, u32::MAX),
-    reg(0x20, "RTSR2", 0, 0x000A_0000),
-    reg(0x24, "FTSR2", 0, 0x000A_0000),
-    reg(0x28, "SWIER2", 0, 0),
-    reg(0x40, "RTSR3", 0, 0x0074_0000),
-    reg(0x44, "FTSR3", 0, 0x0074_0000),
-    reg(0x48, "SWIER3", 0, 0),
-    reg(0x80, "CPUIMR1", 0xFFC0_0000, u32::MAX),
-    reg(0x84, "CPUEMR1", 0, u32::MAX),
-    special(0x88, "CPUPR1", 0, 0x003F_FFFF, Kind::Flags),
-    reg(0x90, "CPUIMR2", 0, u32::MAX),
-    reg(0x94, "CPUEMR2", 0, u32::MAX),
-    reg(0x98, "CPUPR2", 0, 0),
-    reg(0xA0, "CPUIMR3", 0, u32::MAX),
-    reg(0xA4, "CPUEMR3", 0, u32::MAX),
-    reg(0xA8, "CPUPR3", 0, 0),
-];
+macro_rules! exti {
+    ($($more:expr),*) => {
+        &[
+            reg(0x00, "RTSR1", 0, 0x003F_FFFF),
+            reg(0x04, "FTSR1", 0, 0x003F_FFFF),
+            reg(0x08, "SWIER1", 0, 0),
+            reg(0x0C, "D3PMR1", 0, 0x0F9E_FFFF),
+            reg(0x10, "D3PCR1L", 0, u32::MAX),
+            reg(0x14, "D3PCR1H", 0, u32::MAX),
+            reg(0x20, "RTSR2", 0, 0x000A_0000),
+            reg(0x24, "FTSR2", 0, 0x000A_0000),
+            reg(0x28, "SWIER2", 0, 0),
+            reg(0x40, "RTSR3", 0, 0x0074_0000),
+            reg(0x44, "FTSR3", 0, 0x0074_0000),
+            reg(0x48, "SWIER3", 0, 0),
+            reg(0x80, "CPUIMR1", 0xFFC0_0000, u32::MAX),
+            reg(0x84, "CPUEMR1", 0, u32::MAX),
+            special(0x88, "CPUPR1", 0, 0x003F_FFFF, Kind::Flags),
+            reg(0x90, "CPUIMR2", 0, u32::MAX),
+            reg(0x94, "CPUEMR2", 0, u32::MAX),
+            reg(0x98, "CPUPR2", 0, 0),
+            reg(0xA0, "CPUIMR3", 0, u32::MAX),
+            reg(0xA4, "CPUEMR3", 0, u32::MAX),
+            reg(0xA8, "CPUPR3", 0, 0),
+            $($more),*
+        ]
+    };
+}
+
+const EXTI: &[Reg] = exti!();
 const LINES: Unit = Unit::Exti { kind: ExtiKind::H7, select: 0x5800_0408 };
 /// Pins, then alarms and wake-up of the RTC. All interrupt numbers of this file are the ones of crate stm32h7 0.16, made
 /// from ST's SVD files; H743, H735 and H7B3 have the same for what is modelled here.
@@ -270,7 +277,7 @@ const EXTI_IRQ: &[Irq] = &[
 
 /// RM0433 table 8; what is not modelled is named, and answers as reserved.
 macro_rules! blocks {
-    ($rcc:expr, $alias:expr, $pwr:expr, $dbgmcu:expr, $rtc:expr, $flags:expr $(, $more:expr)*) => {
+    ($rcc:expr, $alias:expr, $pwr:expr, $dbgmcu:expr, $exti:expr, $rtc:expr, $flags:expr $(, $more:expr)*) => {
         &[
             timer_32("TIM2", 0x4000_0000, Apb::One, (APB1L, 0), APB1LFZ, &[(28, ALL)]),
             timer("TIM3", 0x4000_0400, Apb::One, (APB1L, 1), APB1LFZ, 4, &[(29, ALL)]),
@@ -327,7 +334,7 @@ macro_rules! blocks {
             block("FMC", 0x5200_4000, 0x1000, &[reg(0, "BCR1", 0x30DB, u32::MAX)]),
             block("QUADSPI", 0x5200_5000, 0x2000, &[]),
             block("SDMMC1", 0x5200_7000, 0x2000, &[]),
-            block("EXTI", 0x5800_0000, 0x400, EXTI).unit(LINES).irq(EXTI_IRQ),
+            block("EXTI", 0x5800_0000, 0x400, $exti).unit(LINES).irq(EXTI_IRQ),
             block("SYSCFG", 0x5800_0400, 0x400, SYSCFG),
             usart("LPUART1", 0x5800_0C00, LOW_POWER, (APB4, 3), &[(142, ALL)]),
             block("SPI6", 0x5800_1400, 0x400, &[]),
@@ -368,15 +375,17 @@ const BLOCKS_H74: &[Block] = blocks!(
     CPU1,
     PWR,
     DBGMCU_H74,
+    EXTI,
     RTC,
     RtcFlags::Isr,
     HSEM,
     block("HRTIM", 0x4001_7400, 0x400, &[]),
     port("GPIOI", 0x5802_2000, 'I', AHB4, GPIO)
 );
-const BLOCKS_H72: &[Block] = blocks!(RCC_H74, CPU1, PWR, DBGMCU_H72, RTC, RtcFlags::Isr, HSEM, block("TIM23-24", 0x4000_E000, 0x800, &[]));
+const BLOCKS_H72: &[Block] =
+    blocks!(RCC_H74, CPU1, PWR, DBGMCU_H72, EXTI, RTC, RtcFlags::Isr, HSEM, block("TIM23-24", 0x4000_E000, 0x800, &[]));
 const BLOCKS_H7A: &[Block] =
-    blocks!(RCC_H7A, &[], PWR, DBGMCU_H7A, RTC_3, RtcFlags::SrByExti, HSEM, port("GPIOI", 0x5802_2000, 'I', AHB4, GPIO));
+    blocks!(RCC_H7A, &[], PWR, DBGMCU_H7A, EXTI, RTC_3, RtcFlags::SrByExti, HSEM, port("GPIOI", 0x5802_2000, 'I', AHB4, GPIO));
 
 mod dual;
 

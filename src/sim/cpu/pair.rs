@@ -38,12 +38,6 @@ impl Core {
         self.attention = true;
     }
 
-    /// An interrupt line rose; from 0.
-    pub fn pend_interrupt(&mut self, number: u32) {
-        self.nvic.trigger(number);
-        self.notice_pending();
-    }
-
     /// WFI or WFE with SCR.SLEEPDEEP: the core's domain may stop.
     pub fn sleeps_deeply(&self) -> bool {
         self.state == State::Running && self.asleep.is_some() && self.scs.peek(SCR).unwrap_or(0) & SLEEPDEEP != 0

@@ -210,7 +210,7 @@ impl Core {
             }
         }
         if bus.soc.take_event() {
-            (self.event, self.attention) = (true, true);
+            self.signal_event();
         }
     }
 

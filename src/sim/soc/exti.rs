@@ -1,16 +1,20 @@
-//! EXTI (RM0433 20, RM0444 13): edges of pins, and of the RTC on an H7, become pending bits, interrupts and events.
+//! EXTI (RM0433 20, RM0399 20, RM0444 13): edges of pins, and of the RTC on an H7, become pending bits, interrupts and
+//! events. On a chip with two cores each has its own mask and pending bits; elsewhere the second's registers are not there.
 //!
 //! Assumed: an edge is remembered whether its line is masked or not, and SWIER reads 0.
 
 use super::super::boards::Pin;
 use super::super::periph::{Block, ExtiKind, Periph};
 use super::gpio::Gpio;
+use super::irq::Each;
 
 const RTSR: u32 = 0x00;
 const FTSR: u32 = 0x04;
 const SWIER: u32 = 0x08;
 const IMR: u32 = 0x80;
 const EMR: u32 = 0x84;
+/// From the first core's mask and pending registers to the second's (H745).
+const SECOND: u32 = 0x40;
 /// The lower half of the lines are pins.
 const PINS: u32 = 0xFFFF;
 
@@ -25,12 +29,12 @@ pub struct Exti {
     /// Lines whose level something on the chip makes.
     inner: u32,
     /// An edge became an event (EMR).
-    pub event: bool,
+    events: Each<bool>,
 }
 
 impl Exti {
     pub fn new(block: &'static Block, kind: ExtiKind, select: u32) -> Exti {
-        Exti { block, kind, select, armed: 0, levels: 0, inner: 0, event: false }
+        Exti { block, kind, select, armed: 0, levels: 0, inner: 0, events: [false; 2] }
     }
 
     pub fn reset(&mut self) {
@@ -42,16 +46,24 @@ impl Exti {
     }
 
     /// Where rising and where falling edges are remembered.
-    fn places(&self) -> [u32; 2] {
+    fn places(&self, core: u32) -> [u32; 2] {
         match self.kind {
-            ExtiKind::H7 => [0x88, 0x88],
+            ExtiKind::H7 => [0x88 + core * SECOND; 2],
             ExtiKind::G0 => [0x0C, 0x10],
         }
     }
 
     /// Lines that interrupt.
-    pub fn pending(&self, regs: &Periph) -> u32 {
-        self.places().iter().fold(0, |sum, place| sum | self.reg(regs, *place)) & self.reg(regs, IMR)
+    pub fn pending(&self, regs: &Periph) -> Each<u32> {
+        [0, 1].map(|core| {
+            let remembered = self.places(core).iter().fold(0, |sum, place| sum | self.reg(regs, *place));
+            remembered & self.reg(regs, IMR + core * SECOND)
+        })
+    }
+
+    /// True once after an edge that is an event for this core.
+    pub fn take_event(&mut self, core: usize) -> bool {
+        std::mem::take(&mut self.events[core])
     }
 
     /// After a write to a register of EXTI: what waits for an edge now looks at its line first.
@@ -89,10 +101,12 @@ impl Exti {
     }
 
     fn edges(&mut self, regs: &mut Periph, edges: [u32; 2]) {
-        for (place, lines) in self.places().into_iter().zip(edges) {
-            regs.poke(self.block.base + place, self.reg(regs, place) | lines);
+        for core in [0, 1] {
+            for (place, lines) in self.places(core).into_iter().zip(edges) {
+                regs.poke(self.block.base + place, self.reg(regs, place) | lines);
+            }
+            self.events[core as usize] |= (edges[0] | edges[1]) & self.reg(regs, EMR + core * SECOND) != 0;
         }
-        self.event |= (edges[0] | edges[1]) & self.reg(regs, EMR) != 0;
     }
 
     /// The levels of the armed lines.

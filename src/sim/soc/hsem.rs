@@ -1,7 +1,8 @@
 //! The hardware semaphores of STM32H7 (RM0433 and RM0399, "HSEM"): taken in one step or two, freed by their owner, with a
 //! flag and an interrupt for each core when one is freed.
 
-use super::super::periph::{Reg, reg};
+use super::super::periph::{Irq, Reg, reg};
+use super::irq::Each;
 
 /// Taken: LOCK, COREID and PROCID.
 const LOCK: u32 = 1 << 31;
@@ -19,6 +20,9 @@ const ICR: u32 = 0x4;
 const ISR: u32 = 0x8;
 const CR: u32 = 0x140;
 const KEYR: u32 = 0x144;
+
+/// HSEM1 goes to the first core, HSEM2 to the second (RM0399, table of vectors).
+pub const IRQ: &[Irq] = &[(125, 1 << 0), (126, 1 << 1)];
 
 /// Values are this unit's; the register file only knows where they are.
 pub const REGS: &[Reg] = &regs();
@@ -117,9 +121,9 @@ impl Semaphores {
         self.freed.iter_mut().for_each(|freed| *freed |= semaphores);
     }
 
-    /// The interrupt line of each core.
-    pub fn lines(&self) -> [bool; 2] {
-        [0, 1].map(|core| self.freed[core] & self.enabled[core] != 0)
+    /// The flag of `IRQ` that interrupts each core.
+    pub fn pending(&self) -> Each<u32> {
+        [0, 1].map(|core| if self.freed[core] & self.enabled[core] != 0 { 1 << core } else { 0 })
     }
 }
 
@@ -150,11 +154,11 @@ mod tests {
         let mut hsem = Semaphores::default();
         hsem.wrote(0x110, 1, 1);
         hsem.seen(RLR, 0);
-        assert_eq!(hsem.lines(), [false, false]);
+        assert_eq!(hsem.pending(), [0, 0]);
         hsem.wrote(0, 3 << 8, 0);
         assert_eq!((hsem.read(0x108), hsem.read(0x118), hsem.read(0x10C), hsem.read(0x11C)), (1, 1, 0, 1));
-        assert_eq!(hsem.lines(), [false, true]);
+        assert_eq!(hsem.pending(), [0, 2]);
         hsem.wrote(0x114, 1, 1);
-        assert_eq!(hsem.lines(), [false, false]);
+        assert_eq!(hsem.pending(), [0, 0]);
     }
 }

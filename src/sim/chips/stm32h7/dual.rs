@@ -74,14 +74,28 @@ const DBGMCU: &[Reg] = &[
     reg(0x58, "APB4FZ2", 0, 0x000D_1E80),
 ];
 
+/// RM0399 20.6: the second core's masks and pending bits behind the first's; C2IMR1 after reset is assumed to be as C1IMR1.
+const EXTI: &[Reg] = exti!(
+    reg(0xC0, "C2IMR1", 0xFFC0_0000, u32::MAX),
+    reg(0xC4, "C2EMR1", 0, u32::MAX),
+    special(0xC8, "C2PR1", 0, 0x003F_FFFF, Kind::Flags),
+    reg(0xD0, "C2IMR2", 0, u32::MAX),
+    reg(0xD4, "C2EMR2", 0, u32::MAX),
+    reg(0xD8, "C2PR2", 0, 0),
+    reg(0xE0, "C2IMR3", 0, u32::MAX),
+    reg(0xE4, "C2EMR3", 0, u32::MAX),
+    reg(0xE8, "C2PR3", 0, 0)
+);
+
 const BLOCKS: &[Block] = blocks!(
     RCC,
     CPU1,
     PWR_DUAL,
     DBGMCU,
+    EXTI,
     RTC,
     RtcFlags::Isr,
-    block("HSEM", 0x5802_6400, 0x400, hsem::REGS).unit(Unit::Semaphores).clock(AHB4, 25),
+    block("HSEM", 0x5802_6400, 0x400, hsem::REGS).unit(Unit::Semaphores).clock(AHB4, 25).irq(hsem::IRQ),
     block("HRTIM", 0x4001_7400, 0x400, &[]),
     block("WWDG2", 0x4000_2C00, 0x400, WWDG).clock(APB1L, 11),
     block("DSIHOST", 0x5000_0000, 0x1000, &[]),
@@ -103,7 +117,6 @@ pub const H745: Row = Row {
         own: (0x5802_44D0..0x5802_4520, 0xC0),
         enables: 0x60,
         start: (0x5802_44A0, [2, 3]),
-        interrupts: [125, 126],
     }),
     flash: Controller::H7(&FLASH),
     blocks: BLOCKS,

@@ -1,6 +1,7 @@
 //! From a peripheral's flag to NVIC_ISPR, by raw register accesses.
 
 use crate::sim::boards::Pin;
+use crate::sim::chip::Size;
 use crate::sim::chips;
 use crate::sim::rig::{MS, Rig};
 
@@ -246,4 +247,37 @@ fn the_window_watchdog_warns_one_step_before_it_bites() {
     rig.write_all(&[(wwdg, 0xFF), (wwdg + 8, 0), (ICPR, 1)]);
     rig.pass(2_048_000);
     assert_eq!((pending(&mut rig, 0), rig.read(causes)), (false, 0));
+}
+
+/// On the H745 each core has its own mask and pending bits in EXTI, and its own interrupt of the semaphores.
+#[test]
+fn each_of_two_cores_has_lines_of_its_own() {
+    const SECOND: u8 = 3;
+    const ISPR1: u32 = 0xE000_E204;
+    const ISPR3: u32 = 0xE000_E20C;
+    let mut rig = Rig::new("stm32h745");
+    let both = |rig: &mut Rig, address: u32| [0, SECOND].map(|ap| rig.chip.read(ap, 0, address, Size::Word).unwrap());
+    // Both cores loop in AXI SRAM, so that the second has a clock.
+    rig.write_all(&[(0x2400_0000, 0x2400_1000), (0x2400_0004, 0x2400_0009), (0x2400_0008, 0xE7FE_E7FE)]);
+    // PC13 by C2IMR1; PC13 is line 13, interrupt 40.
+    let button = Pin::parse("PC13").unwrap();
+    rig.write_all(&[(0x5802_44E0, 1 << 25 | 4), (0x5802_0800, 0), (0x5800_0414, 2 << 4), (0x5800_0000, 1 << 13), (0x5800_00C0, 1 << 13)]);
+    rig.chip.drive(button, true);
+    assert_eq!(both(&mut rig, ISPR1), [0, 1 << 8], "C1IMR1 masks it");
+    assert_eq!([rig.read(0x5800_0088), rig.read(0x5800_00C8)], [1 << 13, 1 << 13], "both remember the edge");
+    rig.write(0x5800_0088, 1 << 13);
+    rig.write(0x5800_0080, 1 << 13);
+    assert_eq!(rig.read(0x5800_00C8), 1 << 13, "the other's flag is its own");
+    assert_eq!(both(&mut rig, ISPR1), [0, 1 << 8]);
+    // A timer's line goes to both: TIM3, interrupt 29.
+    rig.write_all(&[(0x5802_44E8, 2), (0x4000_040C, 1), (0x4000_0414, 1)]);
+    assert_eq!(both(&mut rig, 0xE000_E200), [1 << 29, 1 << 29]);
+    // Semaphore 0 for the second core: HSEM2, 126; the line falls with the flag, what is pending stays.
+    rig.write_all(&[(0x5802_6510, 1), (0x5802_6400, 1 << 31 | 3 << 8), (0x5802_6400, 3 << 8)]);
+    assert_eq!(both(&mut rig, ISPR3), [0, 1 << 30]);
+    rig.chip.write(SECOND, 0, 0xE000_E28C, Size::Word, 1 << 30).unwrap();
+    assert_eq!(both(&mut rig, ISPR3), [0, 1 << 30], "the line is high");
+    rig.write(0x5802_6514, 1);
+    rig.chip.write(SECOND, 0, 0xE000_E28C, Size::Word, 1 << 30).unwrap();
+    assert_eq!(both(&mut rig, ISPR3), [0, 0]);
 }
