@@ -305,10 +305,10 @@ impl Core {
                 self.set_msp(sp);
                 self.pc = pc & !1;
                 self.set_thumb(pc & 1 == 1);
+                self.happened(What::Reset { pc: self.pc });
             }
             _ => self.lock_up(HARD_FAULT),
         }
-        self.happened(What::Reset { pc: self.pc });
         if self.debug.catches_reset() {
             self.halt(debug::VCATCH);
         }

@@ -142,8 +142,8 @@ impl Disk {
     }
 }
 
-/// The serial port carries what the board's console sends (`sim uart` does not see it then); the board's own input is
-/// not modelled, so what the host sends is taken and lost.
+/// The serial port is the other end of the board's console: what that sends comes here (`sim uart` does not see it then),
+/// at the firmware's own baud rate.
 pub struct Console {
     board: Board,
     /// Rate, stop bits, parity, data bits (CDC PSTN 6.3.11): kept and given back, without effect.
@@ -155,6 +155,12 @@ impl Console {
     pub fn new(board: Board) -> Console {
         // 115200 baud, 8N1
         Console { board, line: [0, 0xC2, 1, 0, 0, 0, 8], sent: VecDeque::new() }
+    }
+
+    /// What no firmware listens to is lost, as on a wire.
+    pub fn out(&mut self, packet: &[u8]) -> Handshake {
+        let _ = self.board.send(None, packet);
+        Handshake::Ack
     }
 
     pub fn ready(&mut self, whole: usize) -> Option<usize> {

@@ -193,7 +193,7 @@ impl Device {
                 }
                 handshake
             }
-            CONSOLE_OUT => Handshake::Ack,
+            CONSOLE_OUT => self.console.out(packet),
             _ => Handshake::Stall,
         }
     }

@@ -351,22 +351,31 @@ fn the_disk_fails_every_command_in_its_own_words() {
     assert_eq!(host.ask(&[0xF5], 2), [1, 0], "debug goes on");
 }
 
-/// A G071's USART2: its clock (RCC_APBENR1 bit 17), UE and TE, then characters into TDR (RM0444 5.4.15, 33.8).
+/// A G071's USART2: its clock (RCC_APBENR1 bit 17), BRR for 1 MBd, UE, RE and TE, then characters into TDR and out of RDR
+/// (RM0444 5.4.15, 33.8).
 #[test]
-fn the_serial_port_carries_what_the_console_sends() {
+fn the_serial_port_is_the_consoles_other_end() {
     let mut host = Host::entered("v2-1");
+    const FRAME: std::time::Duration = std::time::Duration::from_micros(10);
     let write = |host: &mut Host, address: u32, value: u32| {
         let words = [&[0xF2, 0x35][..], &address.to_le_bytes(), &value.to_le_bytes()].concat();
         assert_eq!(host.ask(&words, 2), [0x80, 0]);
     };
     write(&mut host, 0x4002_103C, 1 << 17);
-    write(&mut host, 0x4000_4400, 1 | 1 << 3);
+    write(&mut host, 0x4000_440C, 16);
+    write(&mut host, 0x4000_4400, 1 | 1 << 2 | 1 << 3);
     let seq = host.submit(CONSOLE_IN, 64, &[]);
     write(&mut host, 0x4000_4428, u32::from(b'h'));
+    host.board.pass(FRAME);
+    host.device.poll();
     assert_eq!(host.ended(), [(seq, 0, b"h".to_vec())]);
-    // What the host sends is taken.
-    host.submit(CONSOLE_OUT, 0, b"ls\n");
-    assert_eq!(host.ended()[0].1, 0);
+    for byte in b"ls" {
+        host.submit(CONSOLE_OUT, 0, &[*byte]);
+        assert_eq!(host.ended()[0].1, 0);
+        host.board.pass(FRAME);
+        let reply = host.ask(&[&[0xF2, 0x36][..], &0x4000_4424u32.to_le_bytes()].concat(), 8);
+        assert_eq!(reply[4], *byte, "{reply:02x?}");
+    }
     assert_eq!(host.control([0xA1, 0x21, 0, 0, 2, 0, 7, 0]), Ok(vec![0, 0xC2, 1, 0, 0, 0, 8]));
     let coding = Urb { seq: 900, setup: [0x21, 0x20, 0, 0, 2, 0, 7, 0], data: vec![0x80, 0x25, 0, 0, 0, 0, 8], ..Urb::default() };
     host.device.submit(coding);
