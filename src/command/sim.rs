@@ -71,7 +71,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command::new(
         "sim trace [<n:num>]",
-        "The last n (20) instructions that the board's core executed, with the exceptions between them",
+        "The last n (20) instructions that the board's core, of two the first, executed, with the exceptions between them",
         "sim trace 5",
         trace,
     ),

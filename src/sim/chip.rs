@@ -148,12 +148,12 @@ impl Chip {
         self.now
     }
 
-    /// Instructions that the core has executed since power-on.
+    /// Instructions that the first core has executed since power-on.
     pub fn instructions(&self) -> u64 {
         self.core.instructions()
     }
 
-    /// What the core did last, oldest first, since power-on.
+    /// What the first core did last, oldest first, since power-on.
     pub fn past(&self) -> Vec<Past> {
         self.core.past()
     }

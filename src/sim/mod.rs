@@ -359,7 +359,8 @@ impl Board {
         self.0.borrow().probe.log.clone().unwrap_or_default()
     }
 
-    /// What the chip's core did last, oldest first, since power-on: some thousand instructions and what came between.
+    /// What the chip's core, of two the first, did last, oldest first, since power-on: some thousand instructions and what
+    /// came between.
     pub fn past(&self) -> Vec<cpu::Past> {
         self.0.borrow().probe.wire.chip.past()
     }

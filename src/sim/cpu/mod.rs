@@ -307,7 +307,10 @@ impl Core {
                 self.set_thumb(pc & 1 == 1);
                 self.happened(What::Reset { pc: self.pc });
             }
-            _ => self.lock_up(HARD_FAULT),
+            _ => {
+                self.pc = vectors;
+                self.lock_up(HARD_FAULT);
+            }
         }
         if self.debug.catches_reset() {
             self.halt(debug::VCATCH);

@@ -370,6 +370,16 @@ fn the_past_shows_the_way_into_a_lockup() {
 }
 
 #[test]
+fn a_core_whose_vectors_cannot_be_read_never_started() {
+    use super::What;
+    let mut rig = running("stm32h743");
+    rig.chip.set_ecc(0x0800_0000, crate::sim::flash::Ecc::TwoBits);
+    rig.chip.power_cycle();
+    let what: Vec<What> = rig.chip.past().iter().map(|past| past.what).collect();
+    assert_eq!(what, [What::LockedUp { pc: 0x0800_0000 }]);
+}
+
+#[test]
 fn turns_that_were_skipped_are_counted_in_the_past() {
     use super::What;
     let mut rig = running("stm32h743");
