@@ -4,8 +4,9 @@
 
 #![cfg(target_os = "linux")]
 
-use object::{Object, ObjectSegment};
-use std::io::Write;
+mod served;
+
+use served::{Verdict, segments, there};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -15,11 +16,12 @@ const FLASH: u32 = 0x0800_0000;
 /// A guest and the folder that it shares with us, /mnt there.
 struct Guest {
     folder: tempfile::TempDir,
+    _verdict: Verdict,
 }
 
 impl Guest {
-    /// `None`, and said so, where the guest's kernel or one of `tools` is missing.
-    fn with(tools: &[&str]) -> Option<Guest> {
+    /// For `judge` and boards of `chip`. `None`, and said so, where the guest's kernel or one of `tools` is missing.
+    fn with(judge: &str, tools: &[&str], chip: &str) -> Option<Guest> {
         let kernel = Command::new(GUEST).current_dir(env!("CARGO_MANIFEST_DIR")).arg("--kernel").output().unwrap();
         // What the guest itself needs, then what is to run there.
         let tools = ["busybox", "perl", "xz"].iter().chain(tools);
@@ -27,13 +29,8 @@ impl Guest {
         if !kernel.status.success() {
             missing.push(String::from_utf8_lossy(&kernel.stderr).trim().to_string());
         }
-        if missing.is_empty() {
-            return Some(Guest { folder: tempfile::tempdir().unwrap() });
-        }
-        assert!(std::env::var("ROCD_JUDGES").as_deref() != Ok("required"), "{}", missing.join("; "));
-        // not by a macro, whose text cargo would keep to itself
-        let _ = writeln!(std::io::stderr(), "skipped: {}", missing.join("; "));
-        None
+        let verdict = Verdict::unless((!missing.is_empty()).then(|| missing.join("; ")), &format!("{judge} over USB"), chip)?;
+        Some(Guest { folder: tempfile::tempdir().unwrap(), _verdict: verdict })
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -62,10 +59,6 @@ impl Guest {
     }
 }
 
-fn there(tool: &str) -> bool {
-    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(tool).is_file())
-}
-
 /// All of `said` must be there, in this order.
 fn says(said: &str, words: &[&str]) {
     let mut rest = said;
@@ -75,17 +68,13 @@ fn says(said: &str, words: &[&str]) {
     }
 }
 
-/// The bytes of an ELF file's loadable segments, by address; as a reader other than rocd's own sees them.
-fn segments(file: &str) -> Vec<(u32, Vec<u8>)> {
-    let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/firmware").join(file)).unwrap();
-    let elf = object::read::elf::ElfFile32::<object::LittleEndian>::parse(&*bytes).unwrap();
-    let loaded = elf.segments().filter(|segment| segment.file_range().1 > 0);
-    loaded.map(|segment| (segment.elf_program_header().p_paddr.get(object::LittleEndian), segment.data().unwrap().to_vec())).collect()
+fn program(file: &str) -> Vec<(u32, Vec<u8>)> {
+    segments(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/firmware").join(file))
 }
 
 /// The flash of a board, dumped from its start, holds the program.
 fn holds(dump: &[u8], file: &str) {
-    let segments = segments(file);
+    let segments = program(file);
     assert!(segments.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > 100, "{file} has something to hold");
     for (address, bytes) in segments {
         let at = (address - FLASH) as usize;
@@ -95,7 +84,7 @@ fn holds(dump: &[u8], file: &str) {
 
 #[test]
 fn st_info_finds_every_kind_of_probe_and_its_chip() {
-    let Some(guest) = Guest::with(&["st-info"]) else { return };
+    let Some(guest) = Guest::with("st-info", &["st-info"], "stm32h743, stm32g071") else { return };
     let said = guest.run(
         "serve --vhci 0 --board stm32h743,v2 --board stm32g071,v2-1,303132333435363738393A3B --board stm32h743,v3
         on_bus 3
@@ -120,7 +109,7 @@ fn st_info_finds_every_kind_of_probe_and_its_chip() {
 
 #[test]
 fn usbip_attaches_a_board_of_another_machine() {
-    let Some(guest) = Guest::with(&["usbip", "st-info"]) else { return };
+    let Some(guest) = Guest::with("usbip", &["usbip", "st-info"], "stm32h743, stm32g071") else { return };
     let said = guest.run(
         "serve --usbip 127.0.0.1:3240 --board stm32h743,v2-1 --board stm32g071,v3
         check 0 usbip list --remote 127.0.0.1
@@ -149,7 +138,7 @@ fn st_flash_writes_reads_and_erases_g071() {
 }
 
 fn st_flash(board: &str, len: usize, size: usize) {
-    let Some(guest) = Guest::with(&["st-flash"]) else { return };
+    let Some(guest) = Guest::with("st-flash", &["st-flash"], board) else { return };
     let image: Vec<u8> = (0..len as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     std::fs::write(guest.file("image.bin"), &image).unwrap();
     let said = guest.run(&format!(
@@ -179,7 +168,7 @@ fn openocd_programs_g071_over_usb() {
 }
 
 fn openocd(board: &str, interface: &str, transport: &str, target: &str, file: &str) {
-    let Some(guest) = Guest::with(&["openocd"]) else { return };
+    let Some(guest) = Guest::with("OpenOCD", &["openocd"], board) else { return };
     let said = guest.run(&format!(
         "serve --vhci 0 --board {board}
         on_bus 1
@@ -200,7 +189,7 @@ fn rocd(target: &str, line: &str) -> String {
 /// every double word, so this takes seconds in the guest.
 fn program_g071(guest: &Guest) -> (Vec<u8>, String) {
     const LEN: usize = 6 << 10;
-    let (_, bytes) = segments("dense-64k-g071.elf").into_iter().find(|(address, bytes)| *address == FLASH && bytes.len() > LEN).unwrap();
+    let (_, bytes) = program("dense-64k-g071.elf").into_iter().find(|(address, bytes)| *address == FLASH && bytes.len() > LEN).unwrap();
     std::fs::write(guest.file("image.bin"), &bytes[..LEN]).unwrap();
     (bytes[..LEN].to_vec(), rocd("stm32g0", &format!("program /mnt/image.bin {FLASH:#x} verify")))
 }
@@ -212,7 +201,7 @@ fn rocd_lists_attaches_programs_and_verifies_over_usb() {
         ("stm32g071,v2-1", "stm32g0", "374b", "blinky-g071.elf"),
         ("stm32h743,v3", "stm32h7", "374e", "blinky-h743.elf"),
     ] {
-        let Some(guest) = Guest::with(&[]) else { return };
+        let Some(guest) = Guest::with("rocd", &[], board) else { return };
         let said = guest.run(&format!(
             "serve --vhci 0 --board {board}
             on_bus 1
@@ -230,7 +219,7 @@ fn rocd_lists_attaches_programs_and_verifies_over_usb() {
 
 #[test]
 fn a_plug_pulled_in_mid_program_is_said_and_put_back_it_works() {
-    let Some(guest) = Guest::with(&[]) else { return };
+    let Some(guest) = Guest::with("rocd", &[], "stm32g071") else { return };
     let (image, program) = program_g071(&guest);
     let said = guest.run(&format!(
         "serve --vhci 0 --board stm32g071,v2-1
@@ -256,7 +245,7 @@ fn a_plug_pulled_in_mid_program_is_said_and_put_back_it_works() {
 /// The very first command is sent again after a reset of the port, as other hosts do.
 #[test]
 fn a_stall_is_said_and_the_next_command_works() {
-    let Some(guest) = Guest::with(&[]) else { return };
+    let Some(guest) = Guest::with("rocd", &[], "stm32g071") else { return };
     let (image, program) = program_g071(&guest);
     let said = guest.run(&format!(
         "serve --vhci 0 --board stm32g071,v3
@@ -278,7 +267,7 @@ fn a_stall_is_said_and_the_next_command_works() {
 
 #[test]
 fn a_silent_probe_is_given_up_and_the_next_command_works() {
-    let Some(guest) = Guest::with(&[]) else { return };
+    let Some(guest) = Guest::with("rocd", &[], "stm32g071") else { return };
     let (image, program) = program_g071(&guest);
     let said = guest.run(&format!(
         "serve --vhci 0 --board stm32g071,v2-1
@@ -297,7 +286,7 @@ fn a_silent_probe_is_given_up_and_the_next_command_works() {
 
 #[test]
 fn of_two_probes_the_one_that_is_named_is_used() {
-    let Some(guest) = Guest::with(&[]) else { return };
+    let Some(guest) = Guest::with("rocd", &[], "stm32g071") else { return };
     let said = guest.run(
         "serve --vhci 0 --board stm32g071,v2-1 --board stm32g071,v2-1
         on_bus 2
@@ -315,7 +304,7 @@ fn of_two_probes_the_one_that_is_named_is_used() {
 /// The word in RAM is lost to nobody: the chip has its own supply.
 #[test]
 fn a_session_finds_its_probe_again_when_it_is_put_back() {
-    let Some(guest) = Guest::with(&[]) else { return };
+    let Some(guest) = Guest::with("rocd", &[], "stm32g071") else { return };
     std::fs::write(
         guest.file("wait.rhai"),
         r#"
@@ -351,7 +340,7 @@ fn a_session_finds_its_probe_again_when_it_is_put_back() {
 
 #[test]
 fn a_probe_that_another_program_has_is_said_to_be_in_use() {
-    let Some(guest) = Guest::with(&[]) else { return };
+    let Some(guest) = Guest::with("rocd", &[], "stm32g071") else { return };
     let said = guest.run(
         "serve --vhci 0 --board stm32g071,v3
         on_bus 1
@@ -368,7 +357,7 @@ fn a_probe_that_another_program_has_is_said_to_be_in_use() {
 
 #[test]
 fn without_permission_the_rule_for_it_is_told() {
-    let Some(guest) = Guest::with(&["setpriv"]) else { return };
+    let Some(guest) = Guest::with("rocd", &["setpriv"], "stm32g071") else { return };
     let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups";
     let said = guest.run(&format!(
         "serve --vhci 0 --board stm32g071,v2-1

@@ -1,6 +1,10 @@
 //! A board in another process: `rocd sim serve`, its door (lines on stdin, answers on stdout), and where it listens.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+mod verdict;
+
+pub use verdict::{Verdict, there};
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -97,43 +101,6 @@ impl Drop for Board {
 /// As one word of a line.
 pub fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display())
-}
-
-/// Another tool as judge of the board: one line for the table at the end of CI when it goes out of scope.
-pub struct Verdict(String);
-
-impl Verdict {
-    /// `None`: the tool is not installed, which is said, and is a failure where judges are required.
-    pub fn of(tool: &str, package: &str, judge: &str, chip: &str) -> Option<Verdict> {
-        let missing = (!there(tool)).then(|| format!("{tool} is not installed (Debian: apt-get install {package})"));
-        Verdict::unless(missing.as_deref(), judge, chip)
-    }
-
-    /// As `of`, of a judge that needs more than one tool: what is missing, if anything is.
-    pub fn unless(missing: Option<&str>, judge: &str, chip: &str) -> Option<Verdict> {
-        if let Some(missing) = missing {
-            assert!(std::env::var("ROCD_JUDGES").as_deref() != Ok("required"), "{missing}");
-            say(&format!("skipped: {missing}"));
-            say(&format!("judge: {judge} | {chip} | skipped"));
-            return None;
-        }
-        Some(Verdict(format!("judge: {judge} | {chip}")))
-    }
-}
-
-impl Drop for Verdict {
-    fn drop(&mut self) {
-        say(&format!("{} | {}", self.0, if std::thread::panicking() { "failed" } else { "passed" }));
-    }
-}
-
-pub fn there(tool: &str) -> bool {
-    Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-}
-
-/// Not by a macro, whose text cargo would keep to itself.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Both streams of a program and whether it succeeded; ended by force when the time is over.

@@ -65,7 +65,7 @@ fn undefined(core: &mut Core, bus: &mut Bus, halves: u8, raw: u32) -> bool {
 
 #[test]
 fn undefined_encodings_of_v7m_are_those_of_qemu() {
-    let Some(records) = made(&["sweep", "1"]) else { return };
+    let Some((_verdict, records)) = made("unicorn, which encodings are undefined", &["sweep", "1"]) else { return };
     let row = chips::find("bare-m7").unwrap();
     let (mut core, mut bus) = (Core::new(row.core), Bus::new(row));
     let mut counts = BTreeMap::<&str, u32>::new();

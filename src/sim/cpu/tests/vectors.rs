@@ -14,8 +14,11 @@ use crate::sim::chips;
 use crate::sim::flash::Master;
 use exec::Trap;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::process::{Command, Stdio};
+use verdict::Verdict;
+
+#[path = "../../../../tests/served/verdict.rs"]
+mod verdict;
 
 const VECTORS: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cpu/vectors.bin"));
 const CODE: u32 = 0x1_1000;
@@ -297,27 +300,27 @@ fn number(variable: &str, otherwise: u32) -> u32 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
-/// What the script makes of these arguments; `None`, and said so, without a python3 that has unicorn.
-pub(super) fn made(arguments: &[&str]) -> Option<Vec<u8>> {
-    let Some(python) = python() else {
-        assert!(std::env::var("ROCD_JUDGES").as_deref() != Ok("required"), "python3 has no unicorn");
-        // not by a macro, whose text cargo would keep to itself
-        let _ = writeln!(std::io::stderr(), "skipped: python3 has no unicorn (pip install unicorn==2.1.4, in a venv at target/unicorn)");
-        return None;
-    };
+/// What the script makes of these arguments, and unicorn as the judge of it; `None`, and said so, without a python3 that has
+/// unicorn.
+pub(super) fn made(judge: &str, arguments: &[&str]) -> Option<(Verdict, Vec<u8>)> {
+    let python = python();
+    let missing = "python3 has no unicorn (pip install unicorn==2.1.4, in a venv at target/unicorn)".to_string();
+    let verdict = Verdict::unless(python.is_none().then_some(missing), judge, "Cortex-M0+, M4, M7")?;
+    let python = python?;
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("vectors.bin");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cpu/vectors.py");
     let said = Command::new(python).arg(script).args(arguments).arg(&out).output().unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     println!("{}", String::from_utf8_lossy(&said.stdout));
-    Some(std::fs::read(&out).unwrap())
+    Some((verdict, std::fs::read(&out).unwrap()))
 }
 
 #[test]
 fn every_encoding_a_thousand_times() {
     let (wanted, seed) = (number("ROCD_VECTORS", 1000), number("ROCD_SEED", 1));
-    let Some(records) = made(&[&wanted.to_string(), &seed.to_string()]) else { return };
+    let judge = format!("unicorn, {wanted} vectors of every encoding");
+    let Some((_verdict, records)) = made(&judge, &[&wanted.to_string(), &seed.to_string()]) else { return };
     let (counts, wrong) = check(&records);
     for ((name, v6m), (all, trapped)) in &counts {
         println!("{:9} {all:>6} vectors, {trapped:>6} of them trap: {name}", if *v6m { "ARMv6-M" } else { "ARMv7E-M" });
