@@ -14,10 +14,10 @@ registers, 15 pc, 16 flags, 17-48 s0-s31, 49 FPSCR; 255: u16 offset and u32 word
 the seed, here and in src/sim/cpu/tests/vectors.rs alike. Traps are numbered as in TRAPS there.
 
 Rows whose effect one instruction does not show stand in a sequence (FRAMES). A quarter of the others stands in an IT block.
-What the manual calls unpredictable is not made (`fill`). The oracle's quirks are met by name (QUIRKS); their counts are
-printed and nothing else is left out.
+What the manual calls unpredictable is not made (`fill`). The oracle's quirks are met by name (QUIRKS), what it cannot
+show is made anew (ANEW); how often is printed with the table, and nothing else is left out.
 """
-import multiprocessing, os, random, re, struct, sys
+import collections, multiprocessing, os, random, re, struct, sys
 from unicorn import *
 from unicorn.arm_const import *
 
@@ -47,6 +47,15 @@ QUIRKS = {
     'basepri': 'unicorn has 8 priority bits, an STM32 4: BASEPRI is written with its low bits 0',
     'fixed': 'unicorn rounds fixed point to FP by FPSCR.RMode, the manual to nearest (DDI0403E A7.7.229): made with RMode 0',
     'nocp': "unicorn's UNDEFINSTR for a coprocessor that is not there is NOCP (DDI0403E A5.3.18)",
+}
+
+# Those that all vectors are made by, so that there is no count.
+EVERY = ('sp', 'flags', 'basepri', 'fixed')
+# Why a vector was made anew.
+ANEW = {
+    'nowhere': 'it accessed what is no memory',
+    'unknown': 'an exception of unicorn that none of TRAPS is',
+    'changes': 'it changed more than 60 places, which a record does not hold',
 }
 
 class Stream:
@@ -111,11 +120,11 @@ class Machine:
         for register, value in writes[15:]: uc.reg_write(register, value)
         uc.reg_write_batch(writes[:15])
         self.raised.clear(); self.accesses.clear()
-        trap = 0
+        trap, self.hint = 0, False
         try: uc.emu_start(CODE | 1, CODE + len(code), count=count)
         except UcError as error:
             pc = uc.reg_read(UC_ARM_REG_PC)
-            if error.errno == UC_ERR_INSN_INVALID: trap = 0 if pc >= CODE + len(code) else UNDEFINED
+            if error.errno == UC_ERR_INSN_INVALID: self.hint = pc >= CODE + len(code); trap = 0 if self.hint else UNDEFINED
             elif error.errno != UC_ERR_FETCH_UNMAPPED: self.dirty = True; return None
         if self.raised: trap = INTERRUPTS.get(self.raised[0])
         values = list(uc.reg_read_batch(self.all))
@@ -306,21 +315,21 @@ def exclusive_access(instruction):
     if raw & 0xffe000e0 == 0xe8c00040 and raw >> 4 & 15 in (4, 5): return raw >> 16 & 15, 0, 1 << (raw >> 4 & 1)
 
 def expected_trap(row, kind, done, machine, before, code):
-    """The trap that the manual wants where unicorn makes none, and what unicorn's own is called here."""
+    """The trap that the manual wants where unicorn makes none, and what unicorn's own is called here; by which quirk."""
     trap, name = done[0], row[2]
-    if name == '(coprocessor)' and trap == UNDEFINED: return NOCP
+    if name == '(coprocessor)' and trap == UNDEFINED: return NOCP, 'nocp'
     exclusive = [i for i in map(exclusive_access, code) if i] if name.startswith(('STREX', 'CLREX')) else []
     if exclusive: bad = any((before[0][n] + offset) % size for n, offset, size in exclusive)
     elif kind == 'm0': bad = any(address % size for address, size in machine.accesses)
     else: bad = name.startswith(ALIGNED) and any(address % min(size, 4) for address, size in machine.accesses)
-    return UNALIGNED if bad else trap
+    return (UNALIGNED, 'exclusive' if exclusive else 'align') if bad else (trap, 'hint' if machine.hint else kind)
 
 def vectors(job):
-    """The records of one row for one core."""
+    """The records of one row for one core, and how often each quirk was met and a vector made anew."""
     index, kind, count, seed = job
     row = EVERYTHING[index]; rng = random.Random('%s %s %s' % (seed, row[2], kind)); machine = Machine(kind)
     operands = not row[2].startswith(MEMORY_ROWS)
-    out, done, tries = [], 0, 0
+    out, done, tries, met = [], 0, 0, collections.Counter()
     while done < count and tries < 100 * count + 1000:
         tries += 1
         made = sequence(rng, row, kind)
@@ -330,8 +339,8 @@ def vectors(job):
         number = seeds(rng, row, instructions[which][1], operands)
         before = state(number, kind == 'm0', operands, kind == 'fp')
         result = machine.run(code, len(instructions), before)
-        if result is None or result[0] is None: continue
-        trap = expected_trap(row, kind, result, machine, before, instructions)
+        if result is None or result[0] is None: met['nowhere' if result is None else 'unknown'] += 1; continue
+        trap, quirk = expected_trap(row, kind, result, machine, before, instructions)
         changes = b''; places = 0
         if not trap:
             _, values, memory = result
@@ -340,12 +349,12 @@ def vectors(job):
             changed = [(i, v) for i, v in enumerate(values) if v != old[i]]
             words = [(o, struct.unpack_from('<I', memory, o)[0]) for o in range(0, SIZE, 4) if memory[o:o + 4] != MEMORY[o:o + 4]] if memory != MEMORY else []
             places = len(changed) + len(words)
-            if places > 60: continue
+            if places > 60: met['changes'] += 1; continue
             changes = b''.join(struct.pack('<BI', *c) for c in changed) + b''.join(struct.pack('<BHI', 255, *w) for w in words)
         out.append(struct.pack('<BBBB', (kind == 'm0') | operands << 1, len(instructions), which, len(code) // 2) + code
                    + struct.pack('<IBB', number, trap, places) + changes)
-        done += not trap or row[2] in TRAPPING
-    return b''.join(out), row[2], kind, done
+        met[quirk] += 1; done += not trap or row[2] in TRAPPING
+    return b''.join(out), row[2], kind, done, met
 
 # Rows that do nothing but raise their exception.
 TRAPPING = ('BKPT T1', 'SVC T1', 'UDF T1', 'UDF T2', '(unallocated)', '(coprocessor)')
@@ -386,9 +395,10 @@ if __name__ == '__main__':
     count = int(sys.argv[1]); seed = sys.argv[2] if len(sys.argv) > 2 else '1'
     path = sys.argv[3] if len(sys.argv) > 3 else HERE + '/vectors.bin'
     with multiprocessing.Pool(2) as pool, open(path, 'wb') as out:
-        made = 0
-        for records, name, kind, done in pool.imap(vectors, jobs(count, seed), chunksize=4):
-            out.write(records); made += done
+        made, met = 0, collections.Counter()
+        for records, name, kind, done, new in pool.imap(vectors, jobs(count, seed), chunksize=4):
+            out.write(records); made += done; met += new
             if done < count: print('too few:', name, kind, done, 'of', count)
         print(made, 'vectors,', out.tell(), 'bytes')
-    for name, text in QUIRKS.items(): print('quirk %s: %s' % (name, text))
+    for name, text in QUIRKS.items(): print('quirk %s, %s: %s' % (name, 'every vector' if name in EVERY else '%d vectors' % met[name], text))
+    for name, text in ANEW.items(): print('made anew %s, %d vectors: %s' % (name, met[name], text))
