@@ -2,6 +2,9 @@
 //!
 //! The core's private bus (PPB) is the core's. `view` says how an access port sees the rest.
 
+mod door;
+mod second;
+
 use super::chip::{BusError, Cause, Ns, Size};
 use super::chips::Row;
 use super::coresight::Components;
@@ -152,14 +155,6 @@ impl Bus {
         hz.unwrap_or(self.row.core.hz)
     }
 
-    /// Gives the bus to the second core or to the first: they see it differently, and what changed is told to both.
-    pub fn select(&mut self, second: bool) {
-        if self.second != second {
-            (self.second, self.soc.second) = (second, second);
-            self.late = (self.late.1, self.late.0);
-        }
-    }
-
     /// The core stops or runs on.
     pub fn halt(&mut self, halted: bool) {
         self.soc.halt(&self.periph, halted);
@@ -299,21 +294,6 @@ impl Bus {
         Some((place, (address - self.row.ram[place].base) as usize))
     }
 
-    /// The second core has no tightly coupled memories, and a RAM that it sees twice.
-    fn second_ram(&self, address: u32) -> Option<(usize, usize)> {
-        let holds = |ram: &Ram, address: u32| !ram.tightly_coupled && address.wrapping_sub(ram.base) < ram.size;
-        let place = |address: u32| {
-            let place = self.row.ram.iter().position(|ram| holds(ram, address))?;
-            Some((place, (address - self.row.ram[place].base) as usize))
-        };
-        let (alias, base) = self.second_alias()?;
-        place(address).or_else(|| place(address.checked_sub(alias)?.checked_add(base)?))
-    }
-
-    fn second_alias(&self) -> Option<(u32, u32)> {
-        self.row.second.map(|second| second.sram)
-    }
-
     fn ram_size(&self, ram: &Ram) -> u32 {
         match &self.flash {
             Flash::G0(flash) if flash.options.parity_off() => ram.without_parity.max(ram.size),
@@ -387,14 +367,6 @@ impl Bus {
                 let offset = (address - FLASH) as usize;
                 Ok(little_endian(&bytes[offset..offset + size as usize]))
             }
-        }
-    }
-
-    /// Where each core has registers of its own under one name: the second's.
-    fn own(&self, address: u32) -> u32 {
-        match self.row.second.filter(|_| self.second).map(|second| &second.own) {
-            Some((names, offset)) if names.contains(&address) => address + offset,
-            _ => address,
         }
     }
 
@@ -504,81 +476,6 @@ impl Bus {
         self.flash_changed |= self.flash_event() != before;
         done
     }
-
-    /// Memory from this address to the end of its array, as it is.
-    pub fn memory(&self, address: u32) -> Option<&[u8]> {
-        let address = self.resolve(address);
-        if let Some((place, offset)) = self.ram_place(address) {
-            let size = self.ram_size(&self.row.ram[place]) as usize;
-            return Some(&self.ram[place][offset..size]);
-        }
-        if let Some((place, offset)) = self.rom_place(address) {
-            return Some(&self.rom[place][offset..]);
-        }
-        match &self.flash {
-            Flash::H7(flash) => flash.memory(address),
-            Flash::G0(flash) => flash.memory(address),
-            Flash::Plain(bytes) => bytes.get(address.wrapping_sub(FLASH) as usize..).filter(|rest| !rest.is_empty()),
-        }
-    }
-
-    pub fn peek(&self, address: u32) -> Option<u8> {
-        let memory = self.memory(address).and_then(|memory| memory.first().copied());
-        memory.or_else(|| self.peek_word(address).map(|word| lane(word, address, Size::Byte) as u8))
-    }
-
-    fn peek_word(&self, address: u32) -> Option<u32> {
-        if let Some(offset) = self.flash_register(address) {
-            return self.peek_flash_register(offset).or(Some(0));
-        }
-        match debug_address(address) {
-            Some(debug) => dbgmcu(debug).map_or_else(|| self.debug.peek(debug), |at| self.periph.peek(at)),
-            None => {
-                let plain = self.periph.peek(address).map(|plain| self.soc.read(&self.periph, address, plain));
-                plain.or_else(|| self.peek_component(address))
-            }
-        }
-    }
-
-    /// How many of the bytes found a place: up to the end of a memory array, one where a register is.
-    pub fn poke(&mut self, address: u32, bytes: &[u8]) -> usize {
-        self.flash_changed = true;
-        let Some(first) = bytes.first() else { return 0 };
-        let address = self.resolve(address);
-        if let Some((place, offset)) = self.ram_place(address) {
-            let size = self.ram_size(&self.row.ram[place]) as usize;
-            return overwrite(&mut self.ram[place][offset..size], bytes);
-        }
-        if let Some((place, offset)) = self.rom_place(address) {
-            return overwrite(&mut self.rom[place][offset..], bytes);
-        }
-        let taken = match &mut self.flash {
-            Flash::H7(flash) => flash.poke(address, bytes),
-            Flash::G0(flash) => flash.poke(address, bytes),
-            Flash::Plain(cells) => overwrite(cells.get_mut(address.wrapping_sub(FLASH) as usize..).unwrap_or_default(), bytes),
-        };
-        if taken > 0 { taken } else { self.poke_register(address, *first) as usize }
-    }
-
-    fn poke_register(&mut self, address: u32, byte: u8) -> bool {
-        let Some(old) = self.peek_word(address) else { return false };
-        let (value, lanes) = spread(byte as u32, address, Size::Byte);
-        let word = old & !lanes | value;
-        match (self.flash_register(address), &mut self.flash) {
-            (Some(offset), Flash::H7(flash)) => flash.poke_reg(offset, word),
-            (Some(offset), Flash::G0(flash)) => flash.poke_reg(offset, word),
-            _ => self.periph.poke(debug_address(address).and_then(dbgmcu).unwrap_or(address), word),
-        }
-    }
-
-    /// Damages one flash word's ECC, by the board's own door.
-    pub fn set_ecc(&mut self, address: u32, ecc: Ecc) -> bool {
-        match &mut self.flash {
-            Flash::H7(flash) => flash.set_ecc(address, ecc),
-            Flash::G0(flash) => flash.set_ecc(address, ecc),
-            Flash::Plain(_) => false,
-        }
-    }
 }
 
 /// From the core's address of the debug bus to the debugger's.
@@ -605,12 +502,6 @@ fn rom_contents(rom: &Rom) -> Vec<u8> {
     }
     rom.words.iter().for_each(|(address, word)| set(*address, *word));
     bytes
-}
-
-fn overwrite(place: &mut [u8], bytes: &[u8]) -> usize {
-    let len = place.len().min(bytes.len());
-    place[..len].copy_from_slice(&bytes[..len]);
-    len
 }
 
 fn little_endian(bytes: &[u8]) -> u32 {
