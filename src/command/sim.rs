@@ -2,7 +2,8 @@
 //!
 //! They act on the board itself, not through its probe: nothing in a session notices, save what they change.
 
-use super::disasm::{self, Code, Disassembler};
+mod trace;
+
 use super::memory::write_file;
 use super::{Args, Command, Cx, Value};
 use crate::desc::Transport;
@@ -73,7 +74,7 @@ pub const COMMANDS: &[Command] = &[
         "sim trace [<n:num>]",
         "The last n (20) instructions that the board's core, of two the first, executed, with the exceptions between them",
         "sim trace 5",
-        trace,
+        trace::trace,
     ),
     Command::new(
         "sim uart [<port:word>]",
@@ -261,70 +262,6 @@ fn requests(cx: &Cx, args: &Args) -> Result<Value> {
     let lines: Vec<_> = board.log().iter().map(ToString::to_string).collect();
     let text = lines.join("\n");
     Ok(Value::shown(Value::List(lines.into_iter().map(Value::Text).collect()), text))
-}
-
-/// Instructions that `sim trace` shows without a number.
-const TRACED: u64 = 20;
-
-/// Of each line: cycle, pc, opcode (none where no instruction is) and text.
-fn trace(cx: &Cx, args: &Args) -> Result<Value> {
-    let mut code = Disassembler::new()?;
-    let mut traced = Vec::new();
-    for past in board(cx)?.past() {
-        traced.push(traced_line(cx, &mut code, past));
-    }
-    let wanted = usize::try_from(args.opt_num("n").unwrap_or(TRACED)).unwrap_or(usize::MAX);
-    let (rows, lines): (Vec<_>, Vec<_>) = traced.split_off(traced.len().saturating_sub(wanted)).into_iter().unzip();
-    Ok(Value::shown(Value::List(rows), if lines.is_empty() { "the core has done nothing yet".into() } else { lines.join("\n") }))
-}
-
-fn traced_line(cx: &Cx, engine: &mut Disassembler, past: Past) -> (Value, String) {
-    let cycle = ("cycle", Value::Int(past.cycle as i64));
-    match past.what {
-        What::Ran { pc, opcode } => {
-            let code = Code { pc, opcode };
-            let text = engine.text(code);
-            (
-                Value::map([cycle].into_iter().chain(disasm::row(code, &text))),
-                format!("{:>10} {}", past.cycle, disasm::line(cx, code, &text)),
-            )
-        }
-        other => {
-            let (pc, text) = happened(other);
-            let row = [cycle, ("pc", Value::Int(pc.into())), ("opcode", Value::None), ("text", Value::Text(text.clone()))];
-            (Value::map(row), format!("{:>10} {text}", past.cycle))
-        }
-    }
-}
-
-/// Where, and in words.
-fn happened(what: What) -> (u32, String) {
-    match what {
-        What::Ran { pc, .. } => (pc, String::new()),
-        What::Entered { number, from } => (from, format!("-- {}, from {from:#010x}", exception(number))),
-        What::Returned { number, to } => (to, format!("-- {} returns to {to:#010x}", exception(number))),
-        What::Skipped { turns, pc } => (pc, format!("-- {turns} more turns of the loop at {pc:#010x}")),
-        What::Reset { pc } => (pc, format!("-- reset, starts at {pc:#010x}")),
-        What::LockedUp { pc } => (pc, format!("-- lockup, at {pc:#010x}")),
-        What::Halted { pc } => (pc, format!("-- halted at {pc:#010x}")),
-    }
-}
-
-/// ARM DDI0403E B1.5.2.
-fn exception(number: u16) -> String {
-    const NAMES: [(u16, &str); 9] = [
-        (2, "NMI"),
-        (3, "HardFault"),
-        (4, "MemManage"),
-        (5, "BusFault"),
-        (6, "UsageFault"),
-        (11, "SVCall"),
-        (12, "DebugMonitor"),
-        (14, "PendSV"),
-        (15, "SysTick"),
-    ];
-    let name = NAMES.iter().find(|row| row.0 == number).map(|row| row.1.to_string());
-    name.unwrap_or_else(|| if number < 16 { format!("exception {number}") } else { format!("interrupt {}", number - 16) })
 }
 
 fn uart(cx: &Cx, args: &Args) -> Result<Value> {
