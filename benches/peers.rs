@@ -12,7 +12,8 @@
 #[path = "../tests/served/mod.rs"]
 mod served;
 
-use served::{Board, DAP, HLA, Way, finish, there};
+use served::verdict::there;
+use served::{Board, DAP, HLA, Way, finish};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};

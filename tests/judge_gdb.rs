@@ -2,7 +2,8 @@
 
 mod served;
 
-use served::{Board, DAP, HLA, Verdict, Way, finish, segments};
+use served::verdict::Verdict;
+use served::{Board, DAP, HLA, Way, finish, segments};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;

@@ -3,7 +3,8 @@
 
 mod served;
 
-use served::{Board, DAP, HLA, Verdict, Way, finish, programmed};
+use served::verdict::Verdict;
+use served::{Board, DAP, HLA, Way, finish, programmed};
 use std::time::Duration;
 
 struct Chip {

@@ -4,7 +4,8 @@
 
 mod served;
 
-use served::{Board, DAP, HLA, Verdict, Way, finish, programmed, segments};
+use served::verdict::Verdict;
+use served::{Board, DAP, HLA, Way, finish, programmed, segments};
 use std::path::Path;
 use std::time::Duration;
 

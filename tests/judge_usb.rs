@@ -6,7 +6,8 @@
 
 mod served;
 
-use served::{Verdict, segments, there};
+use served::segments;
+use served::verdict::{Verdict, there};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -1,6 +1,6 @@
 //! Is the board's clock true? Published figures of real probes and chips beside what the board needs for the same work.
 //!
-//! `cargo test --test timing -- --nocapture` prints the table of docs/board.md. Virtual time is exact: the figures are the
+//! `cargo test --test timing -- --nocapture` prints the table. Virtual time is exact: the figures are the
 //! same in every run.
 
 mod served;
