@@ -46,8 +46,8 @@ fn transcripts_hold_through_a_server() {
 #[cfg(target_os = "linux")]
 fn transcripts_hold_over_usb() {
     let kernel = Command::new(GUEST).current_dir(repo("")).arg("--kernel").output().unwrap();
-    let missing =
-        if kernel.status.success() { None } else { Some("the guest's kernel is missing (tests/usb-guest/build-kernel makes one)") };
+    let missing = "the guest's kernel is missing (tests/usb-guest/build-kernel makes one)";
+    let missing = (!kernel.status.success()).then(|| missing.to_string());
     let Some(_verdict) = Verdict::unless(missing, "the same transcripts over USB", "all") else { return };
     hold_elsewhere(Way::Usb);
 }
