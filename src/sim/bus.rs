@@ -286,7 +286,17 @@ impl Bus {
         }
     }
 
+    #[inline]
     fn ram_place(&self, address: u32) -> Option<(usize, usize)> {
+        match self.row.ram.iter().position(|ram| address.wrapping_sub(ram.base) < ram.size) {
+            Some(place) if !self.second => Some((place, (address - self.row.ram[place].base) as usize)),
+            _ => self.other_ram(address),
+        }
+    }
+
+    /// What the second core sees, or RAM that is there without parity only.
+    #[inline(never)]
+    fn other_ram(&self, address: u32) -> Option<(usize, usize)> {
         if self.second {
             return self.second_ram(address);
         }

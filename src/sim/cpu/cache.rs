@@ -208,6 +208,7 @@ impl Core {
     pub(super) fn caches_changed(&mut self) {
         let ccr = if self.caches.is_some() { self.ccr() } else { 0 };
         self.data_cached = ccr & DC != 0;
+        self.guards_changed();
         if self.code_cached != (ccr & IC != 0) {
             self.code_cached = !self.code_cached;
             self.decoded.clear();

@@ -180,6 +180,7 @@ impl Core {
     pub(super) fn debug_changed(&mut self) {
         self.decoded.clear();
         self.watching = self.debug.tracing() && self.dwt.watches();
+        self.guards_changed();
         self.attention = true;
     }
 

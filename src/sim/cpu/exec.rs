@@ -44,7 +44,7 @@ pub enum Trap {
 
 /// Decoded instructions by address: direct mapped, so that its size is fixed and forgetting is cheap.
 pub struct Decoded {
-    entries: Vec<(u32, Insn)>,
+    entries: Box<[(u32, Insn); ENTRIES]>,
     /// Slots filled from flash.
     flash: Vec<u16>,
     /// Blocks of RAM that may have entries, folded into 64: stores elsewhere need not look.
@@ -67,7 +67,7 @@ fn block(address: u32) -> u64 {
 
 impl Decoded {
     pub fn new() -> Decoded {
-        Decoded { entries: vec![(NOWHERE, decode::UNDEFINED); ENTRIES], flash: Vec::new(), ram: 0, theirs: 0, written: Vec::new() }
+        Decoded { entries: Box::new([(NOWHERE, decode::UNDEFINED); ENTRIES]), flash: Vec::new(), ram: 0, theirs: 0, written: Vec::new() }
     }
 
     fn slot(pc: u32) -> usize {
@@ -145,12 +145,17 @@ impl Core {
     #[inline]
     pub(super) fn step(&mut self, bus: &mut Bus) -> Done {
         let pc = self.pc;
-        let entry = &self.decoded.entries[Decoded::slot(pc)];
-        let insn = if entry.0 == pc && !self.careful { entry.1 } else { self.instruction(bus, pc)? };
+        let (at, insn) = self.decoded.entries[Decoded::slot(pc)];
+        if at == pc && !self.careful { self.execute(bus, pc, &insn) } else { self.step_carefully(bus, pc) }
+    }
+
+    #[cold]
+    fn step_carefully(&mut self, bus: &mut Bus, pc: u32) -> Done {
+        let insn = self.instruction(bus, pc)?;
         self.execute(bus, pc, &insn)
     }
 
-    #[inline]
+    #[inline(always)]
     fn execute(&mut self, bus: &mut Bus, pc: u32, insn: &Insn) -> Done {
         self.r[15] = pc.wrapping_add(4);
         self.pc = pc.wrapping_add(u32::from(insn.len));
@@ -158,16 +163,22 @@ impl Core {
         self.cycles += 1;
         self.instructions += 1;
         let done = if self.it == 0 { (insn.exec)(self, bus, insn) } else { self.execute_in_it(bus, insn) };
-        if let Err(trap) = done {
-            self.pc = pc;
-            if matches!(trap, Trap::Busy { .. } | Trap::Comparator) {
-                self.trace.withdraw(self.instructions - 1);
-            }
+        if let Err(trap) = &done {
+            self.take_back(pc, trap);
         }
         done
     }
 
+    #[cold]
+    fn take_back(&mut self, pc: u32, trap: &Trap) {
+        self.pc = pc;
+        if matches!(trap, Trap::Busy { .. } | Trap::Comparator) {
+            self.trace.withdraw(self.instructions - 1);
+        }
+    }
+
     /// BKPT runs whatever the condition is (DDI0403E A7.7.17).
+    #[inline(never)]
     fn execute_in_it(&mut self, bus: &mut Bus, insn: &Insn) -> Done {
         if self.condition(self.it >> 4) || insn.is_bkpt() {
             (insn.exec)(self, bus, insn)?;
@@ -184,7 +195,6 @@ impl Core {
     }
 
     /// The instruction at `pc`, decoded now or earlier.
-    #[cold]
     fn instruction(&mut self, bus: &mut Bus, pc: u32) -> Result<Insn, Trap> {
         if !self.thumb {
             return Err(Trap::InvState);
@@ -310,10 +320,13 @@ impl Core {
 
     // ---- data ----
 
+    #[inline]
     pub(super) fn load(&mut self, bus: &mut Bus, address: u32, size: Size) -> Result<u32, Trap> {
-        if address & (size as u32 - 1) == 0 {
-            return self.load_raw(bus, address, size);
-        }
+        if address & (size as u32 - 1) == 0 { self.load_raw(bus, address, size) } else { self.load_unaligned(bus, address, size) }
+    }
+
+    #[cold]
+    fn load_unaligned(&mut self, bus: &mut Bus, address: u32, size: Size) -> Result<u32, Trap> {
         self.may_be_unaligned(address)?;
         let mut value = 0;
         for k in 0..size as u32 {
@@ -322,10 +335,17 @@ impl Core {
         Ok(value)
     }
 
+    #[inline]
     pub(super) fn store(&mut self, bus: &mut Bus, address: u32, size: Size, value: u32) -> Done {
         if address & (size as u32 - 1) == 0 {
-            return self.store_raw(bus, address, size, value);
+            self.store_raw(bus, address, size, value)
+        } else {
+            self.store_unaligned(bus, address, size, value)
         }
+    }
+
+    #[cold]
+    fn store_unaligned(&mut self, bus: &mut Bus, address: u32, size: Size, value: u32) -> Done {
         self.may_be_unaligned(address)?;
         for k in 0..size as u32 {
             self.store_raw(bus, address.wrapping_add(k), Size::Byte, value >> (8 * k) & 0xff)?;
@@ -334,10 +354,12 @@ impl Core {
     }
 
     /// LDM, LDRD, LDREX, VLDR and kin: never unaligned.
+    #[inline]
     pub(super) fn load_aligned(&mut self, bus: &mut Bus, address: u32, size: Size) -> Result<u32, Trap> {
         if address & (size as u32 - 1) == 0 { self.load_raw(bus, address, size) } else { Err(Trap::Unaligned) }
     }
 
+    #[inline]
     pub(super) fn store_aligned(&mut self, bus: &mut Bus, address: u32, size: Size, value: u32) -> Done {
         if address & (size as u32 - 1) == 0 { self.store_raw(bus, address, size, value) } else { Err(Trap::Unaligned) }
     }
@@ -349,20 +371,35 @@ impl Core {
         if refused { Err(Trap::Unaligned) } else { Ok(()) }
     }
 
+    /// What guards data accesses changed: all that the short way through `load_raw` and `store_raw` asks.
+    pub(super) fn guards_changed(&mut self) {
+        self.guarded = self.mpu_on || self.data_cached || self.watching;
+    }
+
+    #[inline]
     fn load_raw(&mut self, bus: &mut Bus, address: u32, size: Size) -> Result<u32, Trap> {
+        if self.guarded { self.load_guarded(bus, address, size) } else { self.load_memory(bus, address, size) }
+    }
+
+    #[inline]
+    fn load_memory(&mut self, bus: &mut Bus, address: u32, size: Size) -> Result<u32, Trap> {
+        if private(address) {
+            return self.private_load(address, size);
+        }
+        self.cycles += self.wait_states(address);
+        match bus.load_ram(address, size) {
+            Some(value) => Ok(value),
+            None => self.load_slow(bus, address, size),
+        }
+    }
+
+    #[cold]
+    fn load_guarded(&mut self, bus: &mut Bus, address: u32, size: Size) -> Result<u32, Trap> {
         self.mpu_check(address, Access::Read)?;
-        let value = if address >> 20 == 0xE00 {
-            self.private_load(address, size)?
-        } else if self.data_cached
-            && let Some(value) = self.cached_load(bus, address, size)?
-        {
-            value
-        } else {
-            self.cycles += self.wait_states(address);
-            match bus.load_ram(address, size) {
-                Some(value) => value,
-                None => self.load_slow(bus, address, size)?,
-            }
+        let cached = if self.data_cached && !private(address) { self.cached_load(bus, address, size)? } else { None };
+        let value = match cached {
+            Some(value) => value,
+            None => self.load_memory(bus, address, size)?,
         };
         if self.watching {
             self.watch(address, size, value, false);
@@ -371,6 +408,7 @@ impl Core {
     }
 
     /// Flash may be busy, peripherals move by themselves.
+    #[inline(never)]
     fn load_slow(&mut self, bus: &mut Bus, address: u32, size: Size) -> Result<u32, Trap> {
         if device(address) || bus.next_event().is_some() {
             self.bring_up(bus);
@@ -381,18 +419,33 @@ impl Core {
         }
     }
 
+    #[inline]
     fn store_raw(&mut self, bus: &mut Bus, address: u32, size: Size, value: u32) -> Done {
+        if self.guarded { self.store_guarded(bus, address, size, value) } else { self.store_memory(bus, address, size, value) }
+    }
+
+    #[inline]
+    fn store_memory(&mut self, bus: &mut Bus, address: u32, size: Size, value: u32) -> Done {
+        if private(address) {
+            return self.private_store(bus, address, size, value);
+        }
+        match bus.store_ram(address, size, value) {
+            Some(changed) => {
+                self.stores += u64::from(changed);
+                self.decoded.forget(address);
+                Ok(())
+            }
+            None => self.store_slow(bus, address, size, value),
+        }
+    }
+
+    /// What goes into the data cache only, memory learns of later.
+    #[cold]
+    fn store_guarded(&mut self, bus: &mut Bus, address: u32, size: Size, value: u32) -> Done {
         self.mpu_check(address, Access::Write)?;
-        if address >> 20 == 0xE00 {
-            self.private_store(address, size, value)?;
-            self.maintain(bus, address, value);
-        } else if self.data_cached && self.cached_store(bus, address, size, value)? {
-            // Memory learns of it later.
-        } else if let Some(changed) = bus.store_ram(address, size, value) {
-            self.stores += u64::from(changed);
-            self.decoded.forget(address);
-        } else {
-            self.store_slow(bus, address, size, value)?;
+        let cached = self.data_cached && !private(address) && self.cached_store(bus, address, size, value)?;
+        if !cached {
+            self.store_memory(bus, address, size, value)?;
         }
         if self.watching {
             self.watch(address, size, value, true);
@@ -400,6 +453,7 @@ impl Core {
         Ok(())
     }
 
+    #[inline(never)]
     fn store_slow(&mut self, bus: &mut Bus, address: u32, size: Size, value: u32) -> Done {
         self.bring_up(bus);
         self.stores += 1;
@@ -415,6 +469,7 @@ impl Core {
     }
 
     /// The private bus: only privileged code, in the widths that `read` knows.
+    #[inline(never)]
     fn private_load(&mut self, address: u32, size: Size) -> Result<u32, Trap> {
         let answer = if self.privileged() && !self.unprivileged { self.read(address, size) } else { None };
         if clocked(address) {
@@ -429,17 +484,17 @@ impl Core {
         }
     }
 
-    fn private_store(&mut self, address: u32, size: Size, value: u32) -> Done {
+    #[inline(never)]
+    fn private_store(&mut self, bus: &mut Bus, address: u32, size: Size, value: u32) -> Done {
         const STIR: u32 = 0xE000_EF00;
         const USERSETMPEND: u32 = 1 << 1;
         let open = self.privileged() && !self.unprivileged || address == STIR && self.ccr() & USERSETMPEND != 0;
         let answer = if open { self.write(address, size, value) } else { None };
         self.stores += 1;
         self.attention = true;
-        match answer {
-            Some(answer) => data(answer, address),
-            None => Err(Trap::Data { address }),
-        }
+        data(answer.unwrap_or(Err(BusError::Fault)), address)?;
+        self.maintain(bus, address, value);
+        Ok(())
     }
 
     /// Cycles that a load waits beyond its own. Assumed: M7 3 for AXI SRAM, 9 for D1 peripherals, none where flash hits the
@@ -461,6 +516,11 @@ impl Core {
 const LOOP_SPAN: u32 = 256;
 
 const SYST_CSR: u32 = 0xE000_E010;
+
+/// The core's private bus.
+fn private(address: u32) -> bool {
+    address >> 20 == 0xE00
+}
 
 /// Registers that move by themselves: SysTick's count, and the DWT's counters and PC sample.
 fn clocked(address: u32) -> bool {

@@ -183,6 +183,8 @@ pub struct Core {
     /// Watchpoints are armed; one matched.
     watching: bool,
     watched: bool,
+    /// Data accesses are looked at: by the MPU, the data cache or a watchpoint.
+    guarded: bool,
     decoded: Decoded,
     noted: Noted,
     /// With what they hold, if they are to be strict; CCR.DC and CCR.IC count only then.
@@ -257,6 +259,7 @@ impl Core {
             fp_open: false,
             watching: false,
             watched: false,
+            guarded: false,
             decoded: Decoded::new(),
             noted: Noted::default(),
             caches: None,

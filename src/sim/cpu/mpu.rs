@@ -13,6 +13,7 @@ impl Core {
     pub(super) fn mpu_changed(&mut self) {
         self.mpu_on = self.row.mpu_type != 0 && self.mpu_ctrl() & ENABLE != 0;
         self.careful = self.mpu_on || !self.thumb;
+        self.guards_changed();
     }
 
     fn mpu_ctrl(&self) -> u32 {
