@@ -61,9 +61,19 @@ const GARBAGE: u32 = 0x9090_9090;
 /// `b .` twice.
 const LOOP: [u8; 4] = [0xFE, 0xE7, 0xFE, 0xE7];
 
+/// Addresses at which whoever has the bus finds a RAM; none lies below `Row::alias`.
+struct Window {
+    base: u32,
+    size: u32,
+    ram: usize,
+}
+
 pub struct Bus {
     row: &'static Row,
     ram: Vec<Vec<u8>>,
+    /// Of the core that has the bus, and of the other.
+    windows: Vec<Window>,
+    other_windows: Vec<Window>,
     rom: Vec<Vec<u8>>,
     pub flash: Flash,
     pub periph: Periph,
@@ -93,9 +103,11 @@ impl Bus {
         let ram = row.ram.iter().map(|ram| vec![0; ram.size.max(ram.without_parity) as usize]).collect();
         let mut periph = Periph::new(row.blocks);
         periph.twin = row.second.map(|second| second.enables);
-        Bus {
+        let mut bus = Bus {
             row,
             ram,
+            windows: Vec::new(),
+            other_windows: Vec::new(),
             rom: row.rom.iter().map(rom_contents).collect(),
             flash,
             soc: Soc::new(row.name, &periph),
@@ -107,7 +119,9 @@ impl Bus {
             late: (false, false),
             second: false,
             now: 0,
-        }
+        };
+        bus.open_windows();
+        bus
     }
 
     /// RAM comes up with noise (the same page over and over), so that nobody builds on zeros.
@@ -136,6 +150,7 @@ impl Bus {
             }
             Flash::Plain(_) => (),
         }
+        self.open_windows();
         self.start_watchdogs(cause == Cause::Power);
     }
 
@@ -221,7 +236,7 @@ impl Bus {
     /// The core's short way into RAM: little-endian, `None` where no RAM is at this very address.
     #[inline]
     pub fn load_ram(&self, address: u32, size: Size) -> Option<u32> {
-        let (place, offset) = self.near_ram(address)?;
+        let (place, offset) = self.ram_place(address)?;
         let bytes = self.ram[place].get(offset..offset + size as usize)?;
         Some(match *bytes {
             [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
@@ -234,20 +249,12 @@ impl Bus {
     /// Whether the store changed anything.
     #[inline]
     pub fn store_ram(&mut self, address: u32, size: Size, value: u32) -> Option<bool> {
-        let (place, offset) = self.near_ram(address)?;
+        let (place, offset) = self.ram_place(address)?;
         let bytes = self.ram[place].get_mut(offset..offset + size as usize)?;
         let new = &value.to_le_bytes()[..size as usize];
         let changed = bytes != new;
         bytes.copy_from_slice(new);
         Some(changed)
-    }
-
-    #[inline]
-    fn near_ram(&self, address: u32) -> Option<(usize, usize)> {
-        if address < self.row.alias {
-            return None;
-        }
-        self.ram_place(address)
     }
 
     /// Where the core that has the bus finds its vectors after reset.
@@ -286,22 +293,22 @@ impl Bus {
         }
     }
 
+    /// Which RAM is there, and where in it.
     #[inline]
     fn ram_place(&self, address: u32) -> Option<(usize, usize)> {
-        match self.row.ram.iter().position(|ram| address.wrapping_sub(ram.base) < ram.size) {
-            Some(place) if !self.second => Some((place, (address - self.row.ram[place].base) as usize)),
-            _ => self.other_ram(address),
-        }
+        let window = self.windows.iter().find(|window| address.wrapping_sub(window.base) < window.size)?;
+        Some((window.ram, address.wrapping_sub(window.base) as usize))
     }
 
-    /// What the second core sees, or RAM that is there without parity only.
-    #[inline(never)]
-    fn other_ram(&self, address: u32) -> Option<(usize, usize)> {
-        if self.second {
-            return self.second_ram(address);
-        }
-        let place = self.row.ram.iter().position(|ram| address.wrapping_sub(ram.base) < self.ram_size(ram))?;
-        Some((place, (address - self.row.ram[place].base) as usize))
+    /// As the option bytes are now.
+    fn open_windows(&mut self) {
+        let (first, second) = (self.first_windows(), self.second_windows());
+        (self.windows, self.other_windows) = if self.second { (second, first) } else { (first, second) };
+    }
+
+    fn first_windows(&self) -> Vec<Window> {
+        let rams = self.row.ram.iter().enumerate();
+        rams.map(|(ram, row)| Window { base: row.base, size: self.ram_size(row), ram }).collect()
     }
 
     fn ram_size(&self, ram: &Ram) -> u32 {

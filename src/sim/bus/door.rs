@@ -64,7 +64,11 @@ impl Bus {
         let word = old & !lanes | value;
         match (self.flash_register(address), &mut self.flash) {
             (Some(offset), Flash::H7(flash)) => flash.poke_reg(offset, word),
-            (Some(offset), Flash::G0(flash)) => flash.poke_reg(offset, word),
+            (Some(offset), Flash::G0(flash)) => {
+                let taken = flash.poke_reg(offset, word);
+                self.open_windows();
+                taken
+            }
             _ => self.periph.poke(debug_address(address).and_then(dbgmcu).unwrap_or(address), word),
         }
     }

@@ -1,12 +1,13 @@
 //! The bus of a chip with two cores: what the second one sees otherwise.
 
-use super::{Bus, Ram};
+use super::{Bus, Window};
 
 impl Bus {
     /// Gives the bus to the second core or to the first: they see it differently, and what changed is told to both.
     pub fn select(&mut self, second: bool) {
         if self.second != second {
             (self.second, self.soc.second) = (second, second);
+            std::mem::swap(&mut self.windows, &mut self.other_windows);
             self.late = (self.late.1, self.late.0);
         }
     }
@@ -20,14 +21,11 @@ impl Bus {
     }
 
     /// The second core has no tightly coupled memories, and a RAM that it sees twice.
-    pub(super) fn second_ram(&self, address: u32) -> Option<(usize, usize)> {
-        let holds = |ram: &Ram, address: u32| !ram.tightly_coupled && address.wrapping_sub(ram.base) < ram.size;
-        let place = |address: u32| {
-            let place = self.row.ram.iter().position(|ram| holds(ram, address))?;
-            Some((place, (address - self.row.ram[place].base) as usize))
-        };
-        let (alias, base) = self.second_alias()?;
-        place(address).or_else(|| place(address.checked_sub(alias)?.checked_add(base)?))
+    pub(super) fn second_windows(&self) -> Vec<Window> {
+        let seen = || self.row.ram.iter().enumerate().filter(|(_, row)| !row.tightly_coupled);
+        let alias = |base: u32| self.second_alias().and_then(|(alias, real)| Some(base.checked_sub(real)? + alias));
+        let direct = seen().map(|(ram, row)| Window { base: row.base, size: row.size, ram });
+        direct.chain(seen().filter_map(|(ram, row)| Some(Window { base: alias(row.base)?, size: row.size, ram }))).collect()
     }
 
     pub(super) fn second_alias(&self) -> Option<(u32, u32)> {
