@@ -327,6 +327,7 @@ impl Core {
         if self.fp_open { Ok(()) } else { self.fp_open_up(bus) }
     }
 
+    #[cold]
     fn fp_open_up(&mut self, bus: &mut Bus) -> Done {
         let access = self.scs.peek(CPACR).unwrap_or(0) >> 20 & 0xF;
         if self.row.mvfr.is_none() || access == 0 || access == 0b0101 && !self.privileged() {

@@ -142,15 +142,16 @@ fn device(address: u32) -> bool {
 
 impl Core {
     /// One instruction. On an error nothing has happened but what the trap says; `self.pc` is then the instruction's own.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step(&mut self, bus: &mut Bus) -> Done {
         let pc = self.pc;
         let (at, insn) = self.decoded.entries[Decoded::slot(pc)];
         if at == pc && !self.careful { self.execute(bus, pc, &insn) } else { self.step_carefully(bus, pc) }
     }
 
+    /// The same, whatever has to be looked at before.
     #[cold]
-    fn step_carefully(&mut self, bus: &mut Bus, pc: u32) -> Done {
+    pub(super) fn step_carefully(&mut self, bus: &mut Bus, pc: u32) -> Done {
         let insn = self.instruction(bus, pc)?;
         self.execute(bus, pc, &insn)
     }
@@ -163,18 +164,20 @@ impl Core {
         self.cycles += 1;
         self.instructions += 1;
         let done = if self.it == 0 { (insn.exec)(self, bus, insn) } else { self.execute_in_it(bus, insn) };
-        if let Err(trap) = &done {
-            self.take_back(pc, trap);
+        // Not `done` itself: copying what was written in parts costs the host more than all the rest.
+        match done {
+            Ok(()) => Ok(()),
+            Err(trap) => self.take_back(pc, trap),
         }
-        done
     }
 
     #[cold]
-    fn take_back(&mut self, pc: u32, trap: &Trap) {
+    fn take_back(&mut self, pc: u32, trap: Trap) -> Done {
         self.pc = pc;
         if matches!(trap, Trap::Busy { .. } | Trap::Comparator) {
             self.trace.withdraw(self.instructions - 1);
         }
+        Err(trap)
     }
 
     /// BKPT runs whatever the condition is (DDI0403E A7.7.17).
@@ -381,7 +384,7 @@ impl Core {
         if self.guarded { self.load_guarded(bus, address, size) } else { self.load_memory(bus, address, size) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn load_memory(&mut self, bus: &mut Bus, address: u32, size: Size) -> Result<u32, Trap> {
         if private(address) {
             return self.private_load(address, size);
@@ -424,7 +427,7 @@ impl Core {
         if self.guarded { self.store_guarded(bus, address, size, value) } else { self.store_memory(bus, address, size, value) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn store_memory(&mut self, bus: &mut Bus, address: u32, size: Size, value: u32) -> Done {
         if private(address) {
             return self.private_store(bus, address, size, value);
@@ -497,19 +500,22 @@ impl Core {
         Ok(())
     }
 
-    /// Cycles that a load waits beyond its own. Assumed: M7 3 for AXI SRAM, 9 for D1 peripherals, none where flash hits the
-    /// cache; M0+ 2 for every load (Cortex-M0+ TRM 3.3).
+    /// Cycles that a load waits beyond its own.
     #[inline]
     pub(super) fn wait_states(&self, address: u32) -> u64 {
-        match self.row.arch {
-            Arch::V6M => 1,
-            Arch::V7M => match address >> 24 {
-                0x24 | 0x30 | 0x38 => 2,
-                0x40..=0x5F => 8,
-                _ => 0,
-            },
-        }
+        self.waits[(address >> 24) as usize].into()
     }
+}
+
+/// Wait states by the top byte of the address. M0+: every load takes 2 cycles (Cortex-M0+ TRM 3.3). M7, assumed: 3 for AXI
+/// SRAM, 9 for D1 peripherals, none where flash hits the cache.
+pub(super) fn waits(arch: Arch) -> [u8; 256] {
+    std::array::from_fn(|top| match (arch, top) {
+        (Arch::V6M, _) => 1,
+        (Arch::V7M, 0x24 | 0x30 | 0x38) => 2,
+        (Arch::V7M, 0x40..=0x5F) => 8,
+        (Arch::V7M, _) => 0,
+    })
 }
 
 /// Backward branches up to this far are looked at for loops that only wait, bytes.

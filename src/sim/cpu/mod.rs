@@ -115,6 +115,7 @@ mod control {
 pub struct Core {
     row: &'static CoreRow,
     model: decode::Model,
+    waits: [u8; 256],
     pub state: State,
     /// r0-r12, the stack pointer in use, lr; r15 is what an instruction reads as PC.
     r: [u32; 16],
@@ -215,6 +216,7 @@ impl Core {
         Core {
             row,
             model: decode::Model { v7m, single: row.mvfr.is_some(), double: row.mvfr.is_some_and(|mvfr| mvfr[0] >> 8 & 0xF != 0) },
+            waits: exec::waits(row.arch),
             state: State::Reset,
             r: [row.reset_r; 16],
             pc: 0,

@@ -287,7 +287,7 @@ impl Core {
     /// C_STEP: one instruction, which may sleep no longer than that.
     fn step_once(&mut self, bus: &mut Bus) {
         self.asleep = None;
-        if let Err(trap) = self.step(bus) {
+        if let Err(trap) = self.step_carefully(bus, self.pc) {
             return self.trapped(bus, trap);
         }
         self.debug.retired = true;
