@@ -13,7 +13,8 @@
 
 mod served;
 
-use served::{Board, Verdict};
+use served::Board;
+use served::verdict::Verdict;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;

@@ -7,7 +7,8 @@ mod served;
 
 use rocd::sim::Config;
 use rocd::usb::{Data, Pipe};
-use served::{Board, DAP, HLA, Verdict, Way, finish};
+use served::verdict::Verdict;
+use served::{Board, DAP, HLA, Way, finish};
 use std::fmt::Write;
 use std::time::Duration;
 
