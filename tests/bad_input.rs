@@ -234,3 +234,87 @@ fn a_signal_ends_a_server_whatever_it_is_doing() {
         assert_eq!(output.status.code(), Some(0), "{line}: {}", err(&output));
     }
 }
+
+/// An ELF file for an Arm core with one segment: initial SP, the reset vector, and `code` behind them at 0.
+fn elf(code: &[u8]) -> Vec<u8> {
+    let mut file = b"\x7fELF\x01\x01\x01".to_vec();
+    file.resize(16, 0);
+    let half = |value: u16| value.to_le_bytes();
+    let word = |value: u32| value.to_le_bytes();
+    let bytes = [&word(0x2000_1000)[..], &word(9), code].concat();
+    file.extend([half(2), half(40)].concat());
+    file.extend([word(1), word(9), word(52), word(0), word(0x0500_0000)].concat());
+    file.extend([half(52), half(32), half(1), half(0), half(0), half(0)].concat());
+    file.extend([word(1), word(84), word(0), word(0), word(bytes.len() as u32), word(bytes.len() as u32), word(5), word(4)].concat());
+    [file, bytes].concat()
+}
+
+/// Counts for ever: `adds r0, #1`, `b` to it. The board sees no loop that does nothing.
+const COUNTS: &[u8] = &[0x01, 0x30, 0xFD, 0xE7];
+
+fn saved(folder: &Path, name: &str, bytes: &[u8]) -> String {
+    let path = folder.join(name);
+    fs::write(&path, bytes).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_segment_up_to_the_end_of_the_address_space_is_no_bug() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = elf(COUNTS);
+    bytes[60..64].copy_from_slice(&0x2000_0000u32.to_le_bytes());
+    bytes[72..76].copy_from_slice(&u32::MAX.to_le_bytes());
+    let path = saved(folder.path(), "huge.elf", &bytes);
+    refused(&["sim", "run", "bare-m0", &path, "1"], 8, "4294967295 bytes at 0x20000000 do not fit bare-m0");
+}
+
+#[test]
+fn ctrl_c_ends_a_program_that_does_not_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = saved(folder.path(), "counts.elf", &elf(COUNTS));
+    let child = start(&["sim", "run", "bare-m0", &path, "18446744073709551615"]);
+    std::thread::sleep(Duration::from_millis(500));
+    signal(child.id(), "INT");
+    let output = ended(child, "sim run");
+    is_refused(&output, 130, "interrupted");
+}
+
+#[test]
+fn a_file_that_is_no_program_for_the_board_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = elf(COUNTS);
+    for (name, at, byte, words) in [
+        ("wide.elf", 4, 2, "not an ELF file of 32 bits, little-endian"),
+        ("big.elf", 5, 2, "not an ELF file of 32 bits, little-endian"),
+        ("x86.elf", 18, 0x3E, "a program for another machine (e_machine = 62)"),
+        ("none.elf", 52, 0, "no segment of it is loaded"),
+        ("far.elf", 67, 0x70, "12 bytes at 0x70000000 do not fit bare-m0"),
+    ] {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        let path = saved(folder.path(), name, &bytes);
+        let output = ended(start(&["sim", "run", "bare-m0", &path]), name);
+        is_refused(&output, 8, words);
+        assert!(err(&output).contains(&format!("while loading {path}")), "{}", err(&output));
+    }
+    let path = saved(folder.path(), "counts.elf", &good);
+    refused(&["sim", "run", "nosuch", &path], 2, "hint: its chips: stm32h743, ");
+    refused(&["sim", "run", "bare-m0", &path, "30"], 7, "its time, 30 ms, was up");
+}
+
+#[test]
+fn what_the_board_lacks_is_said_in_whole_sentences() {
+    refused(&["-c", "sim chip bare-m0; sim uart"], 2, "bare-m0 has no serial port\n");
+    refused(&["-c", "sim inject stall after 4294967296"], 2, "4294967296 transfers are more than 4294967295");
+    refused(&["sim", "serve", "--vhci", "8"], 2, "1 board does not fit behind port 8 of vhci_hcd");
+    let twin = "stm32g071,v3,303030303030303030303030";
+    let twins = ["sim", "serve", "--board", twin, "--board", twin, "--stlink-tcp", "0"];
+    refused(&twins, 2, "two boards have the serial number 303030303030303030303030");
+    refused(&["sim", "serve", "--stlink-tcp", "192.0.2.1:80"], 1, "hint: an address of this machine is needed");
+    let output = ended(start(&[&BOARD[..], &["-c", "halt; step"]].concat()), "step of a core that locks up");
+    is_refused(&output, 4, "hint: the core is locked up");
+    for (line, said) in [("pins", "no pin is in use"), ("sim trace 0", "")] {
+        let output = ended(start(&[&BOARD[..], &["-c", line]].concat()), line);
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), said, "{line}");
+    }
+}
