@@ -167,14 +167,14 @@ fn broken(address: &str, error: &std::io::Error) -> Error {
     }
 }
 
-/// From the reply to request 02. A server shares its probes, so one that is in use can be used all the same.
+/// From the reply to request 02. What a terminal would take for a command does not belong into a serial number. A server shares its probes, so one that is in use can be used all the same.
 fn described(reply: &[u8], address: &str, index: u8) -> Found {
     let half = |at: usize| u16::from_le_bytes([reply[at], reply[at + 1]]);
     let serial = reply[8..40].split(|byte| *byte == 0).next().unwrap_or_default();
     Found {
         vid: half(40),
         pid: half(42),
-        serial: String::from_utf8_lossy(serial).into_owned(),
+        serial: String::from_utf8_lossy(serial).replace(char::is_control, "?"),
         path: format!("{address}/{index}"),
         trouble: None,
     }
@@ -317,6 +317,13 @@ mod tests {
         assert_eq!((error.cause, error.kind), (Cause::Unplugged, crate::error::Kind::Probe));
         let (address, _server) = server(&[VERSION]);
         assert_eq!(find(&address).unwrap_err().message, format!("the server at {address} closed the connection"));
+    }
+
+    #[test]
+    fn a_serial_number_of_control_characters_does_not_reach_the_terminal() {
+        const RAW: &[u8] = b"\x01\0\0\0\x07\0\0\0\x1b[2J\n7\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x83\x04\x4b\x37\0";
+        let (address, _server) = server(&[VERSION, (2, GOOD), (1, &[1, 0, 0, 0]), (8, RAW)]);
+        assert_eq!(find(&address).unwrap()[0].serial, "?[2J?7");
     }
 
     #[test]
