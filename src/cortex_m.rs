@@ -481,8 +481,9 @@ pub fn disarm(mem: &mut MemAp, armed: &Armed) -> Result<()> {
 
 fn not_halted(dhcsr: u32) -> Error {
     let error = Error::target(format!("timed out while waiting for target halted (DHCSR = {dhcsr:#010x})")).cause(Cause::Timeout);
-    match dhcsr & (S_SLEEP | S_RESET_ST) {
+    match dhcsr & (S_SLEEP | S_RESET_ST | S_LOCKUP) {
         0 => error,
+        bits if bits & S_LOCKUP != 0 => error.hint("the core is locked up, and does so again from where it stands: `reset halt`"),
         bits if bits & S_RESET_ST != 0 => error.hint("the core is held in reset: look at NRST"),
         _ => error.hint("the core sleeps: connect under reset (`connect under_reset`)"),
     }
