@@ -970,7 +970,7 @@ mod program {
             (&["--stlink-tcp", &taken][..], 1, format!("error: cannot listen on {taken}: ")),
             (&["--usbip", &taken], 1, format!("error: cannot listen on {taken}: ")),
             (&["--usbip", "nowhere"], 2, "error: `nowhere` is no address to listen on".into()),
-            (&["--vhci", "8"], 2, "error: from port 8 on vhci_hcd has too few ports for the boards, of which there are 1".into()),
+            (&["--vhci", "8"], 2, "error: 1 board does not fit behind port 8 of vhci_hcd".into()),
             (&["--board", "stm32z9"], 2, "error: the board has no chip `stm32z9`".into()),
             (&["--board", "stm32g071,v4"], 2, "error: the board has no probe `v4`".into()),
             (&["--board", "stm32g071,v3:V2J37S7"], 2, "error: `V2J37S7` is no firmware of a v3 probe".into()),

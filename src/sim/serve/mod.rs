@@ -20,7 +20,7 @@ use super::Board;
 use crate::error::{Error, Result};
 use clock::{Held, Served};
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
@@ -143,8 +143,11 @@ impl Server {
     pub fn vhci(&mut self, port: usize) -> Result<()> {
         let last = vhci::PORTS.saturating_sub(self.boards.len());
         if port > last {
-            let said = format!("from port {port} on vhci_hcd has too few ports for the boards, of which there are {}", self.boards.len());
-            return Err(Error::usage(said).hint(format!("its ports are 0 to {}: the first board goes into 0 to {last}", vhci::PORTS - 1)));
+            let said = match self.boards.len() {
+                1 => format!("1 board does not fit behind port {port} of vhci_hcd"),
+                many => format!("{many} boards do not fit behind port {port} of vhci_hcd"),
+            };
+            return Err(Error::usage(said).hint(format!("it has {} ports: the first board goes into 0 to {last}", vhci::PORTS)));
         }
         self.vhci = Some(Vhci { port, tried: vec![None; self.boards.len()] });
         self.settle()
@@ -152,8 +155,13 @@ impl Server {
 
     fn listen(&mut self, address: &str, door: Door, option: &str) -> Result<SocketAddr> {
         let refuse = |error: io::Error| {
+            let kind = error.kind();
             let error = Error::command(format!("cannot listen on {address}: {error}"));
-            error.hint(format!("port 0 picks a free one: {option} 127.0.0.1:0"))
+            match kind {
+                ErrorKind::AddrNotAvailable => error.hint("an address of this machine is needed, such as 127.0.0.1"),
+                ErrorKind::PermissionDenied => error.hint("ports below 1024 are for root"),
+                _ => error.hint(format!("port 0 picks a free one: {option} 127.0.0.1:0")),
+            }
         };
         let listener = TcpListener::bind(&resolve(address)?[..]).map_err(refuse)?;
         let local = listener.local_addr().map_err(refuse)?;
