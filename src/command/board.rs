@@ -56,7 +56,8 @@ fn pins(cx: &Cx, args: &Args) -> Result<Value> {
             if board.boot_pin() {
                 rows.push(boot0(true));
             }
-            let text = rows.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+            let lines = rows.iter().map(Value::to_string).collect::<Vec<_>>();
+            let text = if lines.is_empty() { "no pin is in use".into() } else { lines.join("\n") };
             Ok(Value::shown(Value::List(rows), text))
         }
         (Some(name), None) if name.eq_ignore_ascii_case(BOOT0) => Ok(boot0(board.boot_pin())),

@@ -400,8 +400,12 @@ fn serial(given: Option<&str>, number: u32) -> Result<String> {
 }
 
 fn no_port(chip: &Chip, port: Option<&str>) -> Error {
-    let error = Error::usage(format!("{} has no serial port `{}`", chip.row.name, port.unwrap_or_default()));
-    error.hint(format!("its serial ports: {}", chip.ports().join(", ")))
+    let (name, ports) = (chip.row.name, chip.ports());
+    if ports.is_empty() {
+        return Error::usage(format!("{name} has no serial port"));
+    }
+    let which = port.map_or("console".into(), |port| format!("serial port `{port}`"));
+    Error::usage(format!("{name} has no {which}")).hint(format!("its serial ports: {}", ports.join(", ")))
 }
 
 fn no_pin(chip: &str, name: &str) -> Error {
