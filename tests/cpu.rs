@@ -18,7 +18,7 @@ fn output(path: &Path) -> (Vec<u8>, End) {
     let name = path.file_name().unwrap().to_str().unwrap();
     let chip = format!("bare-{}", name.split('.').nth(1).unwrap());
     let mut text = Vec::new();
-    let end = run_elf(&chip, &std::fs::read(path).unwrap(), LIMIT_MS, &mut |bytes| text.extend_from_slice(bytes)).unwrap();
+    let end = run_elf(&chip, &std::fs::read(path).unwrap(), LIMIT_MS, &mut |bytes| text.extend_from_slice(bytes), &|| Ok(())).unwrap();
     (text, end)
 }
 

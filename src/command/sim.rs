@@ -217,7 +217,8 @@ const INJECTIONS: &[(&str, Inject)] =
     &[("stall", Inject::Stall), ("silent", Inject::Silent), ("unplug", Inject::Unplug), ("heal", Inject::Heal)];
 
 fn inject(cx: &Cx, args: &Args) -> Result<Value> {
-    let after = number(args.opt_num("n").unwrap_or(0))?;
+    let wanted = args.opt_num("n").unwrap_or(0);
+    let after = u32::try_from(wanted).map_err(|_| Error::usage(format!("{wanted} transfers are more than {}", u32::MAX)))?;
     let board = board(cx)?;
     for (_, what) in INJECTIONS.iter().filter(|(word, _)| args.has(word)) {
         board.inject_after(after, *what);
@@ -317,11 +318,13 @@ fn unended(path: &str, why: &str, printed: &str) -> Error {
 }
 
 /// What the program printed, then `rc=N`; a program that does not end is an error of kind not_running.
-fn run(_: &Cx, args: &Args) -> Result<Value> {
+fn run(cx: &Cx, args: &Args) -> Result<Value> {
     let path = args.text("file")?;
     let elf = std::fs::read(path).map_err(|error| Error::command(format!("cannot read {path}: {error}")))?;
     let mut printed = Vec::new();
-    let end = run_elf(args.text("chip")?, &elf, args.opt_num("ms").unwrap_or(20_000), &mut |bytes| printed.extend_from_slice(bytes))?;
+    let ms = args.opt_num("ms").unwrap_or(20_000);
+    let end = run_elf(args.text("chip")?, &elf, ms, &mut |bytes| printed.extend_from_slice(bytes), &*cx.ears.breathe)
+        .map_err(|error| if error.kind == Kind::Image { error.during(format_args!("loading {path}")) } else { error })?;
     let printed = String::from_utf8_lossy(&printed).into_owned();
     match end {
         End::Exit(code) => {
@@ -329,7 +332,7 @@ fn run(_: &Cx, args: &Args) -> Result<Value> {
             Ok(Value::shown(value, format!("{printed}rc={code}")))
         }
         End::Breakpoint { pc } => Err(unended(path, &format!("a breakpoint at {pc:#010x} is no semihosting call"), &printed)),
-        End::Timeout => Err(unended(path, "its time was up", &printed)),
+        End::Timeout => Err(unended(path, &format!("its time, {ms} ms, was up"), &printed)),
         End::Lockup { hfsr, cfsr } => {
             Err(unended(path, &format!("the core locked up (HFSR = {hfsr:#010x}, CFSR = {cfsr:#010x})"), &printed))
         }
@@ -388,7 +391,15 @@ fn boards(cx: &Cx, args: &Args) -> Result<Vec<Board>> {
     }
     let made =
         specs.iter().enumerate().map(|(n, spec)| Board::numbered(&parse_board(spec)?, n as u32).during(format!("making board {spec}")));
-    made.collect()
+    let made: Vec<Board> = made.collect::<Result<_>>()?;
+    let serials: Vec<_> = made.iter().map(|board| board.found().serial).collect();
+    match serials.iter().enumerate().find(|(n, serial)| serials[..*n].contains(serial)) {
+        None => Ok(made),
+        Some((_, serial)) => {
+            let error = Error::usage(format!("two boards have the serial number {serial}"));
+            Err(error.hint("other tools tell them apart by it; without one, each board gets its own"))
+        }
+    }
 }
 
 /// CHIP[,PROBE[:FIRMWARE][,SERIAL]]

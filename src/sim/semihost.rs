@@ -7,8 +7,9 @@ use super::chip::{BusError, Chip, Ns, Size};
 use super::chips;
 use super::cpu::State;
 use crate::error::{Error, Result};
-use object::read::elf::{ElfFile32, ProgramHeader};
-use object::{Endianness, elf::PT_LOAD};
+use object::LittleEndian;
+use object::elf::{EM_ARM, PT_LOAD};
+use object::read::elf::{ElfFile32, FileHeader, ProgramHeader};
 use std::ops::ControlFlow;
 
 mod op {
@@ -42,6 +43,8 @@ const EINVAL: u32 = 22;
 const FEATURES: &[u8] = b"SHFB\x03";
 /// A string or buffer is never longer than this: beyond it the program's pointer is taken to be wild.
 const LONGEST: u32 = 1 << 20;
+/// How long `run_elf` runs before it looks whether to go on; the wall time of it is some 10 ms.
+const SLICE: Ns = 100_000_000;
 /// The wall clock that programs see starts here: 2020-01-01, so that runs repeat.
 const EPOCH: u64 = 1_577_836_800;
 
@@ -270,6 +273,11 @@ const PC: u32 = 15;
 pub fn run(chip: &mut Chip, host: &mut Host, time: Ns, console: &mut dyn FnMut(&[u8])) -> Result<End> {
     let end = chip.now().saturating_add(time);
     attach(chip)?;
+    run_on(chip, host, end, console)
+}
+
+/// Until `end`, of a chip that is attached to.
+fn run_on(chip: &mut Chip, host: &mut Host, end: Ns, console: &mut dyn FnMut(&[u8])) -> Result<End> {
     loop {
         chip.advance_to_stop(end);
         match chip.state() {
@@ -316,18 +324,31 @@ pub fn serve(chip: &mut Chip, host: &mut Host, console: &mut dyn FnMut(&[u8])) -
 }
 
 /// Runs an ELF file on a chip of its own for at most `ms` of virtual time: its PT_LOAD bytes go in by the board's own
-/// door, then the chip is reset. What the program prints goes to `console`.
+/// door, then the chip is reset. What the program prints goes to `console`; an error of `breathe` ends it.
 ///
 /// Errors: `Kind::Usage` for a chip that there is not, `Kind::Image` for a file that is no 32-bit little-endian ELF file
-/// or does not fit the chip.
-pub fn run_elf(chip: &str, elf: &[u8], ms: u64, console: &mut dyn FnMut(&[u8])) -> Result<End> {
+/// for Arm or does not fit the chip.
+pub fn run_elf(chip: &str, elf: &[u8], ms: u64, console: &mut dyn FnMut(&[u8]), breathe: &dyn Fn() -> Result<()>) -> Result<End> {
     let (mut chip, mut host) = prepare(chip, elf)?;
-    run(&mut chip, &mut host, ms.saturating_mul(1_000_000), console)
+    let end = chip.now().saturating_add(ms.saturating_mul(1_000_000));
+    attach(&mut chip)?;
+    loop {
+        breathe()?;
+        let before = chip.now();
+        match run_on(&mut chip, &mut host, end.min(before.saturating_add(SLICE)), console)? {
+            // A chip whose time stands still would never come to its end.
+            End::Timeout if before < chip.now() && chip.now() < end => {}
+            other => return Ok(other),
+        }
+    }
 }
 
 /// The chip with the program in it, just reset, and its host. Errors as `run_elf`.
 pub fn prepare(chip: &str, elf: &[u8]) -> Result<(Chip, Host)> {
-    let row = chips::find(chip).ok_or_else(|| Error::usage(format!("the board has no chip `{chip}`")))?;
+    let row = chips::find(chip).ok_or_else(|| {
+        let known: Vec<_> = chips::CHIPS.iter().map(|row| row.name).collect();
+        Error::usage(format!("the board has no chip `{chip}`")).hint(format!("its chips: {}", known.join(", ")))
+    })?;
     let mut chip = Chip::new(row);
     let mut host = Host::new("program");
     host.heap = heap(row, load(&mut chip, elf)?);
@@ -338,21 +359,31 @@ pub fn prepare(chip: &str, elf: &[u8]) -> Result<(Chip, Host)> {
 
 /// Where the image ends in the chip's first RAM.
 fn load(chip: &mut Chip, elf: &[u8]) -> Result<u32> {
-    let refuse = |why: String| Error::image(why);
-    let file = ElfFile32::<Endianness>::parse(elf).map_err(|error| refuse(format!("not a 32-bit ELF file: {error}")))?;
-    let endian = file.endian();
+    let endian = LittleEndian;
+    let file = ElfFile32::<LittleEndian>::parse(elf)
+        .map_err(|error| Error::image(format!("not an ELF file of 32 bits, little-endian: {error}")))?;
+    match file.elf_header().e_machine(endian) {
+        EM_ARM => {}
+        other => return Err(Error::image(format!("a program for another machine (e_machine = {other})")).hint("Arm is 40")),
+    }
+    let name = chip.row.name;
+    let unfit = |len: usize, address: u32| Error::image(format!("{len} bytes at {address:#010x} do not fit {name}"));
     let ram = chip.row.ram.first().map_or(0..0, |ram| ram.base..ram.base + ram.size);
-    let mut end = ram.start;
+    let (mut end, mut loaded) = (ram.start, 0);
     for header in file.elf_program_headers().iter().filter(|header| header.p_type(endian) == PT_LOAD) {
-        let bytes = header.data(endian, elf).map_err(|()| refuse("a segment lies outside the file".into()))?;
-        let address = header.p_paddr(endian);
+        let bytes = header.data(endian, elf).map_err(|()| Error::image("a segment lies outside the file"))?;
+        let (address, start, len) = (header.p_paddr(endian), header.p_vaddr(endian), header.p_memsz(endian));
         if !bytes.is_empty() && chip.poke_all(address, bytes) != bytes.len() {
-            return Err(refuse(format!("{} bytes at {address:#010x} do not fit {}", bytes.len(), chip.row.name)));
+            return Err(unfit(bytes.len(), address));
         }
-        let last = header.p_vaddr(endian).saturating_add(header.p_memsz(endian));
-        if ram.contains(&header.p_vaddr(endian)) {
+        loaded += bytes.len();
+        if ram.contains(&start) {
+            let last = start.checked_add(len).filter(|last| *last <= ram.end).ok_or_else(|| unfit(len as usize, start))?;
             end = end.max(last);
         }
+    }
+    if loaded == 0 {
+        return Err(Error::image("no segment of it is loaded").hint("an object file has none: link it first"));
     }
     Ok(end)
 }

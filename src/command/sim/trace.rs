@@ -15,8 +15,9 @@ pub fn trace(cx: &Cx, args: &Args) -> Result<Value> {
         traced.push(traced_line(cx, &mut code, past));
     }
     let wanted = usize::try_from(args.opt_num("n").unwrap_or(TRACED)).unwrap_or(usize::MAX);
+    let nothing = traced.is_empty();
     let (rows, lines): (Vec<_>, Vec<_>) = traced.split_off(traced.len().saturating_sub(wanted)).into_iter().unzip();
-    Ok(Value::shown(Value::List(rows), if lines.is_empty() { "the core has done nothing yet".into() } else { lines.join("\n") }))
+    Ok(Value::shown(Value::List(rows), if nothing { "the core has done nothing yet".into() } else { lines.join("\n") }))
 }
 
 fn traced_line(cx: &Cx, engine: &mut Disassembler, past: Past) -> (Value, String) {
