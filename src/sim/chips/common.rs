@@ -38,7 +38,7 @@ const fn timer(top: u32) -> [Reg; 26] {
     ]
 }
 
-/// A USART or LPUART that sends (RM0433 51.7, RM0444 33.8); ISR is soc.rs'.
+/// A USART or LPUART (RM0433 51.7, RM0444 33.8); ISR and RDR are soc/uart.rs'.
 pub const USART: &[Reg] = &[
     reg(0x00, "CR1", 0, u32::MAX),
     reg(0x04, "CR2", 0, u32::MAX),

@@ -36,9 +36,13 @@ const fn movs(n: u32) -> u32 {
     0xE7FE_2000 | n
 }
 
-/// An H743 with strict caches, halted, with a table and `b .` in flash, zeros in the RAM used here.
 fn strict() -> Rig {
-    let mut rig = Rig::new("stm32h743");
+    strict_of("stm32h743")
+}
+
+/// An H7 with strict caches, halted, with a table and `b .` in flash, zeros in the RAM used here.
+fn strict_of(name: &str) -> Rig {
+    let mut rig = Rig::new(name);
     for (at, word) in [(0, DTCM + 0x1000), (4, FLASH + 0x101), (0x100, 0xE7FE_E7FE), (0x200, STORE), (0x300, LOAD)] {
         rig.poke(FLASH + at, word);
     }
@@ -322,6 +326,47 @@ fn off_is_coherent_and_leaving_strict_loses_nothing() {
     assert!(rig.chip.cache_strict(), "the mode stays when the power goes");
     rig.write_all(&[(DHCSR, HALT), (CCR, BOTH)]);
     assert_ne!(through(&mut rig, AXI), 9, "the lines do not");
+}
+
+/// The M4 of an H745 has no cache: it writes memory, and knows nothing of what the M7's cache holds.
+#[test]
+fn the_second_core_sees_memory_and_the_first_ones_cache_does_not_see_it() {
+    const M4: u8 = 3;
+    const DCRSR: u32 = 0xE000_EDF4;
+    const DCRDR: u32 = 0xE000_EDF8;
+    /// The M4 does one thing at `code`; r0.
+    fn run_m4(rig: &mut Rig, code: u32, r0: u32, r1: u32) -> u32 {
+        let mut write = |address, value| rig.chip.write(M4, 0, address, Size::Word, value).unwrap();
+        write(DHCSR, HALT);
+        // with the Thumb bit: a blank chip's M4 is locked up
+        for (register, value) in [(0, r0), (1, r1), (PC, code), (16, 1 << 24)] {
+            write(DCRDR, value);
+            write(DCRSR, 1 << 16 | register);
+        }
+        write(DHCSR, RUN);
+        rig.pass(MS);
+        rig.chip.write(M4, 0, DHCSR, Size::Word, HALT).unwrap();
+        rig.chip.write(M4, 0, DCRSR, Size::Word, 0).unwrap();
+        rig.chip.read(M4, 0, DCRDR, Size::Word).unwrap()
+    }
+    let mut rig = strict_of("stm32h745");
+    rig.write(CCR, BOTH);
+    store(&mut rig, AXI, 7);
+    assert_eq!([run_m4(&mut rig, FLASH + 0x300, 9, AXI), load(&mut rig, AXI)], [0, 7], "dirty in the M7's cache");
+    rig.write(DCCMVAC, AXI);
+    assert_eq!(run_m4(&mut rig, FLASH + 0x300, 9, AXI), 7);
+    run_m4(&mut rig, FLASH + 0x200, 8, AXI);
+    assert_eq!([rig.peek(AXI), load(&mut rig, AXI)], [8, 7], "stale for the M7");
+    rig.write(DCIMVAC, AXI);
+    assert_eq!(load(&mut rig, AXI), 8);
+    // Code that the M4 writes over stays in the M7's instruction cache.
+    let code = AXI + WAY;
+    rig.poke(code, movs(1));
+    assert_eq!(run(&mut rig, code, 0, 0), 1);
+    run_m4(&mut rig, FLASH + 0x200, movs(2), code);
+    assert_eq!([rig.peek(code), run(&mut rig, code, 0, 0)], [movs(2), 1]);
+    rig.write(ICIALLU, 0);
+    assert_eq!(run(&mut rig, code, 0, 0), 2);
 }
 
 #[test]
