@@ -71,7 +71,9 @@ fn only_script_names_rhai() {
 fn only_main_prints() {
     const MACROS: &[&str] = &["print", "println", "eprint", "eprintln", "dbg"];
     let prints = |file: &Source| file.tokens.windows(2).any(|pair| MACROS.contains(&pair[0].as_str()) && pair[1] == "!");
-    let found: Vec<String> = sources().into_iter().filter(|file| file.module() != "main" && prints(file)).map(|file| file.name).collect();
+    // a folder of tests may print its table for --nocapture
+    let bound = |file: &Source| file.module() != "main" && !file.name.contains("/tests/");
+    let found: Vec<String> = sources().into_iter().filter(|file| bound(file) && prints(file)).map(|file| file.name).collect();
     assert_eq!(found, [""; 0]);
 }
 
