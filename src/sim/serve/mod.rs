@@ -479,6 +479,18 @@ fn read_lines(input: impl BufRead, post: Sender<Mail>) {
     }
 }
 
+/// So many bytes of a request.
+fn take<const N: usize>(from: &mut impl Read) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    from.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// No request.
+fn garbage() -> io::Error {
+    io::ErrorKind::InvalidData.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,10 +13,11 @@
 //! | 05 transfer | 32: op, 0 0 0, u32 connection, 16 command, u8 direction, 0 0 0, u32 size; + size out | status; + size in |
 
 use super::clock::{Held, Served};
+use super::{garbage, take};
 use crate::error::Cause;
 use crate::usb::{Data, Pipe};
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, Read};
 
 /// RW_MISC goes over TCP from 3 on; the rest of the version is ours.
 const VERSION: [u32; 4] = [3, 2, 1, 1];
@@ -195,19 +196,10 @@ fn direction(byte: u8) -> io::Result<Direction> {
     }
 }
 
-fn take<const N: usize>(from: &mut impl Read) -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    from.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn garbage() -> io::Error {
-    ErrorKind::InvalidData.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::ErrorKind;
 
     fn transfer(direction: u8, size: u32, data: &[u8]) -> Vec<u8> {
         let mut bytes = vec![5, 0, 0, 0, 9, 0, 0, 0, 0xF2, 0x36];

@@ -8,7 +8,8 @@ use super::super::Board;
 use super::descriptors::Speed;
 use super::descriptors::{BCD_DEVICE, Shape};
 use super::usb::{Done, ECONNRESET, Urb};
-use std::io::{self, ErrorKind, Read};
+use super::{garbage, take};
+use std::io::{self, Read};
 
 const VERSION: u16 = 0x0111;
 const DEVLIST: u16 = 0x8005;
@@ -150,20 +151,11 @@ pub fn unlinked(seq: u32, was_there: bool) -> Vec<u8> {
     [RET_UNLINK, seq, 0, 0, 0, status as u32, 0, 0, 0, 0, 0, 0].map(u32::to_be_bytes).concat()
 }
 
-fn take<const N: usize>(from: &mut impl Read) -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    from.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn garbage() -> io::Error {
-    ErrorKind::InvalidData.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sim::Config;
+    use std::io::ErrorKind;
 
     fn submit(direction: u32, endpoint: u32, flags: u32, len: u32, packets: u32) -> Vec<u8> {
         let words = [CMD_SUBMIT, 7, device_id(0), direction, endpoint, flags, len, 0, packets, 0];
