@@ -266,6 +266,7 @@ fn sectors_text(sectors: &[u32]) -> String {
 mod tests {
     use super::*;
     use crate::event::{Event, Sink};
+    use crate::flash::controller::Controller;
     use crate::flash::fake::{AP, Fake, bank, image};
     use crate::flash::{Policy, plan};
     use std::cell::{Cell, RefCell};
@@ -301,6 +302,9 @@ mod tests {
     }
 
     impl FlashDriver for Scribe {
+        fn controller<'a>(&self, _: &'a Bank) -> Result<Controller<'a>> {
+            unreachable!("it does everything itself")
+        }
         fn check(&self, _: &mut MemAp, _: &Bank) -> Result<()> {
             Ok(())
         }

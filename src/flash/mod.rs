@@ -15,6 +15,7 @@ use crate::adi::MemAp;
 use crate::error::{Error, Result};
 use crate::event::Ears;
 use crate::probe::Ap;
+use controller::Controller;
 
 /// One bank of the attached chip.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,8 +85,10 @@ impl Erase {
     }
 }
 
-/// A family's flash controller. All through `MemAp`; only this module calls a driver to change anything.
+/// A family's flash controller. All through `MemAp`; only this module calls a driver to change anything. Unlocking,
+/// erasing, programming and locking go the way that `controller` describes, unless a family has its own.
 pub trait FlashDriver {
+    fn controller<'a>(&self, bank: &'a Bank) -> Result<Controller<'a>>;
     /// Refuse what can be neither read nor programmed now (readout protection, swapped banks). Changes nothing.
     fn check(&self, mem: &mut MemAp, bank: &Bank) -> Result<()>;
     /// What the user should know before this bank is erased or written: slower at low voltage …
@@ -93,8 +96,13 @@ pub trait FlashDriver {
         None
     }
     /// `check`, wait for an operation that still runs, clear old errors, unlock.
-    fn unlock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()>;
-    fn erase(&self, mem: &mut MemAp, bank: &Bank, what: Erase, ears: &Ears) -> Result<()>;
+    fn unlock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
+        self.check(mem, bank)?;
+        self.controller(bank)?.unlock(mem)
+    }
+    fn erase(&self, mem: &mut MemAp, bank: &Bank, what: Erase, ears: &Ears) -> Result<()> {
+        self.controller(bank)?.erase(mem, what, ears)
+    }
     /// `address` and `data` are whole flash words; words of 0xFF are left out. `done(bytes)` after each chunk.
     fn program(
         &self,
@@ -104,9 +112,13 @@ pub trait FlashDriver {
         data: &[u8],
         ears: &Ears,
         done: &mut dyn FnMut(u64) -> Result<()>,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        self.controller(bank)?.program(mem, address, data, ears, done)
+    }
     /// Lock again. Also called after an error.
-    fn lock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()>;
+    fn lock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
+        self.controller(bank)?.lock(mem)
+    }
     /// Leave the chip so that a reset boots what the bank holds (G0: EMPTY; most families need nothing). The program may
     /// be running.
     fn boot(&self, _: &mut MemAp, _: &Bank) -> Result<()> {

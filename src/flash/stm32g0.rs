@@ -4,11 +4,10 @@
 //! One controller for all: on dies with two banks BKER chooses the bank of an erase, and each bank has its own BSY, MER
 //! and protection areas. ST's page is our sector (2 KiB), its double word our flash word (8 bytes).
 
-use super::controller::{Busy, Flag, KEYS, Writer, decode, flags_text, readout_level, refuse_readout_protection, unknown_layout};
-use super::{Bank, Erase, FlashDriver};
+use super::controller::{AGAIN, Controller, Flag, refuse_readout_protection, unknown_layout};
+use super::{Bank, FlashDriver};
 use crate::adi::MemAp;
 use crate::error::{Error, Kind, Result};
-use crate::event::Ears;
 use std::time::Duration;
 
 pub struct Stm32G0;
@@ -58,8 +57,6 @@ const WORD: Duration = Duration::from_micros(125);
 const PAGE: Duration = Duration::from_millis(40);
 const BANK: Duration = Duration::from_millis(41);
 
-const AGAIN: &str = "`reset halt`, then run the command again";
-
 /// FLASH_SR, RM0444 3.7.4. WRPERR first: it is the cause of others.
 const ERRORS: &[Flag] = &[
     Flag {
@@ -104,139 +101,74 @@ const ERRORS: &[Flag] = &[
     },
 ];
 
-/// The controller as one bank sees it.
-struct Controller<'a> {
-    bank: &'a Bank,
-    dual: bool,
+/// A die with two banks?
+fn dual(bank: &Bank) -> Result<bool> {
+    let row = LAYOUTS.iter().find(|(name, _)| *name == bank.layout);
+    row.map(|row| row.1).ok_or_else(|| unknown_layout("stm32g0", &bank.layout, LAYOUTS.iter().map(|row| row.0)))
 }
 
-impl<'a> Controller<'a> {
-    fn new(bank: &'a Bank) -> Result<Controller<'a>> {
-        match LAYOUTS.iter().find(|(name, _)| *name == bank.layout) {
-            Some((_, dual)) => Ok(Controller { bank, dual: *dual }),
-            None => Err(unknown_layout("stm32g0", &bank.layout, LAYOUTS.iter().map(|row| row.0))),
-        }
-    }
-
-    fn second(&self) -> bool {
-        self.bank.number == 1
-    }
-
-    fn at(&self, register: u32) -> u32 {
-        self.bank.registers + register
-    }
-
-    /// Twice the data sheet's maximum: past that something else is wrong.
-    fn busy(&self, limit: Duration) -> Busy<'static> {
-        Busy { name: "FLASH_SR", address: self.at(SR), mask: SR_BUSY, limit: limit * 2 }
-    }
-
-    fn idle(&self, mem: &mut MemAp) -> Result<u32> {
-        self.busy(BANK).wait(mem, |mem| {
-            mem.sleep(Duration::from_millis(1));
-            Ok(())
+impl FlashDriver for Stm32G0 {
+    /// Bank 2's pages are numbered from 0 with BKER, as ST's HAL does.
+    fn controller<'a>(&self, bank: &'a Bank) -> Result<Controller<'a>> {
+        dual(bank)?;
+        let (bker, whole) = if bank.number == 1 { (CR_BKER, CR_MER2) } else { (0, CR_MER1) };
+        Ok(Controller {
+            bank,
+            suffix: String::new(),
+            keyr: KEYR,
+            cr: CR,
+            sr: SR,
+            clear: (SR, SR_CLEAR),
+            lock: CR_LOCK,
+            pg: CR_PG,
+            sector: (CR_PER | bker, 3),
+            whole,
+            start: CR_STRT,
+            // STRT clears itself.
+            operation: CR_OPERATION & !CR_STRT,
+            replaced: CR_OPERATION,
+            along: 0,
+            resting: 0,
+            busy: SR_BUSY,
+            partial: 0,
+            corrected: 0,
+            errors: ERRORS,
+            times: [WORD, PAGE, BANK],
         })
     }
 
-    /// Set the operation in CR, the rest of it kept; a write that the controller ignored is an error. STRT clears itself.
-    fn set(&self, mem: &mut MemAp, operation: u32) -> Result<()> {
-        mem.update(self.at(CR), CR_OPERATION, operation)?;
-        let there = mem.read32(self.at(CR))?;
-        let checked = CR_OPERATION & !CR_STRT;
-        if there & checked == operation & checked {
-            return Ok(());
-        }
-        Err(Error::target(format!("FLASH_CR reads {there:#010x} after {operation:#010x} was set")).hint(AGAIN))
-    }
-
-    fn unlock(&self, mem: &mut MemAp) -> Result<()> {
-        self.idle(mem)?;
-        mem.write32(self.at(SR), SR_CLEAR)?;
-        // Writing KEYR while unlocked is an error, so look first (RM0444 3.3.6).
-        if mem.read32(self.at(CR))? & CR_LOCK != 0 {
-            for key in KEYS {
-                mem.write32(self.at(KEYR), key)?;
-            }
-        }
-        let control = mem.read32(self.at(CR))?;
-        if control & CR_LOCK != 0 {
-            return Err(Error::target(format!("flash stays locked (FLASH_CR = {control:#010x})"))
-                .hint("a wrong key locks it until the next reset: `reset halt`, then run the command again"));
-        }
-        self.set(mem, 0)
-    }
-
-    /// RM0444 3.3.7. Bank 2's pages are numbered from 0 with BKER, as ST's HAL does.
-    fn erase(&self, mem: &mut MemAp, what: Erase, ears: &Ears) -> Result<()> {
-        let (operation, limit) = match (what, self.second()) {
-            (Erase::Sector(index), second) => (CR_PER | index << 3 | if second { CR_BKER } else { 0 }, PAGE),
-            (Erase::Bank, false) => (CR_MER1, BANK),
-            (Erase::Bank, true) => (CR_MER2, BANK),
-        };
-        self.set(mem, operation)?;
-        mem.update(self.at(CR), CR_OPERATION, operation | CR_STRT)?;
-        let (status, interrupted) = self.busy(limit).wait_long(mem, ears)?;
-        verdict(status)?;
-        self.set(mem, 0)?;
-        interrupted
-    }
-
-    /// RM0444 3.3.8, standard programming. PG stays set over the words of a run.
-    fn program(&self, mem: &mut MemAp, address: u32, data: &[u8], done: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
-        verdict(self.idle(mem)?)?;
-        self.set(mem, CR_PG)?;
-        Writer::new(self.busy(WORD), ERRORS, 0).write(mem, self.bank, address, data, done)?;
-        self.set(mem, 0)
-    }
-
-    fn lock(&self, mem: &mut MemAp) -> Result<()> {
-        if mem.read32(self.at(CR))? & CR_LOCK == 0 {
-            self.idle(mem)?;
-            mem.write32(self.at(SR), SR_CLEAR)?;
-            mem.update(self.at(CR), CR_OPERATION, 0)?;
-            mem.update(self.at(CR), 0, CR_LOCK)?;
-        }
-        let control = mem.read32(self.at(CR))?;
-        if control & CR_LOCK == 0 {
-            return Err(Error::target(format!("flash stays unlocked (FLASH_CR = {control:#010x})")));
-        }
-        Ok(())
-    }
-
-    /// EMPTY makes the next reset run the system boot loader. The option byte loader alone sets it, at power-on, and
-    /// programming does not clear it, so a chip that was blank would not boot what was written (RM0444 2.5 and 3.7.1).
-    /// Read-modify-write: ACR also holds DBG_SWEN, without which SWD is dead.
-    fn clear_empty(&self, mem: &mut MemAp) -> Result<()> {
-        if !self.bank.contains(BOOT_WORD) || mem.read32(self.at(ACR))? & ACR_EMPTY == 0 {
-            return Ok(());
-        }
-        if mem.read32(BOOT_WORD)? == 0xFFFF_FFFF {
-            return Ok(());
-        }
-        mem.update(self.at(ACR), ACR_EMPTY, 0)?;
-        let control = mem.read32(self.at(ACR))?;
-        if control & ACR_EMPTY == 0 {
-            return Ok(());
-        }
-        Err(Error::target(format!("EMPTY stays set (FLASH_ACR = {control:#010x}): a reset starts the system boot loader"))
-            .hint("switch the power off and on: then the chip sees that it is programmed"))
-    }
-
-    fn check(&self, mem: &mut MemAp) -> Result<()> {
-        let options = mem.read32(self.at(OPTR))?;
+    fn check(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
+        let dual = dual(bank)?;
+        let options = mem.read32(bank.registers + OPTR)?;
         refuse_readout_protection(options as u8, "FLASH_OPTR", options)?;
-        if !self.dual || options & OPTR_NSWAP_BANK != 0 {
+        if !dual || options & OPTR_NSWAP_BANK != 0 {
             return Ok(());
         }
         Err(Error::target(format!("the flash banks are swapped (nSWAP_BANK is 0, FLASH_OPTR = {options:#010x})"))
             .hint("set nSWAP_BANK in the option bytes: rocd maps the banks only as the chip is delivered"))
     }
 
+    /// EMPTY makes the next reset run the system boot loader. The option byte loader alone sets it, at power-on, and
+    /// programming does not clear it, so a chip that was blank would not boot what was written (RM0444 2.5 and 3.7.1).
+    /// Read-modify-write: ACR also holds DBG_SWEN, without which SWD is dead.
+    fn boot(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
+        let acr = bank.registers + ACR;
+        if !bank.contains(BOOT_WORD) || mem.read32(acr)? & ACR_EMPTY == 0 || mem.read32(BOOT_WORD)? == 0xFFFF_FFFF {
+            return Ok(());
+        }
+        mem.update(acr, ACR_EMPTY, 0)?;
+        match mem.read32(acr)? {
+            control if control & ACR_EMPTY == 0 => Ok(()),
+            control => Err(Error::target(format!("EMPTY stays set (FLASH_ACR = {control:#010x}): a reset starts the system boot loader"))
+                .hint("switch the power off and on: then the chip sees that it is programmed")),
+        }
+    }
+
     /// Two areas per bank, page numbers, both ends included; none where the start is behind the end (RM0444 3.5.4).
-    fn protection(&self, mem: &mut MemAp) -> Result<Vec<bool>> {
-        let mut flags = vec![false; self.bank.sectors() as usize];
-        for register in WRP[usize::from(self.second())] {
-            let area = mem.read32(self.at(register))?;
+    fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>> {
+        let mut flags = vec![false; bank.sectors() as usize];
+        for register in WRP[usize::from(bank.number == 1)] {
+            let area = mem.read32(bank.registers + register)?;
             let (start, end) = (area & 0x7F, area >> 16 & 0x7F);
             for page in start..=end {
                 if let Some(flag) = flags.get_mut(page as usize) {
@@ -246,73 +178,23 @@ impl<'a> Controller<'a> {
         }
         Ok(flags)
     }
-}
-
-fn verdict(status: u32) -> Result<()> {
-    decode(ERRORS, status, "FLASH_SR").map_or(Ok(()), Err)
-}
-
-impl FlashDriver for Stm32G0 {
-    fn check(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
-        Controller::new(bank)?.check(mem)
-    }
-
-    fn unlock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
-        let controller = Controller::new(bank)?;
-        controller.check(mem)?;
-        controller.unlock(mem)
-    }
-
-    fn erase(&self, mem: &mut MemAp, bank: &Bank, what: Erase, ears: &Ears) -> Result<()> {
-        Controller::new(bank)?.erase(mem, what, ears)
-    }
-
-    fn program(
-        &self,
-        mem: &mut MemAp,
-        bank: &Bank,
-        address: u32,
-        data: &[u8],
-        _: &Ears,
-        done: &mut dyn FnMut(u64) -> Result<()>,
-    ) -> Result<()> {
-        Controller::new(bank)?.program(mem, address, data, done)
-    }
-
-    fn lock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
-        Controller::new(bank)?.lock(mem)
-    }
-
-    fn boot(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
-        Controller::new(bank)?.clear_empty(mem)
-    }
-
-    fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>> {
-        Controller::new(bank)?.protection(mem)
-    }
 
     fn describe(&self, mem: &mut MemAp, bank: &Bank) -> Result<String> {
-        let controller = Controller::new(bank)?;
-        let status = mem.read32(controller.at(SR))?;
-        let control = mem.read32(controller.at(CR))?;
-        let options = mem.read32(controller.at(OPTR))?;
-        let access = mem.read32(controller.at(ACR))?;
-        let mut text = format!(
-            "{}, {}, readout protection level {}{} (FLASH_CR = {control:#010x}, FLASH_SR = {status:#010x}, FLASH_OPTR = \
-             {options:#010x}, FLASH_ACR = {access:#010x})",
-            if control & CR_LOCK != 0 { "locked" } else { "unlocked" },
-            if status & SR_BUSY != 0 { "busy" } else { "idle" },
-            readout_level(options as u8),
-            if access & ACR_EMPTY != 0 { ", EMPTY: a reset starts the system boot loader" } else { "" },
-        );
-        text += &flags_text(ERRORS, status);
-        Ok(text)
+        let [options, access] = [mem.read32(bank.registers + OPTR)?, mem.read32(bank.registers + ACR)?];
+        let note = if access & ACR_EMPTY != 0 { ", EMPTY: a reset starts the system boot loader" } else { "" };
+        let registers = format!("FLASH_OPTR = {options:#010x}, FLASH_ACR = {access:#010x}");
+        self.controller(bank)?.describe(mem, options as u8, note, &registers)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flash::controller::decode;
+
+    fn verdict(status: u32) -> Result<()> {
+        decode(ERRORS, status, "FLASH_SR")
+    }
 
     /// ST's HAL takes 0xc3fa for an error of any kind.
     #[test]

@@ -4,11 +4,10 @@
 //! One controller per bank; bank 2's registers lie 0x100 above bank 1's. A flash word (32 bytes, H7A3: 16) is written by
 //! word stores in ascending order and programmed once the last has come. It can be programmed once per erase.
 
-use super::controller::{Busy, Flag, KEYS, Writer, decode, flags_text, readout_level, refuse_readout_protection, unknown_layout};
-use super::{Bank, Erase, FlashDriver};
+use super::controller::{AGAIN, Controller, Flag, refuse_readout_protection, unknown_layout};
+use super::{Bank, FlashDriver};
 use crate::adi::MemAp;
 use crate::error::{Error, Kind, Result};
-use crate::event::Ears;
 use std::time::Duration;
 
 pub struct Stm32H7;
@@ -65,7 +64,6 @@ const CR_LOCK: u32 = 1 << 0;
 const CR_PG: u32 = 1 << 1;
 const CR_SER: u32 = 1 << 2;
 const CR_BER: u32 = 1 << 3;
-const CR_OPERATION: u32 = CR_LOCK | CR_PG | CR_SER | CR_BER;
 
 const SR_BSY: u32 = 1 << 0;
 const SR_WBNE: u32 = 1 << 1;
@@ -79,8 +77,6 @@ const CCR_ALL: u32 = 0x1FEF_0000;
 
 /// OPTCR.SWAP_BANK and OPTSR_CUR.SWAP_BANK_OPT; reads 0 on dies with one bank.
 const SWAP_BANK: u32 = 1 << 31;
-
-const AGAIN: &str = "`reset halt`, then run the command again";
 
 /// FLASH_SR, RM0433 4.7 and 4.9.5. WRPERR first: it is the cause of others.
 const ERRORS: &[Flag] = &[
@@ -160,144 +156,55 @@ impl Layout {
     }
 }
 
-/// The controller of one bank, its registers by name.
-struct Controller<'a> {
-    bank: &'a Bank,
-    layout: &'static Layout,
-    status_name: String,
+/// A register that serves both banks is in bank 1's set.
+fn shared(bank: &Bank, register: u32) -> u32 {
+    (bank.registers & !0x1FF) + register
 }
 
-impl<'a> Controller<'a> {
-    fn new(bank: &'a Bank) -> Result<Controller<'a>> {
-        Ok(Controller { bank, layout: layout(bank)?, status_name: format!("FLASH_SR{}", bank.number + 1) })
-    }
+/// OPTSR_CUR 15:8: 0xAA is level 0, 0xCC level 2, anything else level 1 (RM0433 4.5.3).
+fn readout_code(options: u32) -> u8 {
+    (options >> 8) as u8
+}
 
-    fn at(&self, register: u32) -> u32 {
-        self.bank.registers + register
-    }
-
-    /// A register that serves both banks is in bank 1's set.
-    fn shared(&self, register: u32) -> u32 {
-        (self.bank.registers & !0x1FF) + register
-    }
-
-    /// Twice the data sheet's maximum: past that something else is wrong.
-    fn busy(&self, limit: Duration) -> Busy<'_> {
-        Busy { name: &self.status_name, address: self.at(SR), mask: SR_BUSY, limit: limit * 2 }
-    }
-
-    fn idle(&self, mem: &mut MemAp) -> Result<u32> {
-        let limit = Duration::from_millis(self.layout.times(self.bank).bank_ms);
-        self.busy(limit).wait(mem, |mem| {
-            mem.sleep(Duration::from_millis(1));
-            Ok(())
+impl FlashDriver for Stm32H7 {
+    fn controller<'a>(&self, bank: &'a Bank) -> Result<Controller<'a>> {
+        let layout = layout(bank)?;
+        let Times { word_us, sector_ms, bank_ms } = *layout.times(bank);
+        Ok(Controller {
+            bank,
+            suffix: (bank.number + 1).to_string(),
+            keyr: KEYR,
+            cr: CR,
+            sr: SR,
+            clear: (CCR, CCR_ALL),
+            lock: CR_LOCK,
+            pg: CR_PG,
+            sector: (CR_SER, layout.snb),
+            whole: CR_BER,
+            start: layout.start,
+            operation: CR_LOCK | CR_PG | CR_SER | CR_BER,
+            replaced: u32::MAX,
+            along: layout.psize(bank),
+            // PSIZE x64
+            resting: layout.psize.map_or(0, |shift| (X64 as u32) << shift),
+            busy: SR_BUSY,
+            partial: SR_WBNE,
+            corrected: SR_SNECCERR,
+            errors: ERRORS,
+            times: [Duration::from_micros(word_us), Duration::from_millis(sector_ms), Duration::from_millis(bank_ms)],
         })
     }
 
-    fn clear(&self, mem: &mut MemAp) -> Result<()> {
-        mem.write32(self.at(CCR), CCR_ALL)
-    }
-
-    /// What SR says of the operation that just ended.
-    fn verdict(&self, status: u32, ears: &Ears) -> Result<()> {
-        if status & SR_SNECCERR != 0 {
-            ears.warn(format!("SNECCERR: ECC corrected a bit on a read of {} ({} = {status:#010x})", self.bank.name, self.status_name));
-        }
-        decode(ERRORS, status, &self.status_name).map_or(Ok(()), Err)
-    }
-
-    /// CR with the bits of an operation; a write that the controller ignored is an error.
-    fn set(&self, mem: &mut MemAp, bits: u32) -> Result<()> {
-        let value = bits | self.layout.psize(self.bank);
-        mem.write32(self.at(CR), value)?;
-        let there = mem.read32(self.at(CR))?;
-        if there & (value | CR_OPERATION) == value {
-            return Ok(());
-        }
-        Err(Error::target(format!("FLASH_CR{} reads {there:#010x} after {value:#010x} was written", self.bank.number + 1)).hint(AGAIN))
-    }
-
-    /// CR as a reset leaves it (PSIZE x64), locked.
-    fn resting(&self) -> u32 {
-        CR_LOCK | self.layout.psize.map_or(0, |shift| (X64 as u32) << shift)
-    }
-
-    fn unlock(&self, mem: &mut MemAp) -> Result<()> {
-        let status = self.idle(mem)?;
-        if status & SR_WBNE != 0 {
-            return Err(Error::target(format!("a part of a flash word waits for the rest ({} = {status:#010x})", self.status_name))
-                .hint("`reset halt` discards it; then run the command again"));
-        }
-        self.clear(mem)?;
-        // Writing KEYR while unlocked is an error, so look first (RM0433 4.5.1).
-        if mem.read32(self.at(CR))? & CR_LOCK != 0 {
-            for key in KEYS {
-                mem.write32(self.at(KEYR), key)?;
-            }
-        }
-        let control = mem.read32(self.at(CR))?;
-        if control & CR_LOCK != 0 {
-            return Err(Error::target(format!("flash stays locked (FLASH_CR{} = {control:#010x})", self.bank.number + 1))
-                .hint("a wrong key locks it until the next reset: `reset halt`, then run the command again"));
-        }
-        self.set(mem, 0)
-    }
-
-    /// RM0433 4.3.10 (sector), 4.3.11 (bank).
-    fn erase(&self, mem: &mut MemAp, what: Erase, ears: &Ears) -> Result<()> {
-        let times = self.layout.times(self.bank);
-        let (bits, limit) = match what {
-            Erase::Sector(index) => (CR_SER | index << self.layout.snb, times.sector_ms),
-            Erase::Bank => (CR_BER, times.bank_ms),
-        };
-        self.set(mem, bits)?;
-        mem.write32(self.at(CR), bits | self.layout.psize(self.bank) | self.layout.start)?;
-        let (status, interrupted) = self.busy(Duration::from_millis(limit)).wait_long(mem, ears)?;
-        self.verdict(status, ears)?;
-        self.set(mem, 0)?;
-        interrupted
-    }
-
-    /// RM0433 4.3.9. PG stays set over the words of a run.
-    fn program(&self, mem: &mut MemAp, address: u32, data: &[u8], ears: &Ears, done: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
-        self.verdict(self.idle(mem)?, ears)?;
-        self.set(mem, CR_PG)?;
-        let limit = Duration::from_micros(self.layout.times(self.bank).word_us);
-        Writer::new(self.busy(limit), ERRORS, SR_WBNE).write(mem, self.bank, address, data, done)?;
-        self.set(mem, 0)
-    }
-
-    fn lock(&self, mem: &mut MemAp) -> Result<()> {
-        if mem.read32(self.at(CR))? & CR_LOCK != 0 {
-            return Ok(());
-        }
-        self.idle(mem)?;
-        self.clear(mem)?;
-        mem.write32(self.at(CR), self.resting() & !CR_LOCK)?;
-        mem.write32(self.at(CR), self.resting())?;
-        let control = mem.read32(self.at(CR))?;
-        if control & CR_LOCK == 0 {
-            return Err(Error::target(format!("flash stays unlocked (FLASH_CR{} = {control:#010x})", self.bank.number + 1)));
-        }
-        Ok(())
-    }
-
-    /// OPTSR_CUR 15:8: 0xAA is level 0, 0xCC level 2, anything else level 1 (RM0433 4.5.3).
-    fn check(&self, mem: &mut MemAp) -> Result<()> {
-        let options = mem.read32(self.shared(OPTSR_CUR))?;
-        refuse_readout_protection((options >> 8) as u8, "FLASH_OPTSR_CUR", options)?;
-        let control = mem.read32(self.shared(OPTCR))?;
+    fn check(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
+        layout(bank)?;
+        let options = mem.read32(shared(bank, OPTSR_CUR))?;
+        refuse_readout_protection(readout_code(options), "FLASH_OPTSR_CUR", options)?;
+        let control = mem.read32(shared(bank, OPTCR))?;
         if (options | control) & SWAP_BANK == 0 {
             return Ok(());
         }
         Err(Error::target(format!("the flash banks are swapped (FLASH_OPTCR = {control:#010x}, FLASH_OPTSR_CUR = {options:#010x})"))
             .hint("clear SWAP_BANK_OPT in the option bytes and reset: rocd maps the banks only as the chip is delivered"))
-    }
-}
-
-impl FlashDriver for Stm32H7 {
-    fn check(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
-        Controller::new(bank)?.check(mem)
     }
 
     fn remark(&self, bank: &Bank) -> Option<String> {
@@ -309,59 +216,22 @@ impl FlashDriver for Stm32H7 {
         Some(format!("target voltage is {volts}: {} is written 32 bits at a time, 64 need {X64_VOLTS} V", bank.name))
     }
 
-    fn unlock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
-        let controller = Controller::new(bank)?;
-        controller.check(mem)?;
-        controller.unlock(mem)
-    }
-
-    fn erase(&self, mem: &mut MemAp, bank: &Bank, what: Erase, ears: &Ears) -> Result<()> {
-        Controller::new(bank)?.erase(mem, what, ears)
-    }
-
-    fn program(
-        &self,
-        mem: &mut MemAp,
-        bank: &Bank,
-        address: u32,
-        data: &[u8],
-        ears: &Ears,
-        done: &mut dyn FnMut(u64) -> Result<()>,
-    ) -> Result<()> {
-        Controller::new(bank)?.program(mem, address, data, ears, done)
-    }
-
-    fn lock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
-        Controller::new(bank)?.lock(mem)
-    }
-
     fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>> {
-        let controller = Controller::new(bank)?;
-        let open = mem.read32(controller.at(WPSN_CUR))?;
-        Ok((0..bank.sectors()).map(|sector| open & (1 << (sector / controller.layout.protect)) == 0).collect())
+        let sectors_a_bit = layout(bank)?.protect;
+        let open = mem.read32(bank.registers + WPSN_CUR)?;
+        Ok((0..bank.sectors()).map(|sector| open & (1 << (sector / sectors_a_bit)) == 0).collect())
     }
 
     fn describe(&self, mem: &mut MemAp, bank: &Bank) -> Result<String> {
-        let controller = Controller::new(bank)?;
-        let status = mem.read32(controller.at(SR))?;
-        let control = mem.read32(controller.at(CR))?;
-        let options = mem.read32(controller.shared(OPTSR_CUR))?;
-        let mut text = format!(
-            "{}, {}, readout protection level {} (FLASH_CR{number} = {control:#010x}, {} = {status:#010x}, FLASH_OPTSR_CUR = {options:#010x})",
-            if control & CR_LOCK != 0 { "locked" } else { "unlocked" },
-            if status & SR_BUSY != 0 { "busy" } else { "idle" },
-            readout_level((options >> 8) as u8),
-            controller.status_name,
-            number = bank.number + 1,
-        );
-        text += &flags_text(ERRORS, status);
-        Ok(text)
+        let options = mem.read32(shared(bank, OPTSR_CUR))?;
+        self.controller(bank)?.describe(mem, readout_code(options), "", &format!("FLASH_OPTSR_CUR = {options:#010x}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flash::controller::decode;
     use crate::flash::fake::bank;
 
     /// ST's HAL takes 0x17ee0000 for an error of any kind; SNECCERR among it is a corrected bit.
@@ -370,16 +240,16 @@ mod tests {
         let bits = ERRORS.iter().fold(0, |bits, flag| bits | 1 << flag.bit);
         assert_eq!(bits | SR_SNECCERR, 0x17EE_0000);
         for flag in ERRORS {
-            let error = decode(ERRORS, 1 << flag.bit, "FLASH_SR2").unwrap();
+            let error = decode(ERRORS, 1 << flag.bit, "FLASH_SR2").unwrap_err();
             assert_eq!(error.message, format!("{}: {} (FLASH_SR2 = {:#010x})", flag.name, flag.text, 1u32 << flag.bit));
             assert!(error.hint.is_some(), "{}", flag.name);
         }
-        assert_eq!(decode(ERRORS, SR_SNECCERR | SR_BUSY | 1 << 16, "FLASH_SR1"), None);
+        assert_eq!(decode(ERRORS, SR_SNECCERR | SR_BUSY | 1 << 16, "FLASH_SR1"), Ok(()));
     }
 
     #[test]
     fn write_protection_is_the_cause_that_several_bits_are_told_by() {
-        let error = decode(ERRORS, 1 << 17 | 1 << 18, "FLASH_SR1").unwrap();
+        let error = decode(ERRORS, 1 << 17 | 1 << 18, "FLASH_SR1").unwrap_err();
         assert_eq!(error.message, "WRPERR, PGSERR: sector is write protected (FLASH_SR1 = 0x00060000)");
         assert_eq!(error.kind, Kind::Protected);
     }
