@@ -30,15 +30,15 @@ fn leds(cx: &Cx, _: &Args) -> Result<Value> {
         let shown = period.map_or("-".to_string(), milliseconds);
         lines.push(format!("{} {pin} {state} edges={} period={shown}", led.name, led.edges));
         rows.push(Value::map([
-            ("name", Value::Text(led.name.into())),
-            ("pin", Value::Text(pin)),
-            ("on", Value::Bool(led.on)),
-            ("edges", Value::Int(i64::try_from(led.edges).unwrap_or(i64::MAX))),
-            ("period_ms", period.map_or(Value::None, Value::Float)),
+            ("name", led.name.into()),
+            ("pin", pin.into()),
+            ("on", led.on.into()),
+            ("edges", led.edges.into()),
+            ("period_ms", period.into()),
         ]));
     }
     let text = if lines.is_empty() { "this board has no LED".into() } else { lines.join("\n") };
-    Ok(Value::shown(Value::List(rows), text))
+    Ok(Value::shown(rows, text))
 }
 
 /// Whole milliseconds where they are enough, three digits behind the point where a blink is shorter than 10 ms.
@@ -53,20 +53,16 @@ fn pins(cx: &Cx, args: &Args) -> Result<Value> {
         (None, _) => {
             let mut rows: Vec<_> =
                 board.pins().iter().map(|pin| row(&pin.pin.to_string(), &pin.mode.to_string(), pin.high, pin.driven)).collect();
-            if board.boot_pin() {
-                rows.push(boot0(true));
-            }
+            rows.extend(board.boot_pin().then(|| boot0(true)));
             let lines = rows.iter().map(Value::to_string).collect::<Vec<_>>();
-            let text = if lines.is_empty() { "no pin is in use".into() } else { lines.join("\n") };
-            Ok(Value::shown(Value::List(rows), text))
+            let text = if lines.is_empty() { "no pin is in use".into() } else { lines.join("
+") };
+            Ok(Value::shown(rows, text))
         }
         (Some(name), None) if name.eq_ignore_ascii_case(BOOT0) => Ok(boot0(board.boot_pin())),
-        (Some(name), Some(high)) if name.eq_ignore_ascii_case(BOOT0) => {
-            board.set_boot_pin(high);
-            Ok(Value::None)
-        }
+        (Some(name), Some(high)) if name.eq_ignore_ascii_case(BOOT0) => Ok(board.set_boot_pin(high).into()),
         (Some(name), None) => board.pin(name).map(|pin| row(&pin.pin.to_string(), &pin.mode.to_string(), pin.high, pin.driven)),
-        (Some(name), Some(high)) => board.drive(name, high).map(|()| Value::None),
+        (Some(name), Some(high)) => board.drive(name, high).map(Value::from),
     }
 }
 
@@ -78,11 +74,5 @@ fn row(name: &str, mode: &str, high: bool, driven: bool) -> Value {
     let level = if high { "high" } else { "low" };
     let by = if driven { " (by hand)" } else { "" };
     let text = format!("{name} {mode} {level}{by}");
-    let entries = [
-        ("pin", Value::Text(name.into())),
-        ("mode", Value::Text(mode.into())),
-        ("high", Value::Bool(high)),
-        ("driven", Value::Bool(driven)),
-    ];
-    Value::shown(Value::map(entries), text)
+    Value::shown(Value::map([("pin", name.into()), ("mode", mode.into()), ("high", high.into()), ("driven", driven.into())]), text)
 }

@@ -119,7 +119,7 @@ fn place(cx: &Cx, pc: u32) -> Option<String> {
 }
 
 pub fn row(code: Code, text: &str) -> [(&'static str, Value); 3] {
-    [("pc", Value::Int(code.pc.into())), ("opcode", Value::Int(code.opcode.into())), ("text", Value::Text(text.into()))]
+    [("pc", code.pc.into()), ("opcode", code.opcode.into()), ("text", text.into())]
 }
 
 fn disassemble(cx: &Cx, args: &Args) -> Result<Value> {
@@ -134,8 +134,8 @@ fn disassemble(cx: &Cx, args: &Args) -> Result<Value> {
     let mut engine = Disassembler::new()?;
     let listing: Vec<_> = read(cx, from, count as usize)?.into_iter().map(|code| (code, engine.text(code))).collect();
     let lines: Vec<_> = listing.iter().map(|(code, text)| line(cx, *code, text)).collect();
-    let rows = listing.iter().map(|(code, text)| Value::map(row(*code, text))).collect();
-    Ok(Value::shown(Value::List(rows), lines.join("\n")))
+    let rows: Vec<_> = listing.iter().map(|(code, text)| Value::map(row(*code, text))).collect();
+    Ok(Value::shown(rows, lines.join("\n")))
 }
 
 fn pc(cx: &Cx) -> Result<u32> {

@@ -67,14 +67,6 @@ fn bank(session: &Session, number: u64) -> Result<Bank> {
     })
 }
 
-fn number(value: impl Into<u64>) -> Value {
-    Value::Int(value.into() as i64)
-}
-
-fn text(value: impl Into<String>) -> Value {
-    Value::Text(value.into())
-}
-
 /// "1 sector", "2 sectors"
 fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
@@ -91,17 +83,17 @@ fn banks(cx: &Cx, _: &Args) -> Result<Value> {
     let session = cx.session()?;
     let row = |bank: &Bank| {
         Value::map([
-            ("number", number(bank.number as u64)),
-            ("name", text(&bank.name)),
-            ("driver", text(&session.target.driver)),
-            ("base", number(bank.address)),
-            ("size", number(bank.size)),
-            ("sector", number(bank.sector)),
-            ("word", number(bank.word)),
+            ("number", bank.number.into()),
+            ("name", bank.name.as_str().into()),
+            ("driver", session.target.driver.as_str().into()),
+            ("base", bank.address.into()),
+            ("size", bank.size.into()),
+            ("sector", bank.sector.into()),
+            ("word", bank.word.into()),
         ])
     };
     let lines: Vec<String> = session.banks.iter().map(|bank| format!("{} ({})", headline(bank), session.target.driver)).collect();
-    Ok(Value::shown(Value::List(session.banks.iter().map(row).collect()), lines.join("\n")))
+    Ok(Value::shown(session.banks.iter().map(row).collect::<Vec<_>>(), lines.join("\n")))
 }
 
 /// As OpenOCD's `flash banks` and `flash info` begin.
@@ -119,14 +111,14 @@ fn info(cx: &Cx, args: &Args) -> Result<Value> {
     lines.extend((0..bank.sectors()).map(|sector| sector_line(&bank, sector, protection[sector as usize])));
     lines.extend([chip.clone(), state.clone()]);
     let value = Value::map([
-        ("bank", number(bank.number as u64)),
-        ("name", text(&bank.name)),
-        ("base", number(bank.address)),
-        ("size", number(bank.size)),
-        ("sector", number(bank.sector)),
-        ("protected", Value::List(protection.into_iter().map(Value::Bool).collect())),
-        ("chip", text(chip)),
-        ("state", text(state)),
+        ("bank", bank.number.into()),
+        ("name", bank.name.as_str().into()),
+        ("base", bank.address.into()),
+        ("size", bank.size.into()),
+        ("sector", bank.sector.into()),
+        ("protected", protection.into()),
+        ("chip", chip.into()),
+        ("state", state.into()),
     ]);
     Ok(Value::shown(value, lines.join("\n")))
 }
@@ -162,7 +154,7 @@ fn range_bytes(ranges: &[Range]) -> u64 {
 
 fn erased_value(ranges: &[Range], seconds: f64) -> Value {
     let sectors: u64 = ranges.iter().map(|(_, first, last)| u64::from(last - first + 1)).sum();
-    Value::map([("sectors", number(sectors)), ("bytes", number(range_bytes(ranges))), ("seconds", Value::Float(seconds))])
+    Value::map([("sectors", sectors.into()), ("bytes", range_bytes(ranges).into()), ("seconds", seconds.into())])
 }
 
 fn range_text((bank, first, last): &Range) -> String {
@@ -358,33 +350,33 @@ fn written_value(path: &str, plan: &Plan, done: Option<&Done>, verified: bool, s
     let dry_run = done.is_none();
     let done = done.unwrap_or(&nothing);
     Value::map([
-        ("file", text(path)),
-        ("dry_run", Value::Bool(dry_run)),
-        ("verified", Value::Bool(verified)),
-        ("image_bytes", number(plan.image_bytes)),
-        ("erased_sectors", number(done.erased_sectors)),
-        ("erased_bytes", number(done.erased_bytes)),
-        ("written_bytes", number(done.written_bytes)),
-        ("skipped_sectors", number(done.skipped_sectors)),
-        ("kept_bytes", number(done.kept_bytes)),
-        ("erase_seconds", Value::Float(done.erase_seconds)),
-        ("write_seconds", Value::Float(done.write_seconds)),
-        ("seconds", Value::Float(seconds)),
-        ("plan", Value::List(plan.steps.iter().map(step_value).collect())),
-        ("summary", text(summary)),
+        ("file", path.into()),
+        ("dry_run", dry_run.into()),
+        ("verified", verified.into()),
+        ("image_bytes", plan.image_bytes.into()),
+        ("erased_sectors", done.erased_sectors.into()),
+        ("erased_bytes", done.erased_bytes.into()),
+        ("written_bytes", done.written_bytes.into()),
+        ("skipped_sectors", done.skipped_sectors.into()),
+        ("kept_bytes", done.kept_bytes.into()),
+        ("erase_seconds", done.erase_seconds.into()),
+        ("write_seconds", done.write_seconds.into()),
+        ("seconds", seconds.into()),
+        ("plan", plan.steps.iter().map(step_value).collect::<Vec<_>>().into()),
+        ("summary", summary.into()),
     ])
 }
 
 fn step_value(step: &Step) -> Value {
     Value::map([
-        ("bank", number(step.bank as u64)),
-        ("sector", number(step.sector)),
-        ("address", number(step.address)),
-        ("size", number(step.size)),
-        ("action", text(step.action.name())),
-        ("erase", Value::Bool(step.action == Action::Replace)),
-        ("write_bytes", number(step.bytes())),
-        ("kept_bytes", number(step.kept)),
+        ("bank", step.bank.into()),
+        ("sector", step.sector.into()),
+        ("address", step.address.into()),
+        ("size", step.size.into()),
+        ("action", step.action.name().into()),
+        ("erase", (step.action == Action::Replace).into()),
+        ("write_bytes", step.bytes().into()),
+        ("kept_bytes", step.kept.into()),
     ])
 }
 
@@ -403,8 +395,12 @@ fn compare(cx: &Cx, image: &Image) -> Result<(u64, f64, String)> {
 fn verify_image(cx: &Cx, args: &Args) -> Result<Value> {
     let (image, note) = read_image(cx, args)?;
     let (bytes, seconds, line) = compare(cx, &image)?;
-    let value =
-        Value::map([("file", text(&image.path)), ("bytes", number(bytes)), ("seconds", Value::Float(seconds)), ("summary", text(&line))]);
+    let value = Value::map([
+        ("file", image.path.as_str().into()),
+        ("bytes", bytes.into()),
+        ("seconds", seconds.into()),
+        ("summary", line.as_str().into()),
+    ]);
     Ok(Value::shown(value, note.into_iter().chain([line]).collect::<Vec<_>>().join("\n")))
 }
 
@@ -423,7 +419,7 @@ fn read_bank(cx: &Cx, args: &Args) -> Result<Value> {
 }
 
 fn file_value(path: &str, bytes: u64, seconds: f64) -> Value {
-    Value::map([("file", text(path)), ("bytes", number(bytes)), ("seconds", Value::Float(seconds))])
+    Value::map([("file", path.into()), ("bytes", bytes.into()), ("seconds", seconds.into())])
 }
 
 /// Bytes of a bank and the chip's seconds it took to read them.

@@ -11,35 +11,18 @@ use std::path::Path;
 use std::time::Duration;
 
 pub const COMMANDS: &[Command] = &[
-    Command::new("mdb <addr> [<n:num>]", "Show bytes of memory", "mdb 0x20000000 16", |cx, args| show(cx, args, 1)),
-    Command::new("mdh <addr> [<n:num>]", "Show 16-bit halfwords of memory", "mdh 0x20000000 8", |cx, args| show(cx, args, 2)),
-    Command::new("mdw <addr> [<n:num>]", "Show 32-bit words of memory", "mdw 0x08000000 8", |cx, args| show(cx, args, 4)),
-    Command::new("mdd <addr> [<n:num>]", "Show 64-bit doublewords of memory", "mdd 0x20000000 4", |cx, args| show(cx, args, 8)),
-    Command::new("mwb <addr> <value:num> [<n:num>]", "Write a byte to memory, or n copies of it", "mwb 0x20000000 0xff 16", |cx, args| {
-        fill(cx, args, 1)
-    })
-    .changes(0),
-    Command::new(
-        "mwh <addr> <value:num> [<n:num>]",
-        "Write a halfword to memory, or n copies of it",
-        "mwh 0x20000000 0xbeef",
-        |cx, args| fill(cx, args, 2),
-    )
-    .changes(0),
-    Command::new(
-        "mww <addr> <value:num> [<n:num>]",
-        "Write a word to memory, or n copies of it",
-        "mww 0x20000000 0xdeadbeef 4",
-        |cx, args| fill(cx, args, 4),
-    )
-    .changes(0),
-    Command::new(
-        "mwd <addr> <value:num> [<n:num>]",
-        "Write a doubleword to memory, or n copies of it",
-        "mwd 0x20000000 1 2",
-        |cx, args| fill(cx, args, 8),
-    )
-    .changes(0),
+    Command::new("mdb <addr> [<n:num>]", "Show bytes of memory", "mdb 0x20000000 16", show::<1>),
+    Command::new("mdh <addr> [<n:num>]", "Show 16-bit halfwords of memory", "mdh 0x20000000 8", show::<2>),
+    Command::new("mdw <addr> [<n:num>]", "Show 32-bit words of memory", "mdw 0x08000000 8", show::<4>),
+    Command::new("mdd <addr> [<n:num>]", "Show 64-bit doublewords of memory", "mdd 0x20000000 4", show::<8>),
+    Command::new("mwb <addr> <value:num> [<n:num>]", "Write a byte to memory, or n copies of it", "mwb 0x20000000 0xff 16", fill::<1>)
+        .changes(0),
+    Command::new("mwh <addr> <value:num> [<n:num>]", "Write a halfword to memory, or n copies of it", "mwh 0x20000000 0xbeef", fill::<2>)
+        .changes(0),
+    Command::new("mww <addr> <value:num> [<n:num>]", "Write a word to memory, or n copies of it", "mww 0x20000000 0xdeadbeef 4", fill::<4>)
+        .changes(0),
+    Command::new("mwd <addr> <value:num> [<n:num>]", "Write a doubleword to memory, or n copies of it", "mwd 0x20000000 1 2", fill::<8>)
+        .changes(0),
     Command::new(
         "read_memory <addr> <width:num> <count:num>",
         "Read a list of numbers, each 8, 16, 32 or 64 bits wide",
@@ -98,18 +81,18 @@ pub(super) fn speed(bytes: u64, seconds: f64) -> String {
     format!("in {seconds:.6}s ({speed:.3} KiB/s)")
 }
 
-fn show(cx: &Cx, args: &Args, unit: usize) -> Result<Value> {
+fn show<const UNIT: usize>(cx: &Cx, args: &Args) -> Result<Value> {
     let from = address(args, "addr")?;
-    let bytes = read_units(cx, from, unit, args.opt_num("n").unwrap_or(1))?;
-    Ok(Value::shown(numbers(&bytes, unit), dump(from, &bytes, unit)))
+    let bytes = read_units(cx, from, UNIT, args.opt_num("n").unwrap_or(1))?;
+    Ok(Value::shown(numbers(&bytes, UNIT), dump(from, &bytes, UNIT)))
 }
 
-fn fill(cx: &Cx, args: &Args, unit: usize) -> Result<Value> {
+fn fill<const UNIT: usize>(cx: &Cx, args: &Args) -> Result<Value> {
     let to = address(args, "addr")?;
-    let len = span(to, unit, args.opt_num("n").unwrap_or(1))?;
-    let copies = pack(args.num("value")?, unit)?.repeat(CHUNK.min(len) / unit);
+    let len = span(to, UNIT, args.opt_num("n").unwrap_or(1))?;
+    let copies = pack(args.num("value")?, UNIT)?.repeat(CHUNK.min(len) / UNIT);
     for done in (0..len).step_by(CHUNK) {
-        put(cx, to + done as u32, &copies[..CHUNK.min(len - done)], Some(width(unit)))?;
+        put(cx, to + done as u32, &copies[..CHUNK.min(len - done)], Some(width(UNIT)))?;
     }
     Ok(Value::None)
 }
@@ -175,7 +158,7 @@ fn refuse_flash(image: &Image, banks: &[Bank]) -> Result<()> {
 
 fn moved(verb: &str, bytes: u64, seconds: f64) -> Value {
     let text = format!("{verb} {bytes} bytes {}", speed(bytes, seconds));
-    Value::shown(Value::map([("bytes", Value::Int(bytes as i64)), ("seconds", Value::Float(seconds))]), text)
+    Value::shown(Value::map([("bytes", bytes.into()), ("seconds", seconds.into())]), text)
 }
 
 fn load(cx: &Cx, image: &Image) -> Result<()> {

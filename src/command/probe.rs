@@ -43,7 +43,7 @@ fn list(cx: &Cx, _: &Args) -> Result<Value> {
         Some(interface) => every(|driver| probes(&interface, driver))?,
         None => every(|driver| usb::find(driver.usb))?,
     };
-    Ok(Value::shown(Value::List(probes.iter().map(probe_value).collect()), probe_lines(&probes)))
+    Ok(Value::shown(probes.iter().map(probe_value).collect::<Vec<_>>(), probe_lines(&probes)))
 }
 
 fn every(find: impl Fn(&Driver) -> Result<Vec<Found>>) -> Result<Vec<Found>> {
@@ -68,13 +68,12 @@ fn type_name(found: &Found) -> &'static str {
 }
 
 fn probe_value(found: &Found) -> Value {
-    let text = |text: &str| Value::Text(text.to_string());
     Value::map([
-        ("type", text(type_name(found))),
-        ("usb", Value::Text(format!("{:04x}:{:04x}", found.vid, found.pid))),
-        ("serial", text(&found.serial)),
-        ("path", text(&found.path)),
-        ("trouble", found.trouble.as_deref().map_or(Value::None, text)),
+        ("type", type_name(found).into()),
+        ("usb", format!("{:04x}:{:04x}", found.vid, found.pid).into()),
+        ("serial", found.serial.as_str().into()),
+        ("path", found.path.as_str().into()),
+        ("trouble", found.trouble.as_deref().into()),
     ])
 }
 
@@ -116,14 +115,14 @@ fn describe(session: &Session) -> Value {
     let measured = volts.map_or(String::new(), |volts| format!(", target at {volts:.2} V"));
     let line = format!("{} revision {revision} (DEV_ID {dev_id:#05x}) through {name} {firmware} at {khz} kHz{measured}", die.name);
     let value = Value::map([
-        ("chip", Value::Text(die.name.clone())),
-        ("dev_id", Value::Int((*dev_id).into())),
-        ("rev_id", Value::Int((*rev_id).into())),
-        ("probe", Value::Text(name.clone())),
-        ("firmware", Value::Text(firmware.clone())),
-        ("serial", Value::Text(serial.clone())),
-        ("khz", Value::Int((*khz).into())),
-        ("volts", volts.map_or(Value::None, |volts| Value::Float(volts.into()))),
+        ("chip", die.name.as_str().into()),
+        ("dev_id", (*dev_id).into()),
+        ("rev_id", (*rev_id).into()),
+        ("probe", name.as_str().into()),
+        ("firmware", firmware.as_str().into()),
+        ("serial", serial.as_str().into()),
+        ("khz", (*khz).into()),
+        ("volts", volts.map(f64::from).into()),
     ]);
     Value::shown(value, line)
 }
@@ -133,10 +132,10 @@ fn adapter_speed(cx: &Cx, args: &Args) -> Result<Value> {
         set_speed(cx, speed(khz)?)?;
     }
     if let Some(session) = cx.session.borrow().as_ref() {
-        return Ok(Value::shown(Value::Int(session.khz.into()), format!("adapter speed: {} kHz", session.khz)));
+        return Ok(Value::shown(session.khz, format!("adapter speed: {} kHz", session.khz)));
     }
     Ok(match cx.settings.borrow().khz {
-        Some(khz) => Value::shown(Value::Int(khz.into()), format!("adapter speed: at most {khz} kHz, not connected yet")),
+        Some(khz) => Value::shown(khz, format!("adapter speed: at most {khz} kHz, not connected yet")),
         None => Value::shown(Value::None, "adapter speed: the fastest that probe and chip bear, not connected yet"),
     })
 }

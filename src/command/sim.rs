@@ -35,15 +35,17 @@ pub const COMMANDS: &[Command] = &[
         "sim probe v3 V3J10M3",
         probe,
     ),
-    Command::new("sim flash", "Show the state of the board's flash controllers", "sim flash", flash),
+    Command::new("sim flash", "Show the state of the board's flash controllers", "sim flash", |cx, _| {
+        Ok(Value::lines(board(cx)?.flash_report()))
+    }),
     Command::new(
         "sim cache [strict|off]",
         "Let the board's caches hold copies that can be stale, as a real Cortex-M7's do, or show whether they may",
         "sim cache strict",
         cache,
     ),
-    Command::new("sim unplug", "Pull the board's USB plug", "sim unplug; sim plug; connect", unplug),
-    Command::new("sim plug", "Put the board's USB plug back", "sim plug", plug),
+    Command::new("sim unplug", "Pull the board's USB plug", "sim unplug; sim plug; connect", |cx, _| Ok(board(cx)?.unplug().into())),
+    Command::new("sim plug", "Put the board's USB plug back", "sim plug", |cx, _| Ok(board(cx)?.plug().into())),
     Command::new(
         "sim inject (stall|silent|unplug|heal) [after <n:num>]",
         "Make the probe's next command, or the one after n others, go wrong: refused, not answered, the plug pulled; or mend all",
@@ -62,8 +64,12 @@ pub const COMMANDS: &[Command] = &[
         "sim poke 0x20000000 0xde 0xad",
         poke,
     ),
-    Command::new("sim save <file>", "Save the board's flash and option bytes", "sim save board.state", save),
-    Command::new("sim load <file>", "Put back what `sim save` saved", "sim save board.state; sim load board.state", load),
+    Command::new("sim save <file>", "Save the board's flash and option bytes", "sim save board.state", |cx, args| {
+        board(cx)?.save(Path::new(args.text("file")?)).map(Value::from)
+    }),
+    Command::new("sim load <file>", "Put back what `sim save` saved", "sim save board.state; sim load board.state", |cx, args| {
+        board(cx)?.load(Path::new(args.text("file")?)).map(Value::from)
+    }),
     Command::new(
         "sim requests [on|off]",
         "Record the probe's commands, or show what was recorded",
@@ -174,8 +180,7 @@ fn chip(cx: &Cx, args: &Args) -> Result<Value> {
             let now = made.or(config(cx).chip).unwrap_or_else(|| DEFAULT_CHIP.to_string());
             let names: Vec<_> = CHIPS.iter().map(|row| row.name).filter(|name| name.starts_with("stm32")).collect();
             let lines: Vec<_> = names.iter().map(|name| format!("{} {name}", if *name == now { '*' } else { ' ' })).collect();
-            let list = names.iter().map(|name| Value::Text(name.to_string())).collect();
-            Ok(Value::shown(Value::List(list), lines.join("\n")))
+            Ok(Value::shown(names, lines.join("\n")))
         }
     }
 }
@@ -188,29 +193,12 @@ fn probe(cx: &Cx, args: &Args) -> Result<Value> {
     })
 }
 
-fn flash(cx: &Cx, _: &Args) -> Result<Value> {
-    let lines = board(cx)?.flash_report();
-    let text = lines.join("\n");
-    Ok(Value::shown(Value::List(lines.into_iter().map(Value::Text).collect()), text))
-}
-
 fn cache(cx: &Cx, args: &Args) -> Result<Value> {
     let board = board(cx)?;
     if args.has("strict") || args.has("off") {
-        board.set_cache_strict(args.has("strict"))?;
-        return Ok(Value::None);
+        return board.set_cache_strict(args.has("strict")).map(Value::from);
     }
-    Ok(Value::Text(if board.cache_strict() { "strict" } else { "off" }.into()))
-}
-
-fn unplug(cx: &Cx, _: &Args) -> Result<Value> {
-    board(cx)?.unplug();
-    Ok(Value::None)
-}
-
-fn plug(cx: &Cx, _: &Args) -> Result<Value> {
-    board(cx)?.plug();
-    Ok(Value::None)
+    Ok(if board.cache_strict() { "strict" } else { "off" }.into())
 }
 
 const INJECTIONS: &[(&str, Inject)] =
@@ -230,51 +218,37 @@ fn dump(cx: &Cx, args: &Args) -> Result<Value> {
     let (file, address, len) = (args.text("file")?, number(args.num("addr")?)?, number(args.num("len")?)?);
     let bytes = board(cx)?.dump(address, len)?;
     write_file(file, &bytes)?;
-    Ok(Value::shown(Value::Int(bytes.len() as i64), format!("{len} bytes from {address:#010x} are in {file}")))
+    Ok(Value::shown(bytes.len(), format!("{len} bytes from {address:#010x} are in {file}")))
 }
 
 fn poke(cx: &Cx, args: &Args) -> Result<Value> {
     let bytes: std::result::Result<Vec<u8>, _> = args.nums("byte").into_iter().map(u8::try_from).collect();
     let bytes = bytes.map_err(|_| Error::usage("a byte is at most 0xff"))?;
-    board(cx)?.poke(number(args.num("addr")?)?, &bytes)?;
-    Ok(Value::None)
+    board(cx)?.poke(number(args.num("addr")?)?, &bytes).map(Value::from)
 }
 
 fn number(wide: u64) -> Result<u32> {
     u32::try_from(wide).map_err(|_| Error::usage(format!("{wide:#x} is beyond the 32-bit address space")))
 }
 
-fn save(cx: &Cx, args: &Args) -> Result<Value> {
-    board(cx)?.save(Path::new(args.text("file")?))?;
-    Ok(Value::None)
-}
-
-fn load(cx: &Cx, args: &Args) -> Result<Value> {
-    board(cx)?.load(Path::new(args.text("file")?))?;
-    Ok(Value::None)
-}
-
 fn requests(cx: &Cx, args: &Args) -> Result<Value> {
     let board = board(cx)?;
     if args.has("on") || args.has("off") {
-        board.record(args.has("on"));
-        return Ok(Value::None);
+        return Ok(board.record(args.has("on")).into());
     }
-    let lines: Vec<_> = board.log().iter().map(ToString::to_string).collect();
-    let text = lines.join("\n");
-    Ok(Value::shown(Value::List(lines.into_iter().map(Value::Text).collect()), text))
+    Ok(Value::lines(board.log().iter().map(ToString::to_string).collect()))
 }
 
 fn uart(cx: &Cx, args: &Args) -> Result<Value> {
     let sent = board(cx)?.take_sent(args.opt_text("port"))?;
-    Ok(Value::Text(String::from_utf8_lossy(&sent).into_owned()))
+    Ok(String::from_utf8_lossy(&sent).into_owned().into())
 }
 
 fn send(cx: &Cx, args: &Args) -> Result<Value> {
     let text = [("\\r", "\r"), ("\\n", "\n"), ("\\t", "\t")]
         .iter()
         .fold(args.text("text")?.to_string(), |text, (from, to)| text.replace(from, to));
-    board(cx)?.send(args.opt_text("port"), text.as_bytes()).map(|()| Value::None)
+    board(cx)?.send(args.opt_text("port"), text.as_bytes()).map(Value::from)
 }
 
 fn unmodelled(cx: &Cx, _: &Args) -> Result<Value> {
@@ -286,11 +260,10 @@ fn unmodelled(cx: &Cx, _: &Args) -> Result<Value> {
         1 => format!("the firmware touched 1 peripheral the board does not have: {}", names[0]),
         many => format!("the firmware touched {many} peripherals the board does not have: {}", names.join(", ")),
     };
-    let rows = touched.into_iter().map(|(name, address, count)| {
-        let entries = [("name", Value::Text(name.into())), ("addr", Value::Int(address.into())), ("accesses", Value::Int(count.into()))];
-        Value::map(entries)
-    });
-    Ok(Value::shown(Value::List(rows.collect()), text))
+    let rows = touched
+        .into_iter()
+        .map(|(name, address, count)| Value::map([("name", name.into()), ("addr", address.into()), ("accesses", count.into())]));
+    Ok(Value::shown(rows.collect::<Vec<_>>(), text))
 }
 
 fn board_n(cx: &Cx, args: &Args) -> Result<Value> {
@@ -303,10 +276,9 @@ fn board_n(cx: &Cx, args: &Args) -> Result<Value> {
             let mark = if found.serial == current { '*' } else { ' ' };
             format!("{mark} {n} {} {} {}", board.chip(), board.probe(), found.serial)
         };
-        return Ok(Value::Text(boards.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")));
+        return Ok(boards.iter().enumerate().map(line).collect::<Vec<_>>().join("\n").into());
     };
-    let chosen = usize::try_from(wanted).ok().and_then(|n| boards.get(n));
-    let Some(chosen) = chosen else {
+    let Some(chosen) = usize::try_from(wanted).ok().and_then(|n| boards.get(n)) else {
         return Err(Error::usage(format!("there is no board {wanted}")).hint(format!("the boards are 0 to {}", boards.len() - 1)));
     };
     slot.board = Some(chosen.clone());
@@ -328,7 +300,7 @@ fn run(cx: &Cx, args: &Args) -> Result<Value> {
     let printed = String::from_utf8_lossy(&printed).into_owned();
     match end {
         End::Exit(code) => {
-            let value = Value::map([("output", Value::Text(printed.clone())), ("rc", Value::Int(code.into()))]);
+            let value = Value::map([("output", printed.as_str().into()), ("rc", code.into())]);
             Ok(Value::shown(value, format!("{printed}rc={code}")))
         }
         End::Breakpoint { pc } => Err(unended(path, &format!("a breakpoint at {pc:#010x} is no semihosting call"), &printed)),
@@ -363,7 +335,7 @@ fn serve(cx: &Cx, args: &Args) -> Result<Value> {
     server.close();
     cx.board.borrow_mut().served.clear();
     let kept = keep_all(&boards);
-    end.and(kept).map(|()| Value::None)
+    end.and(kept).map(Value::from)
 }
 
 /// What is asked for, else ST's own port; each is told by a line.

@@ -23,8 +23,8 @@ fn help(cx: &Cx, args: &Args) -> Result<Value> {
     let commands = cx.commands.borrow();
     match words.as_slice() {
         [] => Ok(list(&commands.iter().collect::<Vec<_>>())),
-        ["lines"] => Ok(Value::Text(line::RULE.into())),
-        ["usage"] => Ok(Value::Text(spec::RULE.into())),
+        ["lines"] => Ok(line::RULE.into()),
+        ["usage"] => Ok(spec::RULE.into()),
         words => topic(&commands, words),
     }
 }
@@ -50,13 +50,12 @@ fn explain(entry: &Entry) -> Value {
 }
 
 fn describe(entry: &Entry) -> Value {
-    let text = |text: &str| Value::Text(text.to_string());
     Value::map([
-        ("name", text(entry.name())),
-        ("usage", text(&entry.spec.usage)),
-        ("help", text(&entry.help)),
-        ("example", text(&entry.example)),
-        ("function", Value::Text(entry.spec.function())),
+        ("name", entry.name().into()),
+        ("usage", entry.spec.usage.as_str().into()),
+        ("help", entry.help.as_str().into()),
+        ("example", entry.example.as_str().into()),
+        ("function", entry.spec.function().into()),
     ])
 }
 
@@ -70,12 +69,11 @@ fn list(entries: &[&Rc<Entry>]) -> Value {
         usage => format!("{usage}\n{:COLUMN$} {}", "", entry.help),
     };
     let text = sorted.iter().map(row).collect::<Vec<_>>().join("\n");
-    Value::shown(Value::List(sorted.iter().map(|entry| describe(entry)).collect()), text)
+    Value::shown(sorted.iter().map(|entry| describe(entry)).collect::<Vec<_>>(), text)
 }
 
 fn echo(cx: &Cx, args: &Args) -> Result<Value> {
-    cx.ears.sink.emit(Event::Output(args.texts("words").join(" ")));
-    Ok(Value::None)
+    Ok(cx.ears.sink.emit(Event::Output(args.texts("words").join(" "))).into())
 }
 
 fn sleep(cx: &Cx, args: &Args) -> Result<Value> {

@@ -8,8 +8,13 @@ use std::time::Duration;
 
 pub const COMMANDS: &[Command] = &[
     Command::new("targets [<name:word>]", "List the cores and their state, or make one the current core", "targets", targets),
-    Command::new("halt [<ms>]", "Halt the core and say where; waits up to 5000 ms, with 0 not at all", "halt", halt).changes(0),
-    Command::new("wait_halt [<ms>]", "Wait up to 5000 ms until the core has halted", "halt; wait_halt 100", wait_halt),
+    Command::new("halt [<ms>]", "Halt the core and say where; waits up to 5000 ms, with 0 not at all", "halt", |cx, args| {
+        stop(cx, args, Session::halt)
+    })
+    .changes(0),
+    Command::new("wait_halt [<ms>]", "Wait up to 5000 ms until the core has halted", "halt; wait_halt 100", |cx, args| {
+        stop(cx, args, Session::wait_halt)
+    }),
     Command::new("resume [<addr>]", "Let the core run, from its pc or from an address", "halt; resume", resume).changes(0),
     Command::new("step [<addr>]", "Execute one instruction, at the pc or at an address", "halt; step", step).changes(0),
     Command::new("reset [run|halt|init]", "Reset the chip, then run it or hold it at its reset vector", "reset halt", reset).changes(0),
@@ -22,7 +27,10 @@ pub const COMMANDS: &[Command] = &[
         bp,
     )
     .changes(1),
-    Command::new("rbp (all|<addr>)", "Remove a breakpoint, or all", "rbp all", rbp).changes(0),
+    Command::new("rbp (all|<addr>)", "Remove a breakpoint, or all", "rbp all", |cx, args| {
+        cx.session()?.remove_breakpoint(cx.core.get(), opt_address(args, "addr")).map(Value::from)
+    })
+    .changes(0),
     Command::new(
         "wp [<addr> <len:num> [r|w|a]]",
         "List watchpoints, or set one that halts on reads, writes or any access",
@@ -30,7 +38,10 @@ pub const COMMANDS: &[Command] = &[
         wp,
     )
     .changes(1),
-    Command::new("rwp (all|<addr>)", "Remove a watchpoint, or all", "rwp all", rwp).changes(0),
+    Command::new("rwp (all|<addr>)", "Remove a watchpoint, or all", "rwp all", |cx, args| {
+        cx.session()?.remove_watchpoint(cx.core.get(), opt_address(args, "addr")).map(Value::from)
+    })
+    .changes(0),
 ];
 
 /// How long `halt` and `wait_halt` wait, as OpenOCD does.
@@ -48,7 +59,7 @@ fn targets(cx: &Cx, args: &Args) -> Result<Value> {
         rows.push((name, state_word(session.state(index)?), index == cx.core.get()));
     }
     let tap = session.target.name.clone();
-    Ok(Value::shown(Value::List(rows.iter().map(target_value).collect()), target_table(&rows, &tap)))
+    Ok(Value::shown(rows.iter().map(target_value).collect::<Vec<_>>(), target_table(&rows, &tap)))
 }
 
 fn core_index(names: &[String], name: &str) -> Result<usize> {
@@ -59,7 +70,7 @@ fn core_index(names: &[String], name: &str) -> Result<usize> {
 type TargetRow = (String, &'static str, bool);
 
 fn target_value((name, state, current): &TargetRow) -> Value {
-    Value::map([("name", Value::Text(name.clone())), ("state", Value::Text(state.to_string())), ("current", Value::Bool(*current))])
+    Value::map([("name", name.as_str().into()), ("state", (*state).into()), ("current", (*current).into())])
 }
 
 fn target_table(rows: &[TargetRow], tap: &str) -> String {
@@ -83,14 +94,6 @@ fn state_word(state: State) -> &'static str {
         State::Reset => "reset",
         State::Unavailable => "unavailable",
     }
-}
-
-fn halt(cx: &Cx, args: &Args) -> Result<Value> {
-    stop(cx, args, Session::halt)
-}
-
-fn wait_halt(cx: &Cx, args: &Args) -> Result<Value> {
-    stop(cx, args, Session::wait_halt)
 }
 
 /// The hook `halted` hears of a core that was not halted before; so a hook that halts does not call itself.
@@ -117,8 +120,7 @@ fn halted(state: State) -> Option<Reason> {
 
 fn resume(cx: &Cx, args: &Args) -> Result<Value> {
     let at = opt_address(args, "addr");
-    cx.session()?.resume(cx.core.get(), at)?;
-    Ok(Value::None)
+    cx.session()?.resume(cx.core.get(), at).map(Value::from)
 }
 
 fn step(cx: &Cx, args: &Args) -> Result<Value> {
@@ -160,7 +162,7 @@ fn where_it_is(cx: &Cx, why: Option<Reason>) -> Result<Value> {
 }
 
 fn core_map(name: String, state: &str, rest: Vec<(&'static str, Value)>) -> Value {
-    let head = [("core", Value::Text(name)), ("state", Value::Text(state.to_string()))];
+    let head = [("core", name.into()), ("state", state.into())];
     Value::map(head.into_iter().chain(rest))
 }
 
@@ -173,13 +175,8 @@ fn halted_value(session: &mut Session, core: usize, name: String, reason: Reason
     let sp = read(stack)?;
     let (reason, mode) = (reason_word(reason), mode_words(exception(xpsr)));
     let text = format!("[{name}] halted due to {reason}, current mode: {mode}\nxPSR: {xpsr:#010x} pc: {pc:#010x} {stack}: {sp:#010x}");
-    let rest = vec![
-        ("reason", Value::Text(reason.to_string())),
-        ("mode", Value::Text(mode.trim_end().to_string())),
-        ("pc", Value::Int(pc as i64)),
-        ("xpsr", Value::Int(xpsr as i64)),
-        ("sp", Value::Int(sp as i64)),
-    ];
+    let rest =
+        vec![("reason", reason.into()), ("mode", mode.trim_end().into()), ("pc", pc.into()), ("xpsr", xpsr.into()), ("sp", sp.into())];
     Ok(Value::shown(core_map(name, "halted", rest), text))
 }
 
@@ -239,7 +236,7 @@ fn reg(cx: &Cx, args: &Args) -> Result<Value> {
         session.write_reg(core, register, fits(register, value)?)?;
     }
     let value = session.read_reg(core, register)?;
-    Ok(Value::shown(Value::Int(value as i64), register_line(register, Some(value))))
+    Ok(Value::shown(value, register_line(register, Some(value))))
 }
 
 /// A running core's registers cannot be read: they are listed without values.
@@ -249,7 +246,7 @@ fn list_registers(session: &mut Session, core: usize, registers: &[Register]) ->
     for register in registers {
         let value = if stopped { Some(session.read_reg(core, *register)?) } else { None };
         lines.push(format!("({}) {}", register.number, register_line(*register, value)));
-        values.push((register.name.to_string(), value.map_or(Value::None, |value| Value::Int(value as i64))));
+        values.push((register.name.to_string(), value.into()));
     }
     Ok(Value::shown(Value::Map(values), lines.join("\n")))
 }
@@ -286,19 +283,18 @@ fn bp(cx: &Cx, args: &Args) -> Result<Value> {
     let Some(at) = opt_address(args, "addr") else {
         let session = cx.session()?;
         let points = session.breakpoints(cx.core.get());
-        return Ok(listed(points, |point| point.address, |point| point.length, breakpoint_line));
+        return Ok(listed(points.iter().map(|point| (point.address, point.length, breakpoint_line(point)))));
     };
     let kind = if args.has("hw") { BreakKind::Hardware } else { BreakKind::Auto };
     let point = cx.session()?.add_breakpoint(cx.core.get(), at, length(args)?, kind)?;
-    let address = point.address;
-    Ok(Value::shown(Value::Int(address.into()), format!("breakpoint set at {address:#010x}")))
+    Ok(Value::shown(point.address, format!("breakpoint set at {:#010x}", point.address)))
 }
 
 fn wp(cx: &Cx, args: &Args) -> Result<Value> {
     let Some(at) = opt_address(args, "addr") else {
         let session = cx.session()?;
         let points = session.watchpoints(cx.core.get());
-        return Ok(listed(points, |point| point.address, |point| point.length, watchpoint_line));
+        return Ok(listed(points.iter().map(|point| (point.address, point.length, watchpoint_line(point)))));
     };
     let access = match (args.has("r"), args.has("w")) {
         (true, _) => Access::Read,
@@ -306,8 +302,7 @@ fn wp(cx: &Cx, args: &Args) -> Result<Value> {
         _ => Access::Any,
     };
     let point = cx.session()?.add_watchpoint(cx.core.get(), at, length(args)?, access)?;
-    let address = point.address;
-    Ok(Value::shown(Value::Int(address.into()), format!("watchpoint set at {address:#010x}")))
+    Ok(Value::shown(point.address, format!("watchpoint set at {:#010x}", point.address)))
 }
 
 fn length(args: &Args) -> Result<u32> {
@@ -315,9 +310,11 @@ fn length(args: &Args) -> Result<u32> {
     u32::try_from(len).map_err(|_| Error::command(format!("a length of {len:#x} is beyond the 32-bit address space")))
 }
 
-fn listed<T>(points: &[T], address: fn(&T) -> u32, length: fn(&T) -> u32, line: fn(&T) -> String) -> Value {
-    let entry = |point| Value::map([("address", Value::Int(address(point).into())), ("length", Value::Int(length(point).into()))]);
-    Value::shown(Value::List(points.iter().map(entry).collect()), points.iter().map(line).collect::<Vec<_>>().join("\n"))
+/// Of each point its address, length and line.
+fn listed(points: impl Iterator<Item = (u32, u32, String)>) -> Value {
+    let entry = |(address, length, line)| (Value::map([("address", Value::from(address)), ("length", Value::from(length))]), line);
+    let (rows, lines): (Vec<_>, Vec<_>) = points.map(entry).unzip();
+    Value::shown(rows, lines.join("\n"))
 }
 
 fn breakpoint_line(point: &Breakpoint) -> String {
@@ -335,18 +332,6 @@ fn watchpoint_line(point: &Watchpoint) -> String {
         Access::Any => 2,
     };
     format!("address: {:#010x}, len: {:#010x}, r/w/a: {access}, value: 0x00000000, mask: 0xffffffff", point.address, point.length)
-}
-
-fn rbp(cx: &Cx, args: &Args) -> Result<Value> {
-    let at = opt_address(args, "addr");
-    cx.session()?.remove_breakpoint(cx.core.get(), at)?;
-    Ok(Value::None)
-}
-
-fn rwp(cx: &Cx, args: &Args) -> Result<Value> {
-    let at = opt_address(args, "addr");
-    cx.session()?.remove_watchpoint(cx.core.get(), at)?;
-    Ok(Value::None)
 }
 
 #[cfg(test)]

@@ -17,12 +17,18 @@ pub enum Value {
 }
 
 impl Value {
-    pub fn shown(value: Value, text: impl Into<String>) -> Value {
-        Value::Shown(Box::new(value), text.into())
+    pub fn shown(value: impl Into<Value>, text: impl Into<String>) -> Value {
+        Value::Shown(Box::new(value.into()), text.into())
     }
 
     pub fn map(entries: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
         Value::Map(entries.into_iter().map(|(key, value)| (key.to_string(), value)).collect())
+    }
+
+    /// A list of texts that prints as lines.
+    pub fn lines(lines: Vec<String>) -> Value {
+        let text = lines.join("\n");
+        Value::shown(lines, text)
     }
 
     /// The value as `--json` prints it: data, without a printed form of its own.
@@ -65,6 +71,43 @@ impl Value {
         };
         let falls_apart = text.is_empty() || text.contains([' ', '\t', '\n', ';', '"', '{', '}']);
         if falls_apart { format!("{{{text}}}") } else { text }
+    }
+}
+
+/// `value!(u32 as Int)`: what a command has at hand, as a `Value`.
+macro_rules! value {
+    ($($from:ty as $kind:ident),*) => {
+        $(impl From<$from> for Value {
+            fn from(value: $from) -> Value {
+                Value::$kind(value as _)
+            }
+        })*
+    };
+}
+
+value!(bool as Bool, u32 as Int, u64 as Int, usize as Int, f64 as Float, String as Text);
+
+impl From<()> for Value {
+    fn from((): ()) -> Value {
+        Value::None
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(text.to_string())
+    }
+}
+
+impl<T: Into<Value>> From<Vec<T>> for Value {
+    fn from(items: Vec<T>) -> Value {
+        Value::List(items.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Value {
+        value.map_or(Value::None, Into::into)
     }
 }
 

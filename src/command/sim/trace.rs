@@ -17,26 +17,22 @@ pub fn trace(cx: &Cx, args: &Args) -> Result<Value> {
     let wanted = usize::try_from(args.opt_num("n").unwrap_or(TRACED)).unwrap_or(usize::MAX);
     let nothing = traced.is_empty();
     let (rows, lines): (Vec<_>, Vec<_>) = traced.split_off(traced.len().saturating_sub(wanted)).into_iter().unzip();
-    Ok(Value::shown(Value::List(rows), if nothing { "the core has done nothing yet".into() } else { lines.join("\n") }))
+    Ok(Value::shown(rows, if nothing { "the core has done nothing yet".into() } else { lines.join("\n") }))
 }
 
 fn traced_line(cx: &Cx, engine: &mut Disassembler, past: Past) -> (Value, String) {
-    let cycle = ("cycle", Value::Int(past.cycle as i64));
-    match past.what {
+    let (row, text) = match past.what {
         What::Ran { pc, opcode } => {
             let code = Code { pc, opcode };
             let text = engine.text(code);
-            (
-                Value::map([cycle].into_iter().chain(disasm::row(code, &text))),
-                format!("{:>10} {}", past.cycle, disasm::line(cx, code, &text)),
-            )
+            (disasm::row(code, &text), disasm::line(cx, code, &text))
         }
         other => {
             let (pc, text) = happened(other);
-            let row = [cycle, ("pc", Value::Int(pc.into())), ("opcode", Value::None), ("text", Value::Text(text.clone()))];
-            (Value::map(row), format!("{:>10} {text}", past.cycle))
+            ([("pc", pc.into()), ("opcode", Value::None), ("text", text.as_str().into())], text)
         }
-    }
+    };
+    (Value::map([("cycle", past.cycle.into())].into_iter().chain(row)), format!("{:>10} {text}", past.cycle))
 }
 
 /// Where, and in words.
