@@ -38,15 +38,11 @@ impl<'a> MemAp<'a> {
 
     /// Any address, any length: words in the middle, bytes at the ends.
     pub fn read(&mut self, address: u32, buf: &mut [u8]) -> Result<()> {
-        let mut at = address;
-        let (head, words) = split(address, buf.len());
-        let (head, rest) = buf.split_at_mut(head);
-        let (words, tail) = rest.split_at_mut(words);
-        for (width, part) in [(Width::Byte, head), (Width::Word, words), (Width::Byte, tail)] {
-            if !part.is_empty() {
-                self.probe.read_mem(self.ap, width, at, part)?;
-                at = at.wrapping_add(part.len() as u32);
-            }
+        let mut rest = buf;
+        for (width, at, len) in parts(address, rest.len()) {
+            let (part, behind) = rest.split_at_mut(len);
+            self.probe.read_mem(self.ap, width, at, part)?;
+            rest = behind;
         }
         Ok(())
     }
@@ -54,15 +50,11 @@ impl<'a> MemAp<'a> {
     /// Any address, any length. Only the bytes named are written: the ends are byte accesses, never a word that was
     /// read, changed and written back, which would undo what the core stored in between.
     pub fn write(&mut self, address: u32, data: &[u8]) -> Result<()> {
-        let mut at = address;
-        let (head, words) = split(address, data.len());
-        let (head, rest) = data.split_at(head);
-        let (words, tail) = rest.split_at(words);
-        for (width, part) in [(Width::Byte, head), (Width::Word, words), (Width::Byte, tail)] {
-            if !part.is_empty() {
-                self.probe.write_mem(self.ap, width, at, part)?;
-                at = at.wrapping_add(part.len() as u32);
-            }
+        let mut rest = data;
+        for (width, at, len) in parts(address, rest.len()) {
+            let (part, behind) = rest.split_at(len);
+            self.probe.write_mem(self.ap, width, at, part)?;
+            rest = behind;
         }
         Ok(())
     }
@@ -87,88 +79,44 @@ impl<'a> MemAp<'a> {
     }
 }
 
-/// Bytes before the first aligned word, and bytes of whole words after them.
-fn split(address: u32, len: usize) -> (usize, usize) {
+/// Width, address and length: bytes up to the first aligned word, whole words, the bytes behind them; none that is empty.
+fn parts(address: u32, len: usize) -> impl Iterator<Item = (Width, u32, usize)> {
     let head = (address.wrapping_neg() as usize % 4).min(len);
-    (head, (len - head) / 4 * 4)
+    let words = (len - head) / 4 * 4;
+    let parts = [(Width::Byte, 0, head), (Width::Word, head, words), (Width::Byte, head + words, len - head - words)];
+    parts.into_iter().filter(|part| part.2 > 0).map(move |(width, offset, len)| (width, address.wrapping_add(offset as u32), len))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::{Connect, Info, Port};
+    use crate::probe::fake::Words;
 
     /// 64 KiB of memory at 0 that notes each access and refuses unaligned ones.
     struct Memory {
         bytes: Vec<u8>,
         log: Vec<(Width, u32, usize)>,
-        info: Info,
     }
 
     impl Memory {
         fn new() -> Memory {
-            Memory { bytes: (0..=255).cycle().take(256 * 256).collect(), log: vec![], info: Info::default() }
-        }
-
-        fn note(&mut self, width: Width, address: u32, len: usize) -> std::ops::Range<usize> {
-            let aligned = address.is_multiple_of(width as u32) && len.is_multiple_of(width as usize);
-            assert!(aligned && len > 0, "{width:?} {address:#x} {len}");
-            self.log.push((width, address, len));
-            address as usize..address as usize + len
+            Memory { bytes: (0..=255).cycle().take(256 * 256).collect(), log: vec![] }
         }
     }
 
-    impl Probe for Memory {
-        fn info(&self) -> &Info {
-            &self.info
+    impl Words for Memory {
+        fn read(&mut self, _: u8, address: u32) -> Result<u32> {
+            Ok(u32::from_le_bytes(self.bytes[address as usize..][..4].try_into().unwrap()))
         }
-        fn connect(&mut self, _: &Connect) -> Result<u32> {
-            unreachable!("these tests do not ask for it")
-        }
-        fn detach(&mut self) -> Result<()> {
-            unreachable!("these tests do not ask for it")
-        }
-        fn set_khz(&mut self, _: u32) -> Result<u32> {
-            unreachable!("these tests do not ask for it")
-        }
-        fn speeds(&mut self) -> Result<Vec<u32>> {
-            unreachable!("these tests do not ask for it")
-        }
-        fn voltage(&mut self) -> Result<Option<f32>> {
-            unreachable!("these tests do not ask for it")
-        }
-        fn drive_nrst(&mut self, _: bool) -> Result<()> {
-            unreachable!("these tests do not ask for it")
-        }
-        fn read_reg(&mut self, _: Port, _: u16) -> Result<u32> {
-            unreachable!("these tests do not ask for it")
-        }
-        fn write_reg(&mut self, _: Port, _: u16, _: u32) -> Result<()> {
-            unreachable!("these tests do not ask for it")
-        }
-        fn read_mem(&mut self, _: Ap, width: Width, address: u32, buf: &mut [u8]) -> Result<()> {
-            let range = self.note(width, address, buf.len());
-            buf.copy_from_slice(&self.bytes[range]);
+        fn write(&mut self, _: u8, address: u32, value: u32) -> Result<()> {
+            self.bytes[address as usize..][..4].copy_from_slice(&value.to_le_bytes());
             Ok(())
         }
-        fn write_mem(&mut self, _: Ap, width: Width, address: u32, data: &[u8]) -> Result<()> {
-            let range = self.note(width, address, data.len());
-            self.bytes[range].copy_from_slice(data);
-            Ok(())
+        fn access(&mut self, width: Width, address: u32, len: usize) {
+            let aligned = address.is_multiple_of(width as u32) && len.is_multiple_of(width as usize);
+            assert!(aligned && len > 0, "{width:?} {address:#x} {len}");
+            self.log.push((width, address, len));
         }
-        fn batch(&mut self, _: Ap, _: &mut [MemOp]) -> Result<()> {
-            unreachable!("these tests do not ask for it")
-        }
-        fn trace(&mut self, _: Option<u32>) -> Result<()> {
-            unreachable!("these tests do not ask for it")
-        }
-        fn read_trace(&mut self, _: &mut [u8]) -> Result<usize> {
-            unreachable!("these tests do not ask for it")
-        }
-        fn now(&self) -> Duration {
-            Duration::ZERO
-        }
-        fn sleep(&mut self, _: Duration) {}
     }
 
     const AP: Ap = Ap { index: 0, csw: 0 };

@@ -28,6 +28,18 @@ impl Sink for Silent {
     fn emit(&self, _: Event) {}
 }
 
+/// Keeps everything, for tests.
+#[cfg(test)]
+#[derive(Default)]
+pub struct Heard(pub std::cell::RefCell<Vec<Event>>);
+
+#[cfg(test)]
+impl Sink for Heard {
+    fn emit(&self, event: Event) {
+        self.0.borrow_mut().push(event);
+    }
+}
+
 /// What every layer that works for a while is given: somewhere to speak to, and a reason to stop.
 #[derive(Clone)]
 pub struct Ears {

@@ -3,7 +3,8 @@
 //! The numbers here are spelled out once more, so that a wrong constant in the code under test cannot hide.
 
 use crate::error::{Cause, Error, Result};
-use crate::probe::{Ap, Connect, Info, MemOp, Port, Probe, Width};
+use crate::probe::fake::Words;
+use crate::probe::{Connect, Port};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -212,54 +213,37 @@ impl Chip {
 #[derive(Clone)]
 pub struct Fake {
     pub chip: Rc<RefCell<Chip>>,
-    info: Info,
 }
 
 impl Fake {
     pub fn new(chip: Chip) -> Fake {
-        Fake { chip: Rc::new(RefCell::new(chip)), info: Info { name: "fake".to_string(), ..Info::default() } }
+        Fake { chip: Rc::new(RefCell::new(chip)) }
     }
 }
 
-impl Probe for Fake {
-    fn info(&self) -> &Info {
-        &self.info
+impl Words for Fake {
+    fn read(&mut self, ap: u8, address: u32) -> Result<u32> {
+        self.chip.borrow_mut().read(ap, address)
     }
-
-    fn connect(&mut self, how: &Connect) -> Result<u32> {
+    fn write(&mut self, ap: u8, address: u32, value: u32) -> Result<()> {
+        self.chip.borrow_mut().write(ap, address, value)
+    }
+    fn attached(&mut self, how: Option<&Connect>) {
         let mut chip = self.chip.borrow_mut();
-        chip.attached = true;
-        chip.nrst_low |= how.under_reset;
-        Ok(how.khz)
+        chip.attached = how.is_some();
+        chip.nrst_low |= how.is_some_and(|how| how.under_reset);
     }
-
-    fn detach(&mut self) -> Result<()> {
-        self.chip.borrow_mut().attached = false;
-        Ok(())
+    fn voltage(&mut self) -> Option<f32> {
+        self.chip.borrow().volts
     }
-
-    fn set_khz(&mut self, khz: u32) -> Result<u32> {
-        Ok(khz)
-    }
-
-    fn speeds(&mut self) -> Result<Vec<u32>> {
-        Ok(vec![1000])
-    }
-
-    fn voltage(&mut self) -> Result<Option<f32>> {
-        Ok(self.chip.borrow().volts)
-    }
-
-    fn drive_nrst(&mut self, low: bool) -> Result<()> {
+    fn drive_nrst(&mut self, low: bool) {
         let mut chip = self.chip.borrow_mut();
         if chip.nrst_low && !low {
             chip.reset();
             chip.asleep = false;
         }
         chip.nrst_low = low;
-        Ok(())
     }
-
     fn read_reg(&mut self, port: Port, address: u16) -> Result<u32> {
         let chip = self.chip.borrow();
         Ok(match (port, address) {
@@ -269,7 +253,6 @@ impl Probe for Fake {
             other => return Err(Error::target(format!("no such register: {other:?}"))),
         })
     }
-
     fn write_reg(&mut self, port: Port, address: u16, value: u32) -> Result<()> {
         if (port, address) == (Port::Dp, 4) {
             assert_eq!(value & 1, 0, "CORUNDETECT");
@@ -278,60 +261,9 @@ impl Probe for Fake {
         }
         Ok(())
     }
-
-    fn read_mem(&mut self, ap: Ap, _: Width, address: u32, buf: &mut [u8]) -> Result<()> {
-        let mut chip = self.chip.borrow_mut();
-        let mut at = address;
-        let mut buf = buf;
-        while !buf.is_empty() {
-            // One access per word: reading DHCSR has effects.
-            let word = chip.read(ap.index, at & !3)?.to_le_bytes();
-            let low = (at & 3) as usize;
-            let (part, rest) = buf.split_at_mut(buf.len().min(4 - low));
-            part.copy_from_slice(&word[low..low + part.len()]);
-            at += part.len() as u32;
-            buf = rest;
-        }
-        Ok(())
-    }
-
-    fn write_mem(&mut self, ap: Ap, _: Width, address: u32, data: &[u8]) -> Result<()> {
-        let mut chip = self.chip.borrow_mut();
-        let mut at = address;
-        for part in data.chunks(4) {
-            let old = if part.len() < 4 { chip.read(ap.index, at & !3)? } else { 0 };
-            let mut word = old.to_le_bytes();
-            let low = (at & 3) as usize;
-            word[low..low + part.len()].copy_from_slice(part);
-            chip.write(ap.index, at & !3, u32::from_le_bytes(word))?;
-            at += 4;
-        }
-        Ok(())
-    }
-
-    fn batch(&mut self, ap: Ap, ops: &mut [MemOp]) -> Result<()> {
-        let mut chip = self.chip.borrow_mut();
-        for op in ops {
-            match op {
-                MemOp::Read { address, value } => *value = chip.read(ap.index, *address)?,
-                MemOp::Write { address, value } => chip.write(ap.index, *address, *value)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn trace(&mut self, _: Option<u32>) -> Result<()> {
-        Ok(())
-    }
-
-    fn read_trace(&mut self, _: &mut [u8]) -> Result<usize> {
-        Ok(0)
-    }
-
     fn now(&self) -> Duration {
         self.chip.borrow().now
     }
-
     fn sleep(&mut self, d: Duration) {
         self.chip.borrow_mut().let_time_pass(d);
     }

@@ -265,7 +265,7 @@ fn sectors_text(sectors: &[u32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, Sink};
+    use crate::event::{Event, Heard};
     use crate::flash::controller::Controller;
     use crate::flash::fake::{AP, Fake, bank, image};
     use crate::flash::{Policy, plan};
@@ -342,15 +342,6 @@ mod tests {
         }
         fn describe(&self, _: &mut MemAp, _: &Bank) -> Result<String> {
             Ok(String::new())
-        }
-    }
-
-    #[derive(Default)]
-    struct Heard(RefCell<Vec<Event>>);
-
-    impl Sink for Heard {
-        fn emit(&self, event: Event) {
-            self.0.borrow_mut().push(event);
         }
     }
 

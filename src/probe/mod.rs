@@ -1,6 +1,8 @@
 //! Debug probes. A probe *is* the DAP: it moves DP and AP registers and memory behind an AP.
 
 pub mod dap;
+#[cfg(test)]
+pub mod fake;
 pub mod stlink;
 
 pub use crate::usb::UsbId;
@@ -45,27 +47,27 @@ pub struct Connect {
     pub under_reset: bool,
 }
 
-/// One word access of a batch; reads are filled in.
+/// One word access of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemOp {
-    Read { address: u32, value: u32 },
-    Write { address: u32, value: u32 },
+pub struct MemOp {
+    pub address: u32,
+    pub value: u32,
+    /// Else a read, whose value is filled in.
+    pub write: bool,
 }
 
 impl MemOp {
     pub fn read(address: u32) -> MemOp {
-        MemOp::Read { address, value: 0 }
+        MemOp { address, value: 0, write: false }
     }
 
     pub fn write(address: u32, value: u32) -> MemOp {
-        MemOp::Write { address, value }
+        MemOp { address, value, write: true }
     }
 
     /// The value read, or the value that was written.
     pub fn value(&self) -> u32 {
-        match *self {
-            MemOp::Read { value, .. } | MemOp::Write { value, .. } => value,
-        }
+        self.value
     }
 }
 

@@ -1,9 +1,8 @@
 use super::*;
 use crate::cortex_m::fake::{Chip, Fake};
 use crate::error::Kind;
-use crate::event::{Event, Sink};
+use crate::event::{Event, Heard};
 use crate::image::{Format, Image, Segment};
-use std::cell::RefCell;
 
 const PC: u32 = 0x0800_0100;
 const CR: u32 = 0xE00E_1004;
@@ -19,6 +18,10 @@ khz = 4000
 sim_chip = "none"
 reset = { hold_ms = 10, settle_ms = 20 }
 idcode = [{ ap = 2, address = 0xE00E1000, section = "" }, { ap = 0, address = 0x5C001000, section = "" }]
+attach = [
+  { name = "CR", ap = 2, address = 0xE00E1004, mask = 0x700007, value = 0x600007, section = "" },
+  { name = "FREEZE", ap = 2, address = 0xE00E103C, mask = 0x40, value = 0x40, section = "", dev_ids = [0x450] },
+]
 
 [[core]]
 name = "cpu0"
@@ -33,23 +36,6 @@ ap = 3
 part = 0xC24
 csw = 0xA2000000
 work_area = { address = 0x38000000, size = 0x10000 }
-
-[[attach]]
-name = "CR"
-ap = 2
-address = 0xE00E1004
-mask = 0x700007
-value = 0x600007
-section = ""
-
-[[attach]]
-name = "FREEZE"
-ap = 2
-address = 0xE00E103C
-mask = 0x40
-value = 0x40
-section = ""
-dev_ids = [0x450]
 
 [[die]]
 name = "small"
@@ -67,24 +53,10 @@ cores = 2
 flash_size = { ap = 0, address = 0x1FF1E880, max_kib = 2048, section = "" }
 layout = "two"
 ram = [{ name = "AXI", address = 0x24000000, size = 0x80000 }]
-
-[[die.bank]]
-name = "bank 1"
-address = 0x08000000
-share = 2
-sector = 0x20000
-word = 32
-registers = 0x52002000
-section = ""
-
-[[die.bank]]
-name = "bank 2"
-address = 0x08100000
-share = 2
-sector = 0x20000
-word = 32
-registers = 0x52002100
-section = ""
+bank = [
+  { name = "bank 1", address = 0x08000000, share = 2, sector = 0x20000, word = 32, registers = 0x52002000, section = "" },
+  { name = "bank 2", address = 0x08100000, share = 2, sector = 0x20000, word = 32, registers = 0x52002100, section = "" },
+]
 
 [[die]]
 name = "dual"
@@ -93,23 +65,10 @@ when = [{ word = { ap = 0, address = 0x1FFF7500, mask = 0x02000000, value = 0x02
 flash_size = { ap = 0, address = 0x1FFF75E0, max_kib = 512, section = "" }
 layout = "g0"
 ram = [{ name = "SRAM", address = 0x20000000, size = 0x20000 }]
-
-[[die.bank]]
-name = "bank 1"
-address = 0x08000000
-share = 2
-sector = 0x800
-word = 8
-registers = 0x40022000
-section = ""
-
-[[die.bank]]
-name = "bank 2"
-share = 2
-sector = 0x800
-word = 8
-registers = 0x40022000
-section = ""
+bank = [
+  { name = "bank 1", address = 0x08000000, share = 2, sector = 0x800, word = 8, registers = 0x40022000, section = "" },
+  { name = "bank 2", share = 2, sector = 0x800, word = 8, registers = 0x40022000, section = "" },
+]
 "#;
 
 fn target() -> Rc<Target> {
@@ -127,15 +86,6 @@ fn chip(dev_id: u32, kib: u32) -> Chip {
     chip.poke(0xE000_ED08, 0x0800_0000);
     chip.regs.insert(15, 0x0800_0ABC);
     chip
-}
-
-#[derive(Default)]
-struct Heard(RefCell<Vec<Event>>);
-
-impl Sink for Heard {
-    fn emit(&self, event: Event) {
-        self.0.borrow_mut().push(event);
-    }
 }
 
 fn attach_to(fake: &Fake, under_reset: bool) -> Result<Session> {

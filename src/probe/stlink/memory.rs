@@ -167,8 +167,8 @@ pub(super) fn within(ranges: &[(u32, u32)], address: u32, len: usize) -> bool {
 impl StLink {
     pub(super) fn run_batch(&mut self, ap: Ap, ops: &mut [MemOp]) -> Result<()> {
         for op in ops.iter() {
-            let op_code = if verb(op) == "read" { READMEM_32BIT } else { WRITEMEM_32BIT };
-            self.ready_memory(&Access { op: op_code, ap, address: address(op), len: 4 }, Width::Word)?;
+            let command = if op.write { WRITEMEM_32BIT } else { READMEM_32BIT };
+            self.ready_memory(&Access { op: command, ap, address: op.address, len: 4 }, Width::Word)?;
         }
         let mut rest = ops;
         while !rest.is_empty() {
@@ -194,27 +194,25 @@ impl StLink {
         let mut items = 1;
         let fits = |op: &&MemOp| {
             items += item_count(op);
-            items <= most && !(ap.csw & ap::CSW_CACHEABLE != 0 && within(CACHED_RAM, address(op), 4))
+            items <= most && !(ap.csw & ap::CSW_CACHEABLE != 0 && within(CACHED_RAM, op.address, 4))
         };
         ops.iter().take_while(fits).count()
     }
 
     fn single(&mut self, ap: Ap, op: &mut MemOp) -> Result<()> {
-        match op {
-            MemOp::Read { address, value } => {
-                let mut bytes = [0; 4];
-                self.read_memory(ap, Width::Word, *address, &mut bytes)?;
-                *value = word(&bytes);
-                Ok(())
-            }
-            MemOp::Write { address, value } => self.write_memory(ap, Width::Word, *address, &value.to_le_bytes()),
+        let mut bytes = op.value.to_le_bytes();
+        if op.write {
+            return self.write_memory(ap, Width::Word, op.address, &bytes);
         }
+        self.read_memory(ap, Width::Word, op.address, &mut bytes)?;
+        op.value = word(&bytes);
+        Ok(())
     }
 
     /// After a WAIT what was done is not done again. That the firmware stops at the first failed item is assumed; should
     /// it go on, what follows is only repeated where that is harmless.
     fn misc(&mut self, ap: Ap, ops: &mut [MemOp]) -> Result<()> {
-        let harmless = ops.iter().all(|op| matches!(op, MemOp::Read { .. }) || within(REPEATABLE, address(op), 4));
+        let harmless = ops.iter().all(|op| !op.write || within(REPEATABLE, op.address, 4));
         let mut done = 0;
         self.patiently(harmless, |link| link.misc_once(ap, ops, &mut done))
     }
@@ -234,12 +232,12 @@ impl StLink {
         judge(statuses[0], &format_args!("RW_MISC select AP {}", ap.index), None)?;
         let mut at = 1;
         for op in &mut ops[*done..] {
-            let (verb, items) = (verb(op), item_count(op));
+            let (verb, items) = (if op.write { "write" } else { "read" }, item_count(op));
             for item in at..at + items {
-                judge(statuses[4 * item], &format_args!("RW_MISC {verb} (AP {})", ap.index), Some(address(op)))?;
+                judge(statuses[4 * item], &format_args!("RW_MISC {verb} (AP {})", ap.index), Some(op.address))?;
             }
-            if let MemOp::Read { value, .. } = op {
-                *value = word(&results[4 * at..]);
+            if !op.write {
+                op.value = word(&results[4 * at..]);
             }
             at += items;
             *done += 1;
@@ -251,30 +249,14 @@ impl StLink {
 fn misc_items(ap: Ap, ops: &[MemOp]) -> Vec<(u8, u32)> {
     let mut items = vec![(MISC_AP, u32::from(ap.index))];
     for op in ops {
-        match *op {
-            MemOp::Read { address, .. } => items.push((MISC_READ, address)),
-            MemOp::Write { address, value } => items.extend([(MISC_ADDRESS, address), (MISC_WRITE, value)]),
+        match op.write {
+            false => items.push((MISC_READ, op.address)),
+            true => items.extend([(MISC_ADDRESS, op.address), (MISC_WRITE, op.value)]),
         }
     }
     items
 }
 
 fn item_count(op: &MemOp) -> usize {
-    match op {
-        MemOp::Read { .. } => 1,
-        MemOp::Write { .. } => 2,
-    }
-}
-
-fn address(op: &MemOp) -> u32 {
-    match *op {
-        MemOp::Read { address, .. } | MemOp::Write { address, .. } => address,
-    }
-}
-
-fn verb(op: &MemOp) -> &'static str {
-    match op {
-        MemOp::Read { .. } => "read",
-        MemOp::Write { .. } => "write",
-    }
+    if op.write { 2 } else { 1 }
 }

@@ -194,9 +194,17 @@ const NORMAL: Connect = Connect { protocol: Protocol::Swd, khz: 24_000, under_re
 const AP0: Ap = Ap { index: 0, csw: 0 };
 const CACHED: Ap = Ap { index: 0, csw: 0xaa00_0000 };
 
+fn try_open((script, info): (Rc<RefCell<Script>>, Info)) -> Result<StLink> {
+    StLink::new(Box::new(Scripted(script)), info)
+}
+
+fn opened((script, info): (Rc<RefCell<Script>>, Info)) -> (Rc<RefCell<Script>>, StLink) {
+    (script.clone(), try_open((script, info)).unwrap())
+}
+
 /// Connected, with what was sent so far forgotten.
-fn connected((script, info): (Rc<RefCell<Script>>, Info)) -> (Rc<RefCell<Script>>, StLink) {
-    let mut probe = StLink::new(Box::new(Scripted(script.clone())), info).unwrap();
+fn connected(probe: (Rc<RefCell<Script>>, Info)) -> (Rc<RefCell<Script>>, StLink) {
+    let (script, mut probe) = opened(probe);
     probe.connect(&NORMAL).unwrap();
     script.borrow_mut().sent.clear();
     (script, probe)
@@ -289,16 +297,14 @@ fn a_whole_session_replays_from_its_own_trace() {
 
 #[test]
 fn connecting_leaves_the_mode_sets_the_clock_enters_swd_and_opens_ap_0() {
-    let (script, info) = v2(37);
-    let mut probe = StLink::new(Box::new(Scripted(script.clone())), info).unwrap();
+    let (script, mut probe) = opened(v2(37));
     assert_eq!(probe.connect(&Connect { khz: 2000, ..NORMAL }).unwrap(), 1800);
     assert_eq!(blocks(&script, 4), ["f1000000", "f5000000", "f3070000", "f5000000", "f2430100", "f230a300", "f5000000", "f24b0000"]);
 }
 
 #[test]
 fn a_v3_takes_the_greatest_clock_of_its_own_list_that_is_not_above() {
-    let (script, info) = v3(10);
-    let mut probe = StLink::new(Box::new(Scripted(script.clone())), info).unwrap();
+    let (script, mut probe) = opened(v3(10));
     assert_eq!((probe.info().name.as_str(), probe.info().firmware.as_str()), ("ST-Link V3E", "V3J10M3"));
     for (asked, taken) in [(1800, 1000), (4000, 3300), (24_000, 24_000), (100_000, 24_000), (1, 5)] {
         assert_eq!(probe.set_khz(asked).unwrap(), taken);
@@ -311,16 +317,14 @@ fn a_v3_takes_the_greatest_clock_of_its_own_list_that_is_not_above() {
 
 #[test]
 fn a_v3_that_dies_of_wait_at_24_mhz_is_kept_below() {
-    let (script, info) = v3(9);
-    let mut probe = StLink::new(Box::new(Scripted(script)), info).unwrap();
+    let (_, mut probe) = opened(v3(9));
     assert_eq!((probe.set_khz(24_000).unwrap(), probe.set_khz(3300).unwrap()), (8000, 3300));
 }
 
 #[test]
 fn under_reset_nrst_is_low_before_and_after_swd_is_entered_and_the_first_may_fail() {
-    let (script, info) = v3(10);
+    let (script, mut probe) = opened(v3(10));
     script.borrow_mut().command_status.push_back((0x3c, 0x81));
-    let mut probe = StLink::new(Box::new(Scripted(script.clone())), info).unwrap();
     probe.connect(&Connect { under_reset: true, ..NORMAL }).unwrap();
     let sent = blocks(&script, 3);
     let at = |block: &str| sent.iter().position(|sent| sent == block).unwrap();
@@ -331,9 +335,8 @@ fn under_reset_nrst_is_low_before_and_after_swd_is_entered_and_the_first_may_fai
 
 #[test]
 fn a_target_that_does_not_answer_is_no_target_and_the_probe_is_left_clean() {
-    let (script, info) = v3(10);
+    let (script, mut probe) = opened(v3(10));
     script.borrow_mut().command_status.push_back((0x30, 0x09));
-    let mut probe = StLink::new(Box::new(Scripted(script.clone())), info).unwrap();
     let error = probe.connect(&NORMAL).unwrap_err();
     assert_eq!((error.kind, error.cause), (Kind::Target, Cause::Link));
     assert_eq!(error.message, "ENTER_SWD_NO_RESET: JTAG GET IDCODE ERROR (0x09)");
@@ -365,37 +368,31 @@ fn close_ap_is_not_sent_to_the_firmware_that_answers_it_with_nonsense() {
 
 #[test]
 fn a_probe_that_does_not_say_its_version_is_reset_once() {
-    let (script, info) = v2(37);
-    script.borrow_mut().failures.push_back((1, Error::probe("no answer").cause(Cause::Timeout)));
-    let probe = StLink::new(Box::new(Scripted(script.clone())), info.clone()).unwrap();
+    let failing = |count: usize, cause: Cause| {
+        let (script, info) = v2(37);
+        script.borrow_mut().failures.extend((1..=count).map(|n| (n, Error::probe("no answer").cause(cause))));
+        (try_open((script.clone(), info)), script)
+    };
+    let (probe, script) = failing(1, Cause::Timeout);
+    let probe = probe.unwrap();
     assert_eq!((script.borrow().resets, probe.info.firmware.as_str()), (1, "V2J37S7"));
     assert!(probe.now() >= Duration::from_secs(1));
-
-    let (script, info) = v2(37);
-    script.borrow_mut().failures.extend([1, 2].map(|n| (n, Error::probe("no answer").cause(Cause::Timeout))));
-    let error = StLink::new(Box::new(Scripted(script.clone())), info.clone()).err().unwrap();
-    assert_eq!(error.trail, ["GET_VERSION", "asking again after a USB reset"]);
-
-    let (script, info) = v2(37);
-    script.borrow_mut().failures.push_back((1, Error::probe("gone").cause(Cause::Unplugged)));
-    assert_eq!(StLink::new(Box::new(Scripted(script.clone())), info).err().unwrap().cause, Cause::Unplugged);
-    assert_eq!(script.borrow().resets, 0);
+    assert_eq!(failing(2, Cause::Timeout).0.err().unwrap().trail, ["GET_VERSION", "asking again after a USB reset"]);
+    let (probe, script) = failing(1, Cause::Unplugged);
+    assert_eq!((probe.err().unwrap().cause, script.borrow().resets), (Cause::Unplugged, 0));
 }
 
 #[test]
 fn an_stm8_probe_and_a_v1_are_refused_by_name() {
-    let (script, info) = scripted([0x25, 0x07, 0x83, 0x04, 0x4b, 0x37], [0; 12]);
-    let error = StLink::new(Box::new(Scripted(script)), info).unwrap().connect(&NORMAL).unwrap_err();
+    let error = opened(scripted([0x25, 0x07, 0x83, 0x04, 0x4b, 0x37], [0; 12])).1.connect(&NORMAL).unwrap_err();
     assert_eq!(error.message, "ST-Link firmware V2M20S7 has no SWD or JTAG part");
-    let (script, info) = scripted([0x12, 0xc0, 0x83, 0x04, 0x44, 0x37], [0; 12]);
-    let error = StLink::new(Box::new(Scripted(script)), info).err().unwrap();
+    let error = try_open(scripted([0x12, 0xc0, 0x83, 0x04, 0x44, 0x37], [0; 12])).err().unwrap();
     assert_eq!(error.message, "ST-Link firmware V1J11S0: ST-LINK/V1 is not supported");
 }
 
 #[test]
 fn jtag_has_its_own_entry_and_clocks() {
-    let (script, info) = v2(37);
-    let mut probe = StLink::new(Box::new(Scripted(script.clone())), info).unwrap();
+    let (script, mut probe) = opened(v2(37));
     assert_eq!(probe.connect(&Connect { protocol: Protocol::Jtag, khz: 300, under_reset: false }).unwrap(), 281);
     let sent = blocks(&script, 4);
     assert!(sent.contains(&"f2448000".to_string()) && sent.contains(&"f230a400".to_string()), "{sent:?}");
@@ -406,39 +403,20 @@ fn jtag_has_its_own_entry_and_clocks() {
 #[test]
 fn what_an_old_firmware_cannot_do_names_both_versions() {
     type Asked = fn(&mut StLink) -> Result<()>;
-    let cases: [(u16, Asked, &str); 7] = [
-        (21, |p| p.set_khz(480).map(drop), "setting the SWD clock needs ST-Link firmware V2J22 or later; this probe has V2J21S7"),
-        (
-            23,
-            |p| p.read_reg(Port::Dp, 4).map(drop),
-            "reaching DP and AP registers needs ST-Link firmware V2J24 or later; this probe has V2J23S7",
-        ),
-        (
-            25,
-            |p| p.read_mem(AP0, Width::Half, 0, &mut [0; 2]),
-            "16-bit memory access needs ST-Link firmware V2J26 or later; this probe has V2J25S7",
-        ),
-        (
-            27,
-            |p| p.read_reg(Port::Ap(1), 0xfc).map(drop),
-            "opening an access port needs ST-Link firmware V2J28 or later; this probe has V2J27S7",
-        ),
-        (
-            31,
-            |p| p.read_reg(Port::Dp, dp::TARGETID).map(drop),
-            "reaching banked DP registers needs ST-Link firmware V2J32 or later; this probe has V2J31S7",
-        ),
-        (
-            31,
-            |p| p.write_mem(Ap { index: 2, csw: 0 }, Width::Word, 0, &[0; 4]),
-            "memory behind an access port other than AP 0 needs ST-Link firmware V2J32 or later; this probe has V2J31S7",
-        ),
-        (12, |p| p.trace(Some(1000)), "SWO trace needs ST-Link firmware V2J13 or later; this probe has V2J12S7"),
+    let cases: [(u16, &str, Asked); 7] = [
+        (21, "setting the SWD clock", |p| p.set_khz(480).map(drop)),
+        (23, "reaching DP and AP registers", |p| p.read_reg(Port::Dp, 4).map(drop)),
+        (25, "16-bit memory access", |p| p.read_mem(AP0, Width::Half, 0, &mut [0; 2])),
+        (27, "opening an access port", |p| p.read_reg(Port::Ap(1), 0xfc).map(drop)),
+        (31, "reaching banked DP registers", |p| p.read_reg(Port::Dp, dp::TARGETID).map(drop)),
+        (31, "memory behind an access port other than AP 0", |p| p.write_mem(Ap { index: 2, csw: 0 }, Width::Word, 0, &[0; 4])),
+        (12, "SWO trace", |p| p.trace(Some(1000))),
     ];
-    for (jtag, ask, text) in cases {
+    for (jtag, what, ask) in cases {
         let (_, mut probe) = connected(v2(jtag));
         let error = ask(&mut probe).unwrap_err();
-        assert_eq!((error.message.as_str(), error.kind), (text, Kind::Probe));
+        let text = format!("{what} needs ST-Link firmware V2J{} or later; this probe has V2J{jtag}S7", jtag + 1);
+        assert_eq!((error.message, error.kind), (text, Kind::Probe));
         assert!(error.hint.unwrap().starts_with("update the probe's firmware"));
         let (_, mut probe) = connected(v2(jtag + 1));
         ask(&mut probe).unwrap();
@@ -585,8 +563,7 @@ fn a_fault_names_the_access_and_the_address_and_clears_the_sticky_error() {
 
 #[test]
 fn a_fault_over_jtag_is_cleared_by_writing_one_to_stickyerr() {
-    let (script, info) = v3(10);
-    let mut probe = StLink::new(Box::new(Scripted(script.clone())), info).unwrap();
+    let (script, mut probe) = opened(v3(10));
     probe.connect(&Connect { protocol: Protocol::Jtag, ..NORMAL }).unwrap();
     script.borrow_mut().registers.push((0xffff, 4, 0xf000_0000));
     script.borrow_mut().memory_status.push_back((0x11, 0));
@@ -749,9 +726,8 @@ fn a_v3_keeps_no_more_than_eight_aps_open_and_opens_each_once() {
 #[test]
 fn jtag_dp_reads_of_old_firmware_come_from_rdbuff() {
     for (jtag, expected) in [(31, 0x22), (32, 0x11)] {
-        let (script, info) = v2(jtag);
+        let (script, mut probe) = opened(v2(jtag));
         script.borrow_mut().registers.extend([(0xffff, 4, 0x11), (0xffff, 0xc, 0x22)]);
-        let mut probe = StLink::new(Box::new(Scripted(script)), info).unwrap();
         probe.connect(&Connect { protocol: Protocol::Jtag, ..NORMAL }).unwrap();
         assert_eq!(probe.read_reg(Port::Dp, 4).unwrap(), expected);
     }
