@@ -46,52 +46,28 @@ enum Place {
     Double(u32),
 }
 
+/// number, name, bits, place, who has it
+#[derive(Clone, Copy)]
 struct Row(u32, &'static str, u32, Place, Has);
 
-/// number, name, bits, place, who has it
-#[rustfmt::skip]
-const TABLE: &[Row] = &[
-    Row(0, "r0", 32, Place::Word(0), Has::All),
-    Row(1, "r1", 32, Place::Word(1), Has::All),
-    Row(2, "r2", 32, Place::Word(2), Has::All),
-    Row(3, "r3", 32, Place::Word(3), Has::All),
-    Row(4, "r4", 32, Place::Word(4), Has::All),
-    Row(5, "r5", 32, Place::Word(5), Has::All),
-    Row(6, "r6", 32, Place::Word(6), Has::All),
-    Row(7, "r7", 32, Place::Word(7), Has::All),
-    Row(8, "r8", 32, Place::Word(8), Has::All),
-    Row(9, "r9", 32, Place::Word(9), Has::All),
-    Row(10, "r10", 32, Place::Word(10), Has::All),
-    Row(11, "r11", 32, Place::Word(11), Has::All),
-    Row(12, "r12", 32, Place::Word(12), Has::All),
-    Row(13, "sp", 32, Place::Word(13), Has::All),
-    Row(14, "lr", 32, Place::Word(14), Has::All),
-    Row(15, "pc", 32, Place::Word(PC), Has::All),
-    Row(16, "xPSR", 32, Place::Word(16), Has::All),
-    Row(17, "msp", 32, Place::Word(17), Has::All),
-    Row(18, "psp", 32, Place::Word(18), Has::All),
+/// By number, which is also their selector.
+const WORDS: [&str; 19] =
+    ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "sp", "lr", "pc", "xPSR", "msp", "psp"];
+const SPECIALS: [Row; 4] = [
     Row(20, "primask", 1, Place::Byte(0), Has::All),
     Row(21, "basepri", 8, Place::Byte(8), Has::V7m),
     Row(22, "faultmask", 1, Place::Byte(16), Has::V7m),
     Row(23, "control", 3, Place::Byte(24), Has::All),
-    Row(42, "d0", 64, Place::Double(0), Has::Fpu),
-    Row(43, "d1", 64, Place::Double(1), Has::Fpu),
-    Row(44, "d2", 64, Place::Double(2), Has::Fpu),
-    Row(45, "d3", 64, Place::Double(3), Has::Fpu),
-    Row(46, "d4", 64, Place::Double(4), Has::Fpu),
-    Row(47, "d5", 64, Place::Double(5), Has::Fpu),
-    Row(48, "d6", 64, Place::Double(6), Has::Fpu),
-    Row(49, "d7", 64, Place::Double(7), Has::Fpu),
-    Row(50, "d8", 64, Place::Double(8), Has::Fpu),
-    Row(51, "d9", 64, Place::Double(9), Has::Fpu),
-    Row(52, "d10", 64, Place::Double(10), Has::Fpu),
-    Row(53, "d11", 64, Place::Double(11), Has::Fpu),
-    Row(54, "d12", 64, Place::Double(12), Has::Fpu),
-    Row(55, "d13", 64, Place::Double(13), Has::Fpu),
-    Row(56, "d14", 64, Place::Double(14), Has::Fpu),
-    Row(57, "d15", 64, Place::Double(15), Has::Fpu),
-    Row(58, "fpscr", 32, Place::Word(FPSCR), Has::Fpu),
 ];
+/// From number 42 on.
+const DOUBLES: [&str; 16] = ["d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9", "d10", "d11", "d12", "d13", "d14", "d15"];
+
+/// Every register there is, in OpenOCD's order.
+fn rows() -> impl Iterator<Item = Row> {
+    let words = (0..).zip(WORDS).map(|(n, name)| Row(n, name, 32, Place::Word(n), Has::All));
+    let doubles = (0..).zip(DOUBLES).map(|(n, name)| Row(42 + n, name, 64, Place::Double(n), Has::Fpu));
+    words.chain(SPECIALS).chain(doubles).chain([Row(58, "fpscr", 32, Place::Word(FPSCR), Has::Fpu)])
+}
 
 impl Place {
     fn selectors(self) -> Vec<u32> {
@@ -116,11 +92,9 @@ fn mask(bits: u32) -> u32 {
     (1 << bits) - 1
 }
 
-fn row_of(register: Register) -> Result<&'static Row> {
-    TABLE
-        .iter()
-        .find(|row| row.0 == register.number)
-        .ok_or_else(|| Error::command(format!("no register has the number {}", register.number)))
+fn row_of(register: Register) -> Result<Row> {
+    let row = rows().find(|row| row.0 == register.number);
+    row.ok_or_else(|| Error::command(format!("no register has the number {}", register.number)))
 }
 
 impl Core {
@@ -134,20 +108,19 @@ impl Core {
 
     /// Every register this core has, in OpenOCD's order.
     pub fn registers(&self) -> Vec<Register> {
-        let rows = TABLE.iter().filter(|row| self.has(row));
-        rows.map(|row| Register { number: row.0, name: row.1, bits: row.2 }).collect()
+        rows().filter(|row| self.has(row)).map(|row| Register { number: row.0, name: row.1, bits: row.2 }).collect()
     }
 
     /// Several registers in as few transfers as the probe can.
     pub fn read_registers(&mut self, mem: &mut MemAp, registers: &[Register]) -> Result<Vec<u64>> {
-        let rows: Vec<&Row> = registers.iter().map(|register| row_of(*register)).collect::<Result<_>>()?;
+        let rows: Vec<Row> = registers.iter().map(|register| row_of(*register)).collect::<Result<_>>()?;
         if let Some(row) = rows.iter().find(|row| !self.has(row)) {
             return Err(self.lacks(row));
         }
         let selectors: Vec<u32> = rows.iter().flat_map(|row| row.3.selectors()).collect();
         let words = self.read_core(mem, &selectors)?;
         let mut words = words.as_slice();
-        let take = |row: &&Row| {
+        let take = |row: &Row| {
             let (own, rest) = words.split_at(row.3.selectors().len());
             words = rest;
             row.3.value(own, row.2)
@@ -157,8 +130,8 @@ impl Core {
 
     pub fn write_register(&mut self, mem: &mut MemAp, register: Register, value: u64) -> Result<()> {
         let row = row_of(register)?;
-        if !self.has(row) {
-            return Err(self.lacks(row));
+        if !self.has(&row) {
+            return Err(self.lacks(&row));
         }
         if row.2 < 64 && value >> row.2 != 0 {
             return Err(Error::command(format!("{value:#x} does not fit {}, which has {} bits", row.1, row.2)));
