@@ -478,14 +478,8 @@ fn choose(all: Vec<Found>, wish: &Wish, driver: &Driver) -> Result<Found> {
 
 /// Type, serial and USB path of each.
 fn listed<'a>(all: impl Iterator<Item = &'a Found>, driver: &Driver) -> String {
-    let name = |found: &Found| {
-        let id = driver.usb.iter().find(|id| (id.vid, id.pid) == (found.vid, found.pid));
-        id.map_or(driver.name, |id| id.name)
-    };
-    let one = |found: &Found| {
-        let serial = if found.serial.is_empty() { "unknown" } else { &found.serial };
-        format!("{} serial {serial} at {}", name(found), found.place())
-    };
+    let name = |found: &Found| found.id(driver.usb).map_or(driver.name, |id| id.name);
+    let one = |found: &Found| format!("{} {}", name(found), found.whereabouts());
     all.map(one).collect::<Vec<_>>().join(", ")
 }
 

@@ -60,6 +60,16 @@ pub struct Found {
 }
 
 impl Found {
+    /// Its row among `ids`.
+    pub fn id<'a>(&self, ids: &'a [UsbId]) -> Option<&'a UsbId> {
+        ids.iter().find(|id| (id.vid, id.pid) == (self.vid, self.pid))
+    }
+
+    /// "serial 0668FF… at USB path 1-2"
+    pub fn whereabouts(&self) -> String {
+        format!("serial {} at {}", if self.serial.is_empty() { "unknown" } else { &self.serial }, self.place())
+    }
+
     /// For people: its USB path, or where the server that has it listens.
     pub fn place(&self) -> String {
         if self.path.contains(':') { self.path.clone() } else { format!("USB path {}", self.path) }
@@ -100,7 +110,7 @@ pub fn find(ids: &[UsbId]) -> Result<Vec<Found>> {
 
 /// Open the probe that `find` showed and claim its interface.
 pub fn open(found: &Found, ids: &[UsbId]) -> Result<Box<dyn Pipe>> {
-    let id = ids.iter().find(|id| (id.vid, id.pid) == (found.vid, found.pid)).ok_or_else(|| {
+    let id = found.id(ids).ok_or_else(|| {
         Error::probe(format!("{:04x}:{:04x} at USB path {} is no probe that this driver knows", found.vid, found.pid, found.path))
     })?;
     Ok(Box::new(UsbPipe { handle: claim(found)?, found: found.clone(), id: *id, opened: Instant::now() }))

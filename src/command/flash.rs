@@ -10,7 +10,6 @@ use crate::session::Session;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
 
 pub const COMMANDS: &[Command] = &[
     Command::new("flash banks", "List the flash banks of the chip", "flash banks", banks),
@@ -65,6 +64,13 @@ fn bank(session: &Session, number: u64) -> Result<Bank> {
         let count = session.banks.len();
         Error::usage(format!("no flash bank {number}: {} has {count}, numbered from 0", session.die.name)).hint("`flash banks` lists them")
     })
+}
+
+/// With the seconds it took on the chip's clock.
+pub(super) fn timed<T>(session: &mut Session, work: impl FnOnce(&mut Session) -> Result<T>) -> Result<(T, f64)> {
+    let started = session.probe.now();
+    let done = work(session)?;
+    Ok((done, (session.probe.now() - started).as_secs_f64()))
 }
 
 /// "1 sector", "2 sectors"
@@ -137,12 +143,8 @@ fn erase_sector(cx: &Cx, args: &Args) -> Result<Value> {
     if first > last || last >= u64::from(bank.sectors()) {
         return Err(Error::usage(format!("no sectors {first} through {last}: {} has sectors 0 through {}", bank.name, bank.sectors() - 1)));
     }
-    let seconds = match erase_sectors(cx, &[(bank.clone(), first as u32, last as u32)], args.has("noreset"))? {
-        Some(seconds) => seconds,
-        None => return Ok(would_erase(&[(bank, first as u32, last as u32)])),
-    };
-    let line = format!("erased sectors {first} through {last} on flash bank {} in {seconds:.6}s", bank.number);
-    Ok(Value::shown(erased_value(&[(bank, first as u32, last as u32)], seconds), line))
+    let line = format!("erased sectors {first} through {last} on flash bank {} in ", bank.number);
+    erase(cx, args, &[(bank, first as u32, last as u32)], by_sector, |seconds| format!("{line}{seconds:.6}s"))
 }
 
 /// A bank and the first and last of its sectors.
@@ -169,36 +171,37 @@ fn would_erase(ranges: &[Range]) -> Value {
     Value::shown(erased_value(ranges, 0.0), line)
 }
 
-/// The chip's seconds, or nothing in a dry run.
-fn erase(cx: &Cx, parts: &[(Bank, Erase)], noreset: bool) -> Result<Option<f64>> {
+/// Erase, or in a dry run check whether that could be done; `line` is told the chip's seconds.
+fn erase(
+    cx: &Cx,
+    args: &Args,
+    ranges: &[Range],
+    parts: fn(&Range) -> Vec<(Bank, Erase)>,
+    line: impl FnOnce(f64) -> String,
+) -> Result<Value> {
+    let parts: Vec<_> = ranges.iter().flat_map(parts).collect();
     let mut session = cx.session()?;
     if cx.settings.borrow().dry_run {
-        return session.check_erase(parts).map(|()| None);
+        return session.check_erase(&parts).map(|()| would_erase(ranges));
     }
-    let started = session.probe.now();
-    session.erase(parts, noreset)?;
-    Ok(Some((session.probe.now() - started).as_secs_f64()))
+    let (_, seconds) = timed(&mut session, |session| session.erase(&parts, args.has("noreset")))?;
+    Ok(Value::shown(erased_value(ranges, seconds), line(seconds)))
 }
 
-/// Sector by sector.
-fn erase_sectors(cx: &Cx, ranges: &[Range], noreset: bool) -> Result<Option<f64>> {
-    let sectors = |(bank, first, last): &Range| {
-        let bank = bank.clone();
-        (*first..=*last).map(move |sector| (bank.clone(), Erase::Sector(sector)))
-    };
-    erase(cx, &ranges.iter().flat_map(sectors).collect::<Vec<_>>(), noreset)
+fn by_sector((bank, first, last): &Range) -> Vec<(Bank, Erase)> {
+    (*first..=*last).map(|sector| (bank.clone(), Erase::Sector(sector))).collect()
+}
+
+fn as_a_whole((bank, ..): &Range) -> Vec<(Bank, Erase)> {
+    vec![(bank.clone(), Erase::Bank)]
 }
 
 fn erase_address(cx: &Cx, args: &Args) -> Result<Value> {
     let (from, length) = (args.num("addr")?, args.num("length")?);
     let ranges = covering(&cx.session()?.banks, from, length, args.has("pad"))?;
-    let Some(seconds) = erase_sectors(cx, &ranges, args.has("noreset")).map_err(|error| unlock_refused(error, args))? else {
-        return Ok(would_erase(&ranges));
-    };
-    let bytes = range_bytes(&ranges);
-    let start = ranges[0].0.sector_address(ranges[0].1);
-    let line = format!("erased address {start:#010x} (length {bytes}) {}", speed(bytes, seconds));
-    Ok(Value::shown(erased_value(&ranges, seconds), line))
+    let (start, bytes) = (ranges[0].0.sector_address(ranges[0].1), range_bytes(&ranges));
+    let line = |seconds| format!("erased address {start:#010x} (length {bytes}) {}", speed(bytes, seconds));
+    erase(cx, args, &ranges, by_sector, line).map_err(|error| unlock_refused(error, args))
 }
 
 /// The sectors of an address range, which must be whole sectors unless it may be padded.
@@ -237,16 +240,10 @@ fn mass_erase(cx: &Cx, args: &Args) -> Result<Value> {
         Some(number) => vec![bank(&*cx.session()?, number)?],
         None => cx.session()?.banks.clone(),
     };
-    let ranges: Vec<Range> = wanted.iter().map(|bank| (bank.clone(), 0, bank.sectors() - 1)).collect();
-    let whole: Vec<(Bank, Erase)> = wanted.iter().map(|bank| (bank.clone(), Erase::Bank)).collect();
-    let Some(seconds) = erase(cx, &whole, args.has("noreset"))? else {
-        return Ok(would_erase(&ranges));
-    };
     let names: Vec<&str> = wanted.iter().map(|bank| bank.name.as_str()).collect();
-    Ok(Value::shown(
-        erased_value(&ranges, seconds),
-        format!("erased {} ({}) in {seconds:.6}s", names.join(", "), size(range_bytes(&ranges))),
-    ))
+    let ranges: Vec<Range> = wanted.iter().map(|bank| (bank.clone(), 0, bank.sectors() - 1)).collect();
+    let line = format!("erased {} ({}) in ", names.join(", "), size(range_bytes(&ranges)));
+    erase(cx, args, &ranges, as_a_whole, |seconds| format!("{line}{seconds:.6}s"))
 }
 
 // ---- images ----
@@ -305,16 +302,13 @@ fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
 
 /// Nothing done: a dry run.
 fn plan_and_write(cx: &Cx, args: &Args, image: &Image) -> Result<(Plan, Option<Done>, f64)> {
-    let mut session = cx.session()?;
-    let started = session.probe.now();
-    let policy = if args.has("erase") { Policy::Erase } else { Policy::NoErase };
-    let plan = session.plan(image, policy)?;
-    if cx.settings.borrow().dry_run {
-        return Ok((plan, None, 0.0));
-    }
-    let done = session.execute(&plan, args.has("noreset"))?;
-    let seconds = (session.probe.now() - started).as_secs_f64();
-    Ok((plan, Some(done), seconds))
+    let dry_run = cx.settings.borrow().dry_run;
+    let ((plan, done), seconds) = timed(&mut *cx.session()?, |session| {
+        let plan = session.plan(image, if args.has("erase") { Policy::Erase } else { Policy::NoErase })?;
+        let done = if dry_run { None } else { Some(session.execute(&plan, args.has("noreset"))?) };
+        Ok((plan, done))
+    })?;
+    Ok((plan, done, if dry_run { 0.0 } else { seconds }))
 }
 
 /// `unlock` asks for what is not there yet: said where it matters.
@@ -382,10 +376,7 @@ fn step_value(step: &Step) -> Value {
 
 /// Bytes, the chip's seconds and the closing line of a verify that found no difference.
 fn compare(cx: &Cx, image: &Image) -> Result<(u64, f64, String)> {
-    let mut session = cx.session()?;
-    let started = session.probe.now();
-    let bytes = session.verify(image).during(format_args!("verifying {}", image.path))?;
-    let seconds = (session.probe.now() - started).as_secs_f64();
+    let (bytes, seconds) = timed(&mut *cx.session()?, |session| session.verify(image)).during(format_args!("verifying {}", image.path))?;
     if bytes == 0 {
         return Err(Error::image(format!("{} has no bytes to verify", image.path)));
     }
@@ -429,17 +420,17 @@ fn read(cx: &Cx, bank: &Bank, offset: u64, length: u64) -> Result<(Vec<u8>, f64)
     }
     let mut session = cx.session()?;
     session.check(bank)?;
-    let started = session.probe.now();
-    let mut bytes = vec![0; length as usize];
     cx.ears.progress("read", 0, length);
-    for (index, chunk) in bytes.chunks_mut(CHUNK).enumerate() {
-        (cx.ears.breathe)()?;
-        let at = bank.address + offset as u32 + (index * CHUNK) as u32;
-        MemAp::new(&mut *session.probe, bank.ap).read(at, chunk).during(format_args!("reading {} at {at:#010x}", bank.name))?;
-        cx.ears.progress("read", (index * CHUNK + chunk.len()) as u64, length);
-    }
-    let seconds: Duration = session.probe.now() - started;
-    Ok((bytes, seconds.as_secs_f64()))
+    timed(&mut session, |session| {
+        let mut bytes = vec![0; length as usize];
+        for (index, chunk) in bytes.chunks_mut(CHUNK).enumerate() {
+            (cx.ears.breathe)()?;
+            let at = bank.address + offset as u32 + (index * CHUNK) as u32;
+            MemAp::new(&mut *session.probe, bank.ap).read(at, chunk).during(format_args!("reading {} at {at:#010x}", bank.name))?;
+            cx.ears.progress("read", (index * CHUNK + chunk.len()) as u64, length);
+        }
+        Ok(bytes)
+    })
 }
 
 /// A file's bytes; not of one that could not fit, such as a device that has no end.

@@ -53,18 +53,14 @@ fn every(find: impl Fn(&Driver) -> Result<Vec<Found>>) -> Result<Vec<Found>> {
 /// The probes of this driver that are on the bus, or that the interface's server has.
 pub fn probes(interface: &Interface, driver: &Driver) -> Result<Vec<Found>> {
     match interface.server() {
-        Some(address) => {
-            let known = |found: &Found| driver.usb.iter().any(|id| (id.vid, id.pid) == (found.vid, found.pid));
-            Ok(tcp::find(address)?.into_iter().filter(known).collect())
-        }
+        Some(address) => Ok(tcp::find(address)?.into_iter().filter(|found| found.id(driver.usb).is_some()).collect()),
         None => usb::find(driver.usb),
     }
 }
 
 /// What kind of probe these USB ids belong to.
 fn type_name(found: &Found) -> &'static str {
-    let mut ids = DRIVERS.iter().flat_map(|driver| driver.usb);
-    ids.find(|id| (id.vid, id.pid) == (found.vid, found.pid)).map_or("unknown probe", |id| id.name)
+    DRIVERS.iter().find_map(|driver| found.id(driver.usb)).map_or("unknown probe", |id| id.name)
 }
 
 fn probe_value(found: &Found) -> Value {
@@ -85,10 +81,8 @@ fn probe_lines(probes: &[Found]) -> String {
 }
 
 fn probe_line(found: &Found) -> String {
-    let Found { vid, pid, serial, trouble, .. } = found;
-    let serial = if serial.is_empty() { "unknown" } else { serial };
-    let line = format!("{} ({vid:04x}:{pid:04x}) serial {serial} at {}", type_name(found), found.place());
-    match trouble {
+    let line = format!("{} ({:04x}:{:04x}) {}", type_name(found), found.vid, found.pid, found.whereabouts());
+    match &found.trouble {
         Some(trouble) => format!("{line}\n    {}", trouble.replace('\n', "\n    ")),
         None => line,
     }

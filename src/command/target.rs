@@ -197,30 +197,21 @@ fn exception(xpsr: u64) -> u64 {
     xpsr & 0x1ff
 }
 
-/// Names by exception number (DDI0403E B1.5.2); OpenOCD's text has a blank after `Thread`.
+/// By number, from 2 on (DDI0403E B1.5.2).
+pub(super) fn exception_name(number: u64) -> Option<&'static str> {
+    const NAMES: &[&str] = &["NMI", "HardFault", "MemManage", "BusFault", "UsageFault", "SecureFault"];
+    const LATER: &[(u64, &str)] = &[(11, "SVCall"), (12, "DebugMonitor"), (14, "PendSV"), (15, "SysTick")];
+    let early = number.checked_sub(2).and_then(|index| NAMES.get(index as usize)).copied();
+    early.or_else(|| LATER.iter().find(|row| row.0 == number).map(|row| row.1))
+}
+
+/// OpenOCD's text has a blank after `Thread`.
 fn mode_words(exception: u64) -> String {
-    const NAMES: [&str; 16] = [
-        "",
-        "Reset",
-        "NMI",
-        "HardFault",
-        "MemManage",
-        "BusFault",
-        "UsageFault",
-        "SecureFault",
-        "RESERVED",
-        "RESERVED",
-        "RESERVED",
-        "SVCall",
-        "DebugMonitor",
-        "RESERVED",
-        "PendSV",
-        "SysTick",
-    ];
-    match NAMES.get(exception as usize) {
-        Some(&"") => "Thread ".to_string(),
-        Some(name) => format!("Handler {name}"),
-        None => format!("Handler External Interrupt({})", exception - NAMES.len() as u64),
+    match exception {
+        0 => "Thread ".to_string(),
+        1 => "Handler Reset".to_string(),
+        2..16 => format!("Handler {}", exception_name(exception).unwrap_or("RESERVED")),
+        _ => format!("Handler External Interrupt({})", exception - 16),
     }
 }
 

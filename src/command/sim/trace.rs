@@ -1,6 +1,7 @@
 //! `sim trace`: the core's last instructions and what came between them, as rows and as text.
 
 use super::super::disasm::{self, Code, Disassembler};
+use super::super::target::exception_name;
 use super::super::{Args, Cx, Value};
 use super::{Past, Result, What, board};
 
@@ -48,19 +49,10 @@ fn happened(what: What) -> (u32, String) {
     }
 }
 
-/// ARM DDI0403E B1.5.2.
 fn exception(number: u16) -> String {
-    const NAMES: [(u16, &str); 9] = [
-        (2, "NMI"),
-        (3, "HardFault"),
-        (4, "MemManage"),
-        (5, "BusFault"),
-        (6, "UsageFault"),
-        (11, "SVCall"),
-        (12, "DebugMonitor"),
-        (14, "PendSV"),
-        (15, "SysTick"),
-    ];
-    let name = NAMES.iter().find(|row| row.0 == number).map(|row| row.1.to_string());
-    name.unwrap_or_else(|| if number < 16 { format!("exception {number}") } else { format!("interrupt {}", number - 16) })
+    match exception_name(number.into()) {
+        Some(name) => name.to_string(),
+        None if number < 16 => format!("exception {number}"),
+        None => format!("interrupt {}", number - 16),
+    }
 }
