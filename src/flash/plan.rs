@@ -500,38 +500,24 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_that_leaves_flash_says_where() {
-        let error = refusal(&[(0x0800_03F8, vec![0; 16])]);
-        assert!(error.message.contains("lies outside flash from 0x08000400 on"), "{error}");
-    }
-
-    #[test]
-    fn an_image_for_ram_is_sent_to_load_image() {
-        let error = refusal(&[(0x2000_0000, vec![0; 4]), (0x2400_0000, vec![0; 4])]);
-        assert!(error.message.contains("segment 0x20000000..0x20000003 (4 bytes) lies in RAM"), "{error}");
-        assert_eq!(error.hint.unwrap(), "the whole image is for RAM: `load_image` puts it there");
-    }
-
-    #[test]
-    fn an_image_for_flash_and_ram_is_refused_by_its_ram_segment() {
-        let error = refusal(&[(0x0800_0000, vec![0; 4]), (0x2000_0000, vec![0; 4])]);
-        assert!(error.message.contains("segment 0x20000000..0x20000003"), "{error}");
-        assert!(error.hint.unwrap().contains("load address in flash"));
-    }
-
-    #[test]
-    fn the_alias_at_zero_is_not_flash() {
-        assert!(refusal(&[(0, vec![0; 4])]).hint.unwrap().contains("alias"));
-    }
-
-    #[test]
-    fn an_image_at_the_end_of_the_address_space_is_refused() {
-        refusal(&[(0xFFFF_FFF0, vec![0; 16])]);
-    }
-
-    #[test]
-    fn an_empty_image_is_refused() {
-        assert_eq!(refusal(&[]).message, "app.elf has no bytes to write");
+    fn each_refusal_says_where_the_segment_lies_and_what_to_do() {
+        let cases: [(&[(u32, usize)], &str, &str); 6] = [
+            (&[(0x0800_03F8, 16)], "lies outside flash from 0x08000400 on", ""),
+            (
+                &[(0x2000_0000, 4), (0x2400_0000, 4)],
+                "segment 0x20000000..0x20000003 (4 bytes) lies in RAM",
+                "the whole image is for RAM: `load_image` puts it there",
+            ),
+            (&[(0x0800_0000, 4), (0x2000_0000, 4)], "segment 0x20000000..0x20000003", "load address in flash"),
+            (&[(0, 4)], "segment 0x00000000..0x00000003", "alias"),
+            (&[(0xFFFF_FFF0, 16)], "segment 0xfffffff0..0xffffffff", ""),
+            (&[], "app.elf has no bytes to write", ""),
+        ];
+        for (segments, message, hint) in cases {
+            let segments: Vec<_> = segments.iter().map(|(address, len)| (*address, vec![0; *len])).collect();
+            let error = refusal(&segments);
+            assert!(error.message.contains(message) && error.hint.clone().unwrap_or_default().contains(hint), "{error}");
+        }
     }
 
     #[test]
