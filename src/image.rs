@@ -93,10 +93,7 @@ impl Image {
     /// Kind command: the file cannot be opened. Kind image: it is no firmware, damaged, or not what `format` says.
     pub fn read(path: &Path, address: Option<u32>, format: Option<Format>) -> Result<Image> {
         let name = path.display().to_string();
-        match open(path)? {
-            Opened::File(file) => read_from(&name, Some(path), file, address, format),
-            Opened::Pipe(bytes) => read_from(&name, Some(path), Cursor::new(bytes), address, format),
-        }
+        read_from(&name, Some(path), open(path)?, address, format)
     }
 
     /// Like `read`, from bytes already in memory.
@@ -112,10 +109,7 @@ impl Image {
             return format
                 .ok_or_else(|| Error::usage(format!("{name} is no regular file: say what comes through it, elf, ihex, s19 or bin")));
         }
-        match open(path)? {
-            Opened::File(file) => Ok(decide(&name, Some(path), &head(&name, file)?, format)?.0),
-            Opened::Pipe(bytes) => Ok(decide(&name, Some(path), &bytes, format)?.0),
-        }
+        Ok(decide(&name, Some(path), &head(&name, open(path)?)?, format)?.0)
     }
 
     /// A pipe or a device: what was read of it cannot be read again.
@@ -162,13 +156,11 @@ impl Image {
     }
 }
 
-enum Opened {
-    File(File),
-    /// What came through it: a pipe cannot seek.
-    Pipe(Vec<u8>),
-}
+trait Source: Read + Seek {}
+impl<T: Read + Seek> Source for T {}
 
-fn open(path: &Path) -> Result<Opened> {
+/// A file, or what came through a pipe, which cannot seek.
+fn open(path: &Path) -> Result<Box<dyn Source>> {
     let shown = path.display();
     let failed = |error: std::io::Error| {
         let failure = Error::command(format!("cannot open {shown}: {error}"));
@@ -183,11 +175,11 @@ fn open(path: &Path) -> Result<Opened> {
     }
     let file = File::open(path).map_err(failed)?;
     if data.is_file() {
-        return Ok(Opened::File(file));
+        return Ok(Box::new(file));
     }
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(Opened::Pipe(bytes))
+    Ok(Box::new(Cursor::new(bytes)))
 }
 
 fn unreadable(name: &str, error: std::io::Error) -> Error {

@@ -144,8 +144,7 @@ impl Script {
             closure.call::<Dynamic>(&engine, &functions, (map_of(args),)).map_err(|error| self.failure(*error, ""))
         });
         called.map(|value| to_value(&value)).map_err(|failure| {
-            let name = args.spec().map_or("", |spec| &spec.name);
-            let call = args.words().iter().fold(name.to_string(), |call, word| format!("{call} {}", quote(word)));
+            let call = args.words().iter().fold(args.spec().name.clone(), |call, word| format!("{call} {}", quote(word)));
             within(failure.error, failure.location.map_or(call.clone(), |place| format!("{call} ({place})")))
         })
     }

@@ -35,7 +35,7 @@ fn word(value: &Dynamic) -> Result<Option<String>> {
 /// A group of literals has a further entry by its own text: for `[bin|elf]`, `a["bin|elf"]` is "bin", "elf" or `()`.
 pub(super) fn map_of(args: &Args) -> rhai::Map {
     let mut map = rhai::Map::new();
-    for item in args.spec().into_iter().flat_map(|spec| spec.items()) {
+    for item in args.spec().items() {
         let mut values = args.of(item.name).into_iter().map(from_arg);
         let value = match item.value {
             None => args.has(item.name).into(),

@@ -98,22 +98,19 @@ struct Line {
     number: usize,
     time: Option<Duration>,
     what: What,
+    cmd: Vec<u8>,
+    data: Vec<u8>,
     /// The transfer failed with this message, and whether the probe was gone.
     error: Option<(String, bool)>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum What {
-    Transfer { cmd: Vec<u8>, direction: Direction, data: Vec<u8> },
-    Trace(Vec<u8>),
-    Reset,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Direction {
+enum What {
     None,
     Out,
     In,
+    Trace,
+    Reset,
 }
 
 impl Line {
@@ -130,7 +127,7 @@ impl Line {
             words.remove(0);
         }
         match parse_what(&words) {
-            Some(what) => Ok(Some(Line { number, time, what, error })),
+            Some((what, cmd, data)) => Ok(Some(Line { number, time, what, cmd, data, error })),
             None => Err(Error::usage(format!("line {number} of the recording is not a transfer: {text:?}"))),
         }
     }
@@ -141,19 +138,20 @@ impl Line {
     }
 }
 
-fn parse_what(words: &[&str]) -> Option<What> {
+/// With the command block and the data.
+fn parse_what(words: &[&str]) -> Option<(What, Vec<u8>, Vec<u8>)> {
     match words {
-        ["reset"] => Some(What::Reset),
-        ["trace", "in", data @ ..] => Some(What::Trace(unhex(data)?)),
+        ["reset"] => Some((What::Reset, vec![], vec![])),
+        ["trace", "in", data @ ..] => Some((What::Trace, vec![], unhex(data)?)),
         _ => {
             let at = words.iter().position(|word| matches!(*word, "none" | "out" | "in"))?;
-            let direction = match words[at] {
-                "none" => Direction::None,
-                "out" => Direction::Out,
-                _ => Direction::In,
+            let what = match words[at] {
+                "none" => What::None,
+                "out" => What::Out,
+                _ => What::In,
             };
             let cmd = unhex(&words[..at]).filter(|cmd| !cmd.is_empty())?;
-            Some(What::Transfer { cmd, direction, data: unhex(&words[at + 1..])? })
+            Some((what, cmd, unhex(&words[at + 1..])?))
         }
     }
 }
@@ -187,25 +185,27 @@ impl Replay {
         move || all - at.get()
     }
 
-    fn next(&mut self, doing: &str) -> Result<Line> {
-        let line =
-            self.lines.get(self.at.get()).cloned().ok_or_else(|| Error::new(Kind::Bug, format!("the recording ends before {doing}")))?;
+    /// The next line, if it is of this; what is received is not looked at.
+    fn next(&mut self, what: What, cmd: &[u8], sent: &[u8]) -> Result<Line> {
+        let now = show(what, cmd, sent);
+        let line = self.lines.get(self.at.get()).cloned();
+        let line = line.ok_or_else(|| Error::new(Kind::Bug, format!("the recording ends before {now}")))?;
         self.at.set(self.at.get() + 1);
         self.clock = self.clock.max(line.time.unwrap_or_default());
-        Ok(line)
-    }
-
-    fn differs(line: &Line, now: &str) -> Error {
-        Error::new(Kind::Bug, format!("line {} of the recording is {}, but now it is {now}", line.number, show(&line.what)))
+        if line.what != what || !same_command(&line.cmd, cmd) || (what == What::Out && line.data != sent) {
+            let then = show(line.what, &line.cmd, &line.data);
+            return Err(Error::new(Kind::Bug, format!("line {} of the recording is {then}, but now it is {now}", line.number)));
+        }
+        line.failure().map_or(Ok(line), Err)
     }
 }
 
-fn show(what: &What) -> String {
+fn show(what: What, cmd: &[u8], data: &[u8]) -> String {
     match what {
-        What::Transfer { cmd, direction: Direction::Out, data } => format!("{} out {}", hex(cmd), hex(data)),
-        What::Transfer { cmd, direction: Direction::In, .. } => format!("{} in", hex(cmd)),
-        What::Transfer { cmd, direction: Direction::None, .. } => format!("{} none", hex(cmd)),
-        What::Trace(_) => "trace in".to_string(),
+        What::None => format!("{} none", hex(cmd)),
+        What::Out => format!("{} out {}", hex(cmd), hex(data)),
+        What::In => format!("{} in", hex(cmd)),
+        What::Trace => "trace in".to_string(),
         What::Reset => "reset".to_string(),
     }
 }
@@ -216,8 +216,8 @@ fn same_command(recorded: &[u8], now: &[u8]) -> bool {
 }
 
 /// A recorded answer longer than what was asked for means that the request changed.
-fn answer(line: &Line, recorded: &[u8], buf: &mut [u8]) -> Result<usize> {
-    let room = buf.len();
+fn answer(line: &Line, buf: &mut [u8]) -> Result<usize> {
+    let (recorded, room) = (&line.data, buf.len());
     let target = buf.get_mut(..recorded.len()).ok_or_else(|| {
         let text = format!("line {} of the recording answers {} bytes, but now {room} are asked for", line.number, recorded.len());
         Error::new(Kind::Bug, text)
@@ -228,36 +228,19 @@ fn answer(line: &Line, recorded: &[u8], buf: &mut [u8]) -> Result<usize> {
 
 impl Pipe for Replay {
     fn transfer(&mut self, cmd: &[u8], data: Data) -> Result<usize> {
-        let now = match &data {
-            Data::None => format!("{} none", hex(cmd)),
-            Data::Out(bytes) => format!("{} out {}", hex(cmd), hex(bytes)),
-            Data::In(_) => format!("{} in", hex(cmd)),
-        };
-        let line = self.next(&now)?;
-        let What::Transfer { cmd: recorded, direction, data: stored } = &line.what else { return Err(Self::differs(&line, &now)) };
-        if !same_command(recorded, cmd) {
-            return Err(Self::differs(&line, &now));
-        }
-        match (direction, data) {
-            (Direction::None, Data::None) => line.failure().map_or(Ok(0), Err),
-            (Direction::Out, Data::Out(bytes)) if bytes == stored => line.failure().map_or(Ok(bytes.len()), Err),
-            (Direction::In, Data::In(buf)) => line.failure().map_or_else(|| answer(&line, stored, buf), Err),
-            _ => Err(Self::differs(&line, &now)),
+        match data {
+            Data::None => self.next(What::None, cmd, &[]).map(|_| 0),
+            Data::Out(bytes) => self.next(What::Out, cmd, bytes).map(|_| bytes.len()),
+            Data::In(buf) => answer(&self.next(What::In, cmd, &[])?, buf),
         }
     }
 
     fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize> {
-        let line = self.next("trace in")?;
-        let What::Trace(stored) = &line.what else { return Err(Self::differs(&line, "trace in")) };
-        line.failure().map_or_else(|| answer(&line, stored, buf), Err)
+        answer(&self.next(What::Trace, &[], &[])?, buf)
     }
 
     fn reset(&mut self) -> Result<()> {
-        let line = self.next("reset")?;
-        if line.what != What::Reset {
-            return Err(Self::differs(&line, "reset"));
-        }
-        line.failure().map_or(Ok(()), Err)
+        self.next(What::Reset, &[], &[]).map(drop)
     }
 
     fn now(&self) -> Duration {

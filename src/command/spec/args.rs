@@ -5,9 +5,9 @@ use crate::error::{Error, Kind, Result};
 use std::rc::Rc;
 
 /// The arguments of one call, already parsed and checked against the usage line.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Args {
-    spec: Option<Rc<Spec>>,
+    spec: Rc<Spec>,
     values: Vec<(String, Arg)>,
     literals: Vec<String>,
     /// The words behind the name, as given.
@@ -16,7 +16,7 @@ pub struct Args {
 
 impl Args {
     pub(super) fn new(spec: Rc<Spec>) -> Args {
-        Args { spec: Some(spec), ..Args::default() }
+        Args { spec, values: Vec::new(), literals: Vec::new(), words: Vec::new() }
     }
 
     pub(super) fn push_literal(&mut self, word: &str) {
@@ -71,13 +71,12 @@ impl Args {
         &self.words
     }
 
-    pub fn spec(&self) -> Option<&Spec> {
-        self.spec.as_deref()
+    pub fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     fn missing(&self, name: &str) -> Error {
-        let usage = self.spec.as_ref().map_or("", |spec| &spec.usage);
-        Error::new(Kind::Bug, format!("`{usage}` has no value <{name}> in this call"))
+        Error::new(Kind::Bug, format!("`{}` has no value <{name}> in this call", self.spec.usage))
     }
 
     /// The arguments `line` gives a command of this usage: for tests of commands.
