@@ -60,7 +60,10 @@ fn pins(cx: &Cx, args: &Args) -> Result<Value> {
             Ok(Value::shown(rows, text))
         }
         (Some(name), None) if name.eq_ignore_ascii_case(BOOT0) => Ok(boot0(board.boot_pin())),
-        (Some(name), Some(high)) if name.eq_ignore_ascii_case(BOOT0) => Ok(board.set_boot_pin(high).into()),
+        (Some(name), Some(high)) if name.eq_ignore_ascii_case(BOOT0) => {
+            board.set_boot_pin(high);
+            Ok(Value::None)
+        }
         (Some(name), None) => board.pin(name).map(|pin| row(&pin.pin.to_string(), &pin.mode.to_string(), pin.high, pin.driven)),
         (Some(name), Some(high)) => board.drive(name, high).map(Value::from),
     }

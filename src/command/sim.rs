@@ -44,8 +44,10 @@ pub const COMMANDS: &[Command] = &[
         "sim cache strict",
         cache,
     ),
-    Command::new("sim unplug", "Pull the board's USB plug", "sim unplug; sim plug; connect", |cx, _| Ok(board(cx)?.unplug().into())),
-    Command::new("sim plug", "Put the board's USB plug back", "sim plug", |cx, _| Ok(board(cx)?.plug().into())),
+    Command::new("sim unplug", "Pull the board's USB plug", "sim unplug; sim plug; connect", |cx, _| {
+        board(cx).map(|board| board.unplug()).map(Value::from)
+    }),
+    Command::new("sim plug", "Put the board's USB plug back", "sim plug", |cx, _| board(cx).map(|board| board.plug()).map(Value::from)),
     Command::new(
         "sim inject (stall|silent|unplug|heal) [after <n:num>]",
         "Make the probe's next command, or the one after n others, go wrong: refused, not answered, the plug pulled; or mend all",
@@ -234,7 +236,8 @@ fn number(wide: u64) -> Result<u32> {
 fn requests(cx: &Cx, args: &Args) -> Result<Value> {
     let board = board(cx)?;
     if args.has("on") || args.has("off") {
-        return Ok(board.record(args.has("on")).into());
+        board.record(args.has("on"));
+        return Ok(Value::None);
     }
     Ok(Value::lines(board.log().iter().map(ToString::to_string).collect()))
 }

@@ -73,7 +73,8 @@ fn list(entries: &[&Rc<Entry>]) -> Value {
 }
 
 fn echo(cx: &Cx, args: &Args) -> Result<Value> {
-    Ok(cx.ears.sink.emit(Event::Output(args.texts("words").join(" "))).into())
+    cx.ears.sink.emit(Event::Output(args.texts("words").join(" ")));
+    Ok(Value::None)
 }
 
 fn sleep(cx: &Cx, args: &Args) -> Result<Value> {
