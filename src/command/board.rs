@@ -55,8 +55,7 @@ fn pins(cx: &Cx, args: &Args) -> Result<Value> {
                 board.pins().iter().map(|pin| row(&pin.pin.to_string(), &pin.mode.to_string(), pin.high, pin.driven)).collect();
             rows.extend(board.boot_pin().then(|| boot0(true)));
             let lines = rows.iter().map(Value::to_string).collect::<Vec<_>>();
-            let text = if lines.is_empty() { "no pin is in use".into() } else { lines.join("
-") };
+            let text = if lines.is_empty() { "no pin is in use".into() } else { lines.join("\n") };
             Ok(Value::shown(rows, text))
         }
         (Some(name), None) if name.eq_ignore_ascii_case(BOOT0) => Ok(boot0(board.boot_pin())),
