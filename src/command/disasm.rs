@@ -10,7 +10,7 @@ use capstone::arch::{BuildsCapstone, BuildsCapstoneExtraMode};
 pub const COMMANDS: &[Command] = &[Command::new(
     "disassemble [<addr> [<n:num>]]",
     "Show instructions of memory: 8 from the pc of a halted core, or n from an address",
-    "halt; disassemble; disassemble 0x08000100 4",
+    "reset halt; disassemble; disassemble 0x08000100 4",
     disassemble,
 )];
 
