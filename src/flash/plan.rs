@@ -501,20 +501,17 @@ mod tests {
 
     #[test]
     fn each_refusal_says_where_the_segment_lies_and_what_to_do() {
-        let cases: [(&[(u32, usize)], &str, &str); 6] = [
-            (&[(0x0800_03F8, 16)], "lies outside flash from 0x08000400 on", ""),
-            (
-                &[(0x2000_0000, 4), (0x2400_0000, 4)],
-                "segment 0x20000000..0x20000003 (4 bytes) lies in RAM",
-                "the whole image is for RAM: `load_image` puts it there",
-            ),
-            (&[(0x0800_0000, 4), (0x2000_0000, 4)], "segment 0x20000000..0x20000003", "load address in flash"),
-            (&[(0, 4)], "segment 0x00000000..0x00000003", "alias"),
-            (&[(0xFFFF_FFF0, 16)], "segment 0xfffffff0..0xffffffff", ""),
-            (&[], "app.elf has no bytes to write", ""),
+        let ram = "the whole image is for RAM: `load_image` puts it there";
+        let cases = [
+            (vec![(0x0800_03F8, 16)], "lies outside flash from 0x08000400 on", ""),
+            (vec![(0x2000_0000, 4), (0x2400_0000, 4)], "segment 0x20000000..0x20000003 (4 bytes) lies in RAM", ram),
+            (vec![(0x0800_0000, 4), (0x2000_0000, 4)], "segment 0x20000000..0x20000003", "load address in flash"),
+            (vec![(0, 4)], "segment 0x00000000..0x00000003", "alias"),
+            (vec![(0xFFFF_FFF0, 16)], "segment 0xfffffff0..0xffffffff", ""),
+            (vec![], "app.elf has no bytes to write", ""),
         ];
         for (segments, message, hint) in cases {
-            let segments: Vec<_> = segments.iter().map(|(address, len)| (*address, vec![0; *len])).collect();
+            let segments: Vec<_> = segments.into_iter().map(|(address, len)| (address, vec![0; len])).collect();
             let error = refusal(&segments);
             assert!(error.message.contains(message) && error.hint.clone().unwrap_or_default().contains(hint), "{error}");
         }
