@@ -8,9 +8,11 @@ mod cache;
 #[cfg(test)]
 pub mod fake;
 mod faults;
+mod guest;
 mod points;
 mod registers;
 
+pub use guest::{Guest, Host};
 pub use points::{Access, Breakpoint, Watchpoint};
 pub use registers::Register;
 
@@ -30,6 +32,8 @@ const AIRCR_KEY: u32 = 0x05FA_0000;
 const SYSRESETREQ: u32 = 1 << 2;
 /// DDI0403 B3.2.5
 const VTOR: u32 = 0xE000_ED08;
+/// DDI0403 B3.5.2; reads 0 where there is no MPU.
+const MPU_CTRL: u32 = 0xE000_ED94;
 /// DDI0403 B4.7.2; 0 where there is no FPU.
 const MVFR0: u32 = 0xE000_EF40;
 

@@ -158,6 +158,8 @@ pub struct Target {
     /// The board that `transport = "sim"` builds when nothing else names one.
     pub sim_chip: String,
     pub reset: Reset,
+    #[serde(default)]
+    pub watchdogs: Watchdogs,
     /// Where DEV_ID (bits 11:0) and REV_ID (31:16) are read; the first address that answers counts.
     pub idcode: Vec<Place>,
     #[serde(rename = "core")]
@@ -180,6 +182,16 @@ pub struct Reset {
     pub hold_ms: u64,
     /// From the release of NRST until the debug port answers, ms.
     pub settle_ms: u64,
+}
+
+/// What a loader must feed, because it stops only while the core is halted. 0: there is none.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Watchdogs {
+    /// IWDG_KR
+    pub iwdg: u32,
+    /// WWDG_CR
+    pub wwdg: u32,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]

@@ -3,7 +3,7 @@
 
 use rocd::desc::{Known, Target};
 use rocd::event::Ears;
-use rocd::flash::Policy;
+use rocd::flash::{Manner, Policy};
 use rocd::image::{Format, Image, Segment};
 use rocd::probe::{Ap, Info, MemOp, stlink};
 use rocd::session::{AttachOptions, BreakKind, Left, Reason, ResetMode, Session, State};
@@ -122,7 +122,7 @@ impl Bench {
     fn program(&mut self, address: u32, data: &[u8], noreset: bool) -> u64 {
         let image = image(address, data);
         let plan = self.session.plan(&image, Policy::Erase).unwrap();
-        let done = self.session.execute(&plan, noreset).unwrap();
+        let done = self.session.execute(&plan, Manner { noreset, noloader: false }).unwrap();
         assert_eq!(self.session.verify(&image), Ok(data.len() as u64));
         done.written_bytes
     }

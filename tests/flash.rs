@@ -4,7 +4,7 @@
 use rocd::desc::{Known, Target};
 use rocd::error::{Cause, Error, Kind, Result};
 use rocd::event::{Ears, Event, Sink};
-use rocd::flash::{Action, Erase, Policy};
+use rocd::flash::{Action, Erase, Manner, Policy};
 use rocd::image::{Format, Image, Segment};
 use rocd::probe::{self, Info};
 use rocd::session::{AttachOptions, Left, Session};
@@ -130,7 +130,7 @@ fn attach(chip: &Chip, board: Board) -> Rig {
 impl Rig {
     fn program(&mut self, image: &Image) -> Result<rocd::flash::Done> {
         let plan = self.session.plan(image, Policy::Erase)?;
-        self.session.execute(&plan, false)
+        self.session.execute(&plan, Manner::default())
     }
 
     fn word(&self, address: u32) -> u32 {
@@ -219,7 +219,7 @@ fn a_second_run_writes_nothing() {
         write(&mut rig, &[(keyr, 0x4567_0123), (keyr, 0xCDEF_89AB)]);
         let plan = rig.session.plan(&image, Policy::NoErase).unwrap();
         assert!(plan.steps.iter().all(|step| step.action == Action::Skip), "{}", chip.name);
-        let done = rig.session.execute(&plan, false).unwrap();
+        let done = rig.session.execute(&plan, Manner::default()).unwrap();
         assert_eq!((done.written_bytes, done.erased_sectors), (0, 0), "{}", chip.name);
         assert_eq!(rig.word(cr) & lock, 0, "{}", chip.name);
         assert!(rig.flash(chip) == flash, "{}", chip.name);
@@ -249,7 +249,7 @@ fn without_erase_a_used_sector_is_refused_and_a_blank_one_written() {
         assert!(error.hint.as_ref().unwrap().starts_with("add erase"), "{error}");
         assert!(rig.flash(chip) == flash);
         let plan = rig.session.plan(&image(&[(FLASH + 64, vec![1; 32])]), Policy::NoErase).unwrap();
-        rig.session.execute(&plan, false).unwrap();
+        rig.session.execute(&plan, Manner::default()).unwrap();
         assert_eq!(rig.board.dump(FLASH, 96).unwrap(), [vec![0; 32], vec![0xFF; 32], vec![1; 32]].concat());
     }
 }
@@ -312,7 +312,7 @@ fn an_interrupted_run_says_what_flash_holds_and_the_next_run_completes() {
             rig.board.poke(start, &[0; 64]).unwrap();
             let plan = rig.session.plan(&image(&segments), Policy::Erase).unwrap();
             rig.stop.set(Stop::Written(stop));
-            let error = rig.session.execute(&plan, true).unwrap_err();
+            let error = rig.session.execute(&plan, Manner::NORESET).unwrap_err();
             assert!(matches!(error.cause, Cause::Interrupted(_)), "{name}: {error}");
             let (reported, total) = *rig.heard.progress("write").last().unwrap();
             assert!(reported >= stop && reported < total, "{name}: {reported} of {total}");
@@ -337,7 +337,7 @@ fn a_pulled_plug_is_an_error_and_the_next_session_completes() {
         let mut rig = rig(chip);
         let plan = rig.session.plan(&image(&segments), Policy::Erase).unwrap();
         rig.board.inject_after(200, Inject::Unplug);
-        let error = rig.session.execute(&plan, false).unwrap_err();
+        let error = rig.session.execute(&plan, Manner::default()).unwrap_err();
         assert_eq!(error.cause, Cause::Unplugged, "{error}");
         assert!(error.trail.iter().any(|line| line.contains("written so far")), "{error}");
         rig.board.plug();
@@ -356,7 +356,7 @@ fn an_erase_that_ctrl_c_meets_is_waited_for_and_told() {
         rig.board.poke(FLASH, &[0; 64]).unwrap();
         let plan = rig.session.plan(&image(&[(FLASH, pattern(1, 64))]), Policy::Erase).unwrap();
         rig.stop.set(Stop::Looks(2));
-        let error = rig.session.execute(&plan, true).unwrap_err();
+        let error = rig.session.execute(&plan, Manner::NORESET).unwrap_err();
         assert_eq!(error.trail[0], erase, "{error}");
         assert!(error.trail[1].contains("erased so far: sector 0 of bank 1; written so far: nothing"), "{error}");
         assert!(rig.board.dump(FLASH, chip.sector).unwrap().iter().all(|byte| *byte == 0xFF), "{name}");
@@ -377,7 +377,7 @@ fn a_second_ctrl_c_leaves_the_erase_to_the_reset_and_the_sector_is_erased_again(
     let plan = rig.session.plan(&wanted, Policy::Erase).unwrap();
     let before = rig.session.probe.now();
     rig.stop.set(Stop::Twice(2));
-    let error = rig.session.execute(&plan, true).unwrap_err();
+    let error = rig.session.execute(&plan, Manner::NORESET).unwrap_err();
     assert_eq!(error.cause, Cause::Abandoned(2), "{error}");
     assert!(error.trail.iter().any(|line| line.contains("erased so far: nothing")), "{error}");
     assert!(rig.session.probe.now() - before < Duration::from_millis(200), "a second interrupt waits for nothing");
@@ -539,7 +539,7 @@ fn a_word_that_is_not_blank_any_more_is_an_error_by_name() {
     let mut rig = rig(chip);
     let plan = rig.session.plan(&image(&[(FLASH, pattern(1, 64))]), Policy::NoErase).unwrap();
     rig.board.poke(FLASH + 16, &[0x55; 8]).unwrap();
-    let error = rig.session.execute(&plan, true).unwrap_err();
+    let error = rig.session.execute(&plan, Manner::NORESET).unwrap_err();
     assert!(error.message.starts_with("PROGERR: the double word was not blank (FLASH_SR = 0x"), "{error}");
     assert_eq!(error.trail[0], "writing the flash word at 0x08000010");
     assert_eq!(rig.board.dump(FLASH, 32).unwrap(), [&pattern(1, 16)[..], &[0x55; 8], &[0xFF; 8]].concat());
@@ -554,7 +554,7 @@ fn a_protected_area_is_an_error_by_name_and_loses_nothing() {
     let plan = rig.session.plan(&image(&[(FLASH, pattern(1, 64))]), Policy::Erase).unwrap();
     rig.set_word(0x5200_2028, 0x0001_0000);
     let flash = rig.flash(chip);
-    let error = rig.session.execute(&plan, true).unwrap_err();
+    let error = rig.session.execute(&plan, Manner::NORESET).unwrap_err();
     assert!(error.message.starts_with("WRPERR: sector is write protected (FLASH_SR1 = 0x"), "{error}");
     assert_eq!((error.kind, error.trail[0].as_str()), (Kind::Protected, "erasing sector 0 of bank 1, 0x08000000"));
     assert!(rig.flash(chip) == flash);
@@ -571,7 +571,7 @@ fn an_erase_that_still_runs_is_waited_for() {
     rig.board.poke(FLASH + 7 * chip.sector, &[0; 64]).unwrap();
     let plan = rig.session.plan(&image(&[(FLASH, pattern(1, 64))]), Policy::Erase).unwrap();
     write(&mut rig, &[(H7_KEYR, KEYS[0]), (H7_KEYR, KEYS[1]), (H7_CR, 0x34 | 7 << 8), (H7_CR, 0xB4 | 7 << 8)]);
-    rig.session.execute(&plan, true).unwrap();
+    rig.session.execute(&plan, Manner::NORESET).unwrap();
     assert_eq!(rig.board.dump(FLASH, 64).unwrap(), pattern(1, 64));
     assert_eq!(rig.board.dump(FLASH + 7 * chip.sector, 64).unwrap(), [0xFF; 64]);
 }
@@ -583,10 +583,10 @@ fn a_controller_locked_by_a_wrong_key_is_named_and_a_reset_opens_it() {
     let plan = rig.session.plan(&image(&[(FLASH, pattern(1, 64))]), Policy::Erase).unwrap();
     // The wrong key itself faults (RM0433 4.5.1).
     let _ = rig.session.mem(0).write32(H7_KEYR, 0x1234_5678);
-    let error = rig.session.execute(&plan, true).unwrap_err();
+    let error = rig.session.execute(&plan, Manner::NORESET).unwrap_err();
     assert_eq!(error.kind, Kind::Target, "{error}");
     assert!(error.trail.iter().any(|line| line == "unlocking bank 1"), "{error}");
-    rig.session.execute(&plan, false).unwrap();
+    rig.session.execute(&plan, Manner::default()).unwrap();
     assert_eq!(rig.board.dump(FLASH, 64).unwrap(), pattern(1, 64));
 }
 
@@ -605,4 +605,101 @@ fn a_low_voltage_makes_it_slower_and_is_said() {
     let (high, low) = (seconds(3.3), seconds(1.7));
     assert!(low.0 > high.0, "{low:?} {high:?}");
     assert!(low.1 && !high.1);
+}
+
+#[test]
+fn with_and_without_a_loader_flash_holds_the_same_and_with_it_sooner() {
+    for chip in CHIPS {
+        // Both banks where there are two, an odd length, words of ones in the middle.
+        let mut data = pattern(11, 20_004);
+        data[8000..9000].fill(0xFF);
+        let segments = [(FLASH, data.clone()), (FLASH + chip.flash / 2 + 2048, data)];
+        let mut seconds = vec![];
+        let mut flash = vec![];
+        for noloader in [false, true] {
+            let mut rig = rig(chip);
+            rig.board.poke(FLASH + 100, &[0x55; 64]).unwrap();
+            let plan = rig.session.plan(&image(&segments), Policy::Erase).unwrap();
+            let started = rig.session.probe.now();
+            let done = rig.session.execute(&plan, Manner { noloader, ..Manner::default() }).unwrap();
+            seconds.push((rig.session.probe.now() - started).as_secs_f64());
+            assert_eq!(done.written_bytes, plan.write_bytes(), "{}", chip.name);
+            flash.push(rig.flash(chip));
+        }
+        assert!(flash[0] == flash[1], "{}", chip.name);
+        assert!(seconds[0] < seconds[1], "{}: {seconds:?}", chip.name);
+    }
+}
+
+#[test]
+fn the_loader_leaves_the_core_as_it_was() {
+    for name in ["stm32h743", "stm32g071"] {
+        let chip = chip(name);
+        let mut rig = rig(chip);
+        rig.session.reset(rocd::session::ResetMode::Halt).unwrap();
+        let registers = rig.session.registers(0).unwrap();
+        let before = rig.session.read_regs(0, &registers).unwrap();
+        rig.program(&image(&[(FLASH, pattern(12, 8192))])).unwrap();
+        assert_eq!(rig.session.read_regs(0, &registers).unwrap(), before, "{name}");
+    }
+}
+
+#[test]
+fn a_bank_that_is_replaced_whole_is_erased_whole_and_a_sector_to_be_kept_forbids_it() {
+    let chip = chip("stm32g071");
+    for (len, erases_of_sectors) in [(chip.flash, false), (chip.flash - chip.sector, true)] {
+        let mut rig = rig(chip);
+        rig.board.poke(FLASH, &vec![0x11; chip.flash as usize]).unwrap();
+        let plan = rig.session.plan(&image(&[(FLASH, pattern(13, len))]), Policy::Erase).unwrap();
+        let done = rig.session.execute(&plan, Manner::default()).unwrap();
+        assert_eq!(done.erased_sectors, len / chip.sector);
+        assert_eq!(done.erase_seconds > 1.0, erases_of_sectors, "{done:?}");
+        let mut wanted = vec![0x11; chip.flash as usize];
+        overlay(&mut wanted, &[(FLASH, pattern(13, len))]);
+        assert!(rig.flash(chip) == wanted);
+    }
+}
+
+#[test]
+fn an_error_that_the_loader_meets_names_the_word_and_what_is_written() {
+    // A double word that is not blank is refused; an H7 would program its word twice, which nobody notices before a read.
+    let chip = chip("stm32g071");
+    let wanted = image(&[(FLASH, pattern(14, 8192))]);
+    let mut rig = rig(chip);
+    let plan = rig.session.plan(&wanted, Policy::Erase).unwrap();
+    rig.board.poke(FLASH + 5120, &[0; 32]).unwrap();
+    let error = rig.session.execute(&plan, Manner::default()).unwrap_err();
+    assert!(error.message.starts_with("PROGERR: the double word was not blank (FLASH_SR = 0x"), "{error}");
+    assert_eq!(error.trail[0], "writing the flash word at 0x08001400", "{error}");
+    assert!(error.trail.iter().any(|line| line.contains("written so far: 0x08000000..0x08000fff")), "{error}");
+    rig.program(&wanted).unwrap();
+    assert!(rig.board.dump(FLASH, 8192).unwrap() == pattern(14, 8192), "second run");
+}
+
+/// The watchdog that option bytes start with every reset bites 512 ms later (H7: 32 kHz / 4 / 4096; IWDG_SW in OPTSR and OPTR).
+#[test]
+fn a_watchdog_that_always_runs_does_not_bite_the_loader() {
+    let h743 = chip("stm32h743");
+    let mut h7 = rig(h743);
+    h7.board.poke(FLASH, &[0; 64]).unwrap();
+    let options = h7.session.mem(0).read32(H7_OPTSR).unwrap();
+    // OPTKEYR twice, OPTSR_PRG, OPTCR.OPTSTART (RM0433 4.4.3, 4.9)
+    let unlock = [(0x5200_2008, 0x0819_2A3B), (0x5200_2008, 0x4C5D_6E7F), (0x5200_2020, options & !(1 << 4)), (0x5200_2018, 2)];
+    let mut mem = h7.session.mem(0);
+    unlock.iter().for_each(|(register, value)| mem.write32(*register, *value).unwrap());
+    mem.sleep(Duration::from_secs(1));
+    h7.session.reset(rocd::session::ResetMode::Halt).unwrap();
+    assert_eq!(h7.session.mem(0).read32(H7_OPTSR).unwrap() & 1 << 4, 0, "the watchdog is a hardware one");
+    let g071 = chip("stm32g071");
+    let g0 = rig(g071);
+    g0.board.poke(FLASH, &vec![0; 128 << 10]).unwrap();
+    let mut g0 = g0;
+    let options = g0.session.mem(0).read32(G0_OPTR).unwrap();
+    let g0 = set_g0_option(g071, g0, G0_OPTR, options & !(1 << 16));
+    for (mut rig, len) in [(h7, 100_000), (g0, 120_000)] {
+        let started = rig.session.probe.now();
+        rig.program(&image(&[(FLASH, pattern(15, len))])).unwrap();
+        assert!(rig.session.probe.now() - started > Duration::from_secs(1), "it would have bitten");
+        assert!(rig.board.dump(FLASH, len).unwrap() == pattern(15, len));
+    }
 }

@@ -21,8 +21,8 @@ const ROWS: &[&[&str]] = &[
     &["near"],
 ];
 
-/// Edges within a row: `plan` is a function of an image.
-const WITHIN: &[(&str, &str)] = &[("flash", "image")];
+/// Edges within a row: `plan` is a function of an image, and the loader runs on the core.
+const WITHIN: &[(&str, &str)] = &[("flash", "image"), ("flash", "cortex_m")];
 
 /// The embedded board is the far end of the cable: it knows the pipe, and no driver's constant.
 const SIM_USES: &[&str] = &["usb", "event", "error"];

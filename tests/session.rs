@@ -3,7 +3,7 @@
 use rocd::desc::{Known, Target};
 use rocd::error::{Cause, Error, Kind, Result};
 use rocd::event::{Ears, Event, Sink};
-use rocd::flash::{Erase, Policy};
+use rocd::flash::{Erase, Manner, Policy};
 use rocd::image::{Format, Image, Segment};
 use rocd::probe::{Info, stlink};
 use rocd::session::{Access, AttachOptions, BreakKind, Left, Reason, ResetMode, Session, State};
@@ -384,7 +384,7 @@ fn flash_that_was_changed_is_started_on_the_way_out() {
         let program = program();
         let mut session = attach(&board, text);
         let plan = session.plan(&program, Policy::Erase).unwrap();
-        session.execute(&plan, false).unwrap();
+        session.execute(&plan, Manner::default()).unwrap();
         assert_eq!(session.verify(&program), Ok(program.len()), "{chip}");
         assert_eq!(session.detach(), Ok(Left::Started), "{chip}");
         assert_eq!(board.dump(0x0800_0000, 0x104).unwrap(), program.segments[0].data, "{chip}");
@@ -412,7 +412,7 @@ fn noreset_halts_where_the_core_is_and_gives_the_caches_back() {
     let ccr = session.mem(0).update(0xE000_ED14, 0, 0x0003_0000).unwrap() | 0x0003_0000;
     let far = image(0x0810_0000, &[0x5A; 32]);
     let plan = session.plan(&far, Policy::Erase).unwrap();
-    session.execute(&plan, true).unwrap();
+    session.execute(&plan, Manner::NORESET).unwrap();
     assert!(!session.take_reset_seen(0).unwrap());
     assert_eq!(session.state(0), Ok(State::Halted(Reason::Request)));
     assert_eq!(word(&board, 0xE000_ED14), ccr);
@@ -424,11 +424,11 @@ fn a_plan_that_is_done_already_does_not_stop_the_program() {
     let board = board("stm32g071", "v3");
     let mut session = attach(&board, G0);
     let plan = session.plan(&program(), Policy::Erase).unwrap();
-    session.execute(&plan, false).unwrap();
+    session.execute(&plan, Manner::default()).unwrap();
     session.reset(ResetMode::Run).unwrap();
     session.take_reset_seen(0).unwrap();
     let again = session.plan(&program(), Policy::Erase).unwrap();
-    session.execute(&again, false).unwrap();
+    session.execute(&again, Manner::default()).unwrap();
     assert_eq!((session.state(0), session.take_reset_seen(0)), (Ok(State::Running), Ok(false)));
     assert_eq!(session.detach(), Ok(Left::AsFound));
 }
@@ -444,7 +444,7 @@ fn ctrl_c_in_the_middle_of_flash_still_puts_everything_back() {
         let mut session = attach_with(&board, text, false, interrupted_after(&countdown)).unwrap();
         let plan = session.plan(&image(0x0800_0000, &[0x5A; 8000]), Policy::Erase).unwrap();
         countdown.set(10);
-        let error = session.execute(&plan, false).unwrap_err();
+        let error = session.execute(&plan, Manner::default()).unwrap_err();
         assert_eq!(error.cause, Cause::Interrupted(2), "{chip}: {error}");
         // What was half written does not run, and that is said; all the rest is as it was.
         let told = session.detach();

@@ -4,7 +4,7 @@ use super::memory::{CHUNK, format, opt_address, speed, write_file};
 use super::{Args, Command, Cx, Value};
 use crate::adi::MemAp;
 use crate::error::{Context, Error, Kind, Result};
-use crate::flash::{Action, Bank, Done, Erase, Plan, Policy, Step};
+use crate::flash::{Action, Bank, Done, Erase, Manner, Plan, Policy, Step};
 use crate::image::{Format, Image};
 use crate::session::Session;
 use std::fs::File;
@@ -303,9 +303,10 @@ fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
 /// Nothing done: a dry run.
 fn plan_and_write(cx: &Cx, args: &Args, image: &Image) -> Result<(Plan, Option<Done>, f64)> {
     let dry_run = cx.settings.borrow().dry_run;
+    let manner = Manner { noreset: args.has("noreset"), noloader: args.has("noloader") };
     let ((plan, done), seconds) = timed(&mut *cx.session()?, |session| {
         let plan = session.plan(image, if args.has("erase") { Policy::Erase } else { Policy::NoErase })?;
-        let done = if dry_run { None } else { Some(session.execute(&plan, args.has("noreset"))?) };
+        let done = if dry_run { None } else { Some(session.execute(&plan, manner)?) };
         Ok((plan, done))
     })?;
     Ok((plan, done, if dry_run { 0.0 } else { seconds }))

@@ -13,9 +13,10 @@ const WRITE: u32 = 1 << 16;
 const TRANSFER_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) const PC: u32 = 15;
+pub(super) const XPSR: u32 = 16;
 pub(super) const MSP: u32 = 17;
 /// CONTROL 31:24, FAULTMASK 23:16, BASEPRI 15:8, PRIMASK 7:0.
-const SPECIAL: u32 = 0x14;
+pub(super) const SPECIAL: u32 = 0x14;
 const FPSCR: u32 = 0x21;
 /// S0, then S1 …
 const S0: u32 = 0x40;
@@ -184,12 +185,26 @@ impl Core {
     }
 
     pub(super) fn write_core(&mut self, mem: &mut MemAp, selector: u32, value: u32) -> Result<()> {
+        self.write_core_all(mem, &[(selector, value)])
+    }
+
+    /// Values to raw DCRSR selectors, in order; DCRDR goes back to what it held.
+    pub(super) fn write_core_all(&mut self, mem: &mut MemAp, values: &[(u32, u32)]) -> Result<()> {
         self.need_halted(mem)?;
-        let mut ops = [MemOp::read(DCRDR), MemOp::write(DCRDR, value), MemOp::write(DCRSR, WRITE | selector), MemOp::read(DHCSR)];
+        let mut ops = vec![MemOp::read(DCRDR)];
+        for (selector, value) in values {
+            ops.extend([MemOp::write(DCRDR, *value), MemOp::write(DCRSR, WRITE | selector), MemOp::read(DHCSR)]);
+        }
         mem.batch(&mut ops)?;
-        self.note(ops[3].value());
-        if ops[3].value() & S_REGRDY == 0 {
-            self.until_transferred(mem, selector)?;
+        for (ops, (selector, value)) in ops[1..].chunks(3).zip(values) {
+            self.note(ops[2].value());
+            if ops[2].value() & S_REGRDY == 0 {
+                // The batch was faster than the core: what came behind may have been lost, so it is written once more.
+                self.until_transferred(mem, *selector)?;
+                mem.write32(DCRDR, *value)?;
+                mem.write32(DCRSR, WRITE | selector)?;
+                self.until_transferred(mem, *selector)?;
+            }
         }
         mem.write32(DCRDR, ops[0].value())
     }

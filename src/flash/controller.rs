@@ -235,14 +235,23 @@ impl Controller<'_> {
         self.set(mem, 0)
     }
 
-    /// RM0433 4.3.10 (sector), 4.3.11 (bank); RM0444 3.3.7.
-    pub(super) fn erase(&self, mem: &mut MemAp, what: Erase, ears: &Ears) -> Result<()> {
-        let (bits, limit) = match what {
+    /// CR's bits for an erase, and how long it lasts at most (RM0433 4.3.10 sector, 4.3.11 bank; RM0444 3.3.7).
+    pub(super) fn erase_bits(&self, what: Erase) -> (u32, Duration) {
+        match what {
             Erase::Sector(index) => (self.sector.0 | index << self.sector.1, self.times[1]),
             Erase::Bank => (self.whole, self.times[2]),
-        };
+        }
+    }
+
+    pub(super) fn erase(&self, mem: &mut MemAp, what: Erase, ears: &Ears) -> Result<()> {
+        let (bits, limit) = self.erase_bits(what);
         self.set(mem, bits)?;
         self.put(mem, bits | self.along | self.start)?;
+        self.finish_erase(mem, limit, ears)
+    }
+
+    /// Wait for an erase that was started.
+    pub(super) fn finish_erase(&self, mem: &mut MemAp, limit: Duration, ears: &Ears) -> Result<()> {
         let (status, interrupted) = self.busy(limit).wait_long(mem, ears)?;
         self.verdict(status, ears)?;
         self.set(mem, 0)?;

@@ -1,5 +1,7 @@
 //! Carrying out a plan, and erasing: the only places that drive a flash controller, always unlock → … → lock.
 
+use super::controller::Controller;
+use super::loader::{self, Help, Task, What};
 use super::{Action, Bank, Erase, FlashDriver, Plan, Step};
 use crate::adi::MemAp;
 use crate::error::{Cause, Context, Error, Kind, Result};
@@ -28,22 +30,46 @@ pub fn check_plan(plan: &Plan, banks: &[Bank], driver: &dyn FlashDriver, mem: &m
     Ok(())
 }
 
+/// Less than this is written sooner than the loader is in RAM.
+const WORTH_A_LOADER: u64 = 1024;
+
 /// Carry out a plan: per bank unlock → erase and program → lock, lock also after an error. On error and Ctrl-C the trail
 /// lists what is erased and written. All that `check_plan` refuses is refused before anything is changed.
-pub fn execute(plan: &Plan, banks: &[Bank], driver: &dyn FlashDriver, mem: &mut MemAp, ears: &Ears) -> Result<Done> {
+pub fn execute(plan: &Plan, banks: &[Bank], driver: &dyn FlashDriver, mem: &mut MemAp, ears: &Ears, help: Option<Help>) -> Result<Done> {
     check_plan(plan, banks, driver, mem)?;
     let mut work = Work::new(plan, ears);
-    for (bank, steps) in by_bank(plan, banks) {
-        let mem = &mut MemAp::new(&mut *mem.probe, bank.ap);
-        if steps.iter().all(|step| step.action == Action::Skip) {
-            // Another tool may have written it and left the chip unable to boot it (G0: EMPTY).
-            driver.boot(mem, bank)?;
-            continue;
-        }
-        let result = unlocked(bank, driver, mem, ears, |mem| steps.iter().try_for_each(|step| work.step(step, bank, driver, mem)));
-        result.map_err(|error| work.report(error))?;
+    let (done, changed): (Vec<_>, Vec<_>) =
+        by_bank(plan, banks).into_iter().partition(|(_, steps)| steps.iter().all(|step| step.action == Action::Skip));
+    for (bank, _) in done {
+        // Another tool may have written it and left the chip unable to boot it (G0: EMPTY).
+        driver.boot(&mut MemAp::new(&mut *mem.probe, bank.ap), bank)?;
     }
+    let worth = plan.write_bytes() >= WORTH_A_LOADER;
+    let result = match help.filter(|help| worth && help.ram.is_enough()) {
+        Some(help) => {
+            let banks: Vec<&Bank> = changed.iter().map(|(bank, _)| *bank).collect();
+            let Help { core, ram } = help;
+            all_unlocked(&banks, driver, mem, ears, &mut |mem| work.loaded(&changed, driver, mem, Help { core: &mut *core, ram }))
+        }
+        None => changed.iter().try_for_each(|(bank, steps)| {
+            let mem = &mut MemAp::new(&mut *mem.probe, bank.ap);
+            unlocked(bank, driver, mem, ears, |mem| steps.iter().try_for_each(|step| work.step(step, bank, driver, mem)))
+        }),
+    };
+    result.map_err(|error| work.report(error))?;
     Ok(work.done)
+}
+
+fn all_unlocked(
+    banks: &[&Bank],
+    driver: &dyn FlashDriver,
+    mem: &mut MemAp,
+    ears: &Ears,
+    work: &mut dyn FnMut(&mut MemAp) -> Result<()>,
+) -> Result<()> {
+    let Some((bank, others)) = banks.split_first() else { return work(mem) };
+    let mem = &mut MemAp::new(&mut *mem.probe, bank.ap);
+    unlocked(bank, driver, mem, ears, |mem| all_unlocked(others, driver, mem, ears, work))
 }
 
 /// Each bank that a plan concerns, with its steps.
@@ -135,6 +161,25 @@ fn unlocked(
     }
 }
 
+/// What the loader is to do in a bank. If all of it is to be replaced, or was seen blank, it is erased as a whole where
+/// that is sooner.
+fn tasks<'p>(bank: &'p Bank, steps: &[&'p Step], controller: &Controller) -> Vec<Task<'p>> {
+    let erased = steps.iter().filter(|step| step.action == Action::Replace).count() as u32;
+    let all = steps.len() as u32 == bank.sectors() && steps.iter().all(|step| step.action != Action::Skip);
+    let whole = all && controller.erase_bits(Erase::Bank).1 < controller.erase_bits(Erase::Sector(0)).1 * erased;
+    let mut tasks = Vec::new();
+    for step in steps {
+        let own = step.action == Action::Replace && !whole;
+        let first = if whole && tasks.is_empty() { Some(Erase::Bank) } else { own.then_some(Erase::Sector(step.sector)) };
+        tasks.extend(first.map(|erase| Task { bank, step, what: What::Erase(erase), last: false }));
+        tasks.extend(step.runs.iter().flat_map(|(address, data)| Task::writes(bank, step, *address, data)));
+        if let Some(task) = tasks.last_mut() {
+            task.last = true;
+        }
+    }
+    tasks
+}
+
 /// What `execute` has done so far, and how it says so.
 struct Work<'a> {
     ears: &'a Ears,
@@ -145,8 +190,8 @@ struct Work<'a> {
     erased: Vec<(String, Vec<u32>)>,
     /// First and last address, in the order of work.
     written: Vec<(u32, u32)>,
-    /// Bytes outside the image that an erase took and that are not back yet.
-    lost: Option<String>,
+    /// Sectors whose erase took bytes outside the image that are not back yet.
+    lost: Vec<Step>,
 }
 
 impl<'a> Work<'a> {
@@ -159,7 +204,7 @@ impl<'a> Work<'a> {
             done: Done { skipped_sectors: skipped, ..Done::default() },
             erased: Vec::new(),
             written: Vec::new(),
-            lost: None,
+            lost: Vec::new(),
         };
         work.show("erase", 0, work.erase_total);
         work.show("write", 0, work.write_total);
@@ -185,9 +230,53 @@ impl<'a> Work<'a> {
         let written = step.runs.iter().try_for_each(|(address, data)| self.write(*address, data, bank, driver, mem));
         self.done.write_seconds += (mem.now() - started).as_secs_f64();
         written?;
-        self.lost = None;
-        self.done.kept_bytes += u64::from(step.kept);
+        self.note_whole(step);
         Ok(())
+    }
+
+    /// All of a sector is written, what it keeps included.
+    fn note_whole(&mut self, step: &Step) {
+        self.lost.retain(|lost| lost.address != step.address);
+        self.done.kept_bytes += u64::from(step.kept);
+    }
+
+    /// By the loader, every bank's controller at once.
+    fn loaded(&mut self, banks: &[(&Bank, Vec<&Step>)], driver: &dyn FlashDriver, mem: &mut MemAp, help: Help) -> Result<()> {
+        let ears = self.ears;
+        let mut help = help;
+        let mut channels: Vec<(Controller, Vec<Task>)> = Vec::new();
+        if let Some((bank, _)) = banks.first().filter(|_| help.ram.watchdogs != [0; 2])
+            && !driver.watchdog(mem, bank)?
+        {
+            help.ram.watchdogs = [0; 2];
+        }
+        for (bank, steps) in banks {
+            let controller = driver.controller(bank)?;
+            let tasks = tasks(bank, steps, &controller);
+            match channels.iter_mut().find(|(there, _)| there.at(there.sr) == controller.at(controller.sr)) {
+                Some((_, all)) => all.extend(tasks),
+                None => channels.push((controller, tasks)),
+            }
+        }
+        let mut last = mem.now();
+        loader::run(help, mem, channels, ears, &mut |task, now| {
+            let seconds = (now - last).as_secs_f64();
+            last = now;
+            match task.what {
+                What::Erase(what) => {
+                    self.done.erase_seconds += seconds;
+                    let all = banks.iter().filter(|(bank, _)| bank.number == task.bank.number).flat_map(|(_, steps)| steps);
+                    all.filter(|step| what.sectors(task.bank).contains(&step.sector)).for_each(|step| self.note_erased(step, task.bank));
+                }
+                What::Write(address, data) => {
+                    self.done.write_seconds += seconds;
+                    self.note_written(address, data.len() as u32);
+                    if task.last {
+                        self.note_whole(task.step);
+                    }
+                }
+            }
+        })
     }
 
     fn erase(&mut self, step: &Step, bank: &Bank, driver: &dyn FlashDriver, mem: &mut MemAp) -> Result<()> {
@@ -197,12 +286,14 @@ impl<'a> Work<'a> {
         self.done.erase_seconds += (mem.now() - started).as_secs_f64();
         if was_erased(&result) {
             self.note_erased(step, bank);
-            self.lost = (step.kept > 0).then(|| format!("; not put back: {} bytes of sector {} of {}", step.kept, step.sector, bank.name));
         }
         result.during(what.text(bank))
     }
 
     fn note_erased(&mut self, step: &Step, bank: &Bank) {
+        if step.kept > 0 {
+            self.lost.push(step.clone());
+        }
         match self.erased.last_mut() {
             Some((name, sectors)) if *name == bank.name => sectors.push(step.sector),
             _ => self.erased.push((bank.name.clone(), vec![step.sector])),
@@ -243,7 +334,10 @@ impl<'a> Work<'a> {
             or_none(written),
             self.done.written_bytes,
             self.write_total,
-            self.lost.as_deref().unwrap_or_default()
+            self.lost
+                .iter()
+                .map(|step| format!("; not put back: {} bytes of sector {} of {}", step.kept, step.sector, step.bank_name))
+                .collect::<String>()
         ))
     }
 }
@@ -362,7 +456,7 @@ mod tests {
     }
 
     fn run(driver: &Scribe, ears: &Ears) -> Result<Done> {
-        execute(&a_plan(), &banks(), driver, &mut MemAp::new(&mut Fake::default(), AP), ears)
+        execute(&a_plan(), &banks(), driver, &mut MemAp::new(&mut Fake::default(), AP), ears, None)
     }
 
     #[test]
@@ -412,7 +506,7 @@ mod tests {
         let there = BTreeMap::from([(0x0800_0000, vec![5; 0x100])]);
         let plan = plan(&image(&[(0x0800_0000, vec![7; 0x20])]), &banks(), &there, Policy::Erase).unwrap();
         let driver = Scribe { fail: Some("program"), ..Scribe::default() };
-        let error = execute(&plan, &banks(), &driver, &mut MemAp::new(&mut Fake::default(), AP), &Ears::none()).unwrap_err();
+        let error = execute(&plan, &banks(), &driver, &mut MemAp::new(&mut Fake::default(), AP), &Ears::none(), None).unwrap_err();
         assert!(error.trail[0].ends_with("0 of 256 bytes; not put back: 224 bytes of sector 0 of bank1)"), "{error}");
     }
 
@@ -464,7 +558,7 @@ mod tests {
         let driver = Scribe { protected: vec![true; 2], ..Scribe::default() };
         let there = BTreeMap::from([(0x0800_0000, vec![7; 0x100])]);
         let plan = plan(&image(&[(0x0800_0000, vec![7; 4])]), &banks(), &there, Policy::Erase).unwrap();
-        execute(&plan, &banks(), &driver, &mut MemAp::new(&mut Fake::default(), AP), &Ears::none()).unwrap();
+        execute(&plan, &banks(), &driver, &mut MemAp::new(&mut Fake::default(), AP), &Ears::none(), None).unwrap();
         assert_eq!(driver.calls(), "boot bank1");
     }
 

@@ -4,11 +4,13 @@ mod controller;
 mod execute;
 #[cfg(test)]
 mod fake;
+mod loader;
 mod plan;
 pub mod stm32g0;
 pub mod stm32h7;
 
 pub use execute::{Done, check_erase, check_plan, erase, execute};
+pub use loader::{Help, Ram};
 pub use plan::{Action, Plan, Policy, Step, plan, touched};
 
 use crate::adi::MemAp;
@@ -55,6 +57,19 @@ impl Bank {
     pub fn sector_address(&self, index: u32) -> u32 {
         self.address + index * self.sector
     }
+}
+
+/// What a user may ask of a change of flash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// Only halt the chip, and let its program go on afterwards. Its RAM is its own, so there is no loader.
+    pub noreset: bool,
+    /// No program of ours in the target's RAM.
+    pub noloader: bool,
+}
+
+impl Manner {
+    pub const NORESET: Manner = Manner { noreset: true, noloader: false };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +138,10 @@ pub trait FlashDriver {
     /// be running.
     fn boot(&self, _: &mut MemAp, _: &Bank) -> Result<()> {
         Ok(())
+    }
+    /// May a watchdog run after a reset, started by option bytes? It would bite the loader.
+    fn watchdog(&self, _: &mut MemAp, _: &Bank) -> Result<bool> {
+        Ok(true)
     }
     /// One flag per sector of the bank: write protected.
     fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>>;

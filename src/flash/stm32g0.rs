@@ -47,6 +47,8 @@ const CR_LOCK: u32 = 1 << 31;
 const CR_OPERATION: u32 = CR_PG | CR_PER | CR_MER1 | CR_PNB | CR_BKER | CR_MER2 | CR_STRT | CR_FSTPG;
 
 /// 0: the banks are swapped (dies with two banks).
+/// IWDG_SW and WWDG_SW: 0 is a watchdog that hardware starts.
+const OPTR_WDG_SW: u32 = 1 << 16 | 1 << 19;
 const OPTR_NSWAP_BANK: u32 = 1 << 20;
 
 /// Where an empty chip is recognised, RM0444 2.5.
@@ -162,6 +164,10 @@ impl FlashDriver for Stm32G0 {
             control => Err(Error::target(format!("EMPTY stays set (FLASH_ACR = {control:#010x}): a reset starts the system boot loader"))
                 .hint("switch the power off and on: then the chip sees that it is programmed")),
         }
+    }
+
+    fn watchdog(&self, mem: &mut MemAp, bank: &Bank) -> Result<bool> {
+        Ok(mem.read32(bank.registers + OPTR)? & OPTR_WDG_SW != OPTR_WDG_SW)
     }
 
     /// Two areas per bank, page numbers, both ends included; none where the start is behind the end (RM0444 3.5.4).

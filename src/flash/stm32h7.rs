@@ -78,6 +78,9 @@ const CCR_ALL: u32 = 0x1FEF_0000;
 /// OPTCR.SWAP_BANK and OPTSR_CUR.SWAP_BANK_OPT; reads 0 on dies with one bank.
 const SWAP_BANK: u32 = 1 << 31;
 
+/// OPTSR_CUR: 0 is a watchdog that hardware starts (RM0433 4.9.8).
+const OPTSR_IWDG1_SW: u32 = 1 << 4;
+
 /// FLASH_SR, RM0433 4.7 and 4.9.5. WRPERR first: it is the cause of others.
 const ERRORS: &[Flag] = &[
     Flag {
@@ -214,6 +217,10 @@ impl FlashDriver for Stm32H7 {
         }
         let volts = bank.volts.map_or("not known".to_string(), |volts| format!("{volts:.2} V"));
         Some(format!("target voltage is {volts}: {} is written 32 bits at a time, 64 need {X64_VOLTS} V", bank.name))
+    }
+
+    fn watchdog(&self, mem: &mut MemAp, bank: &Bank) -> Result<bool> {
+        Ok(mem.read32(shared(bank, OPTSR_CUR))? & OPTSR_IWDG1_SW == 0)
     }
 
     fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>> {

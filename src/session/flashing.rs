@@ -3,7 +3,7 @@
 use super::{Session, State, fatal};
 use crate::adi::MemAp;
 use crate::error::{Context, Error, Kind, Result};
-use crate::flash::{self, Bank, Done, Erase, FlashDriver, Plan, Policy};
+use crate::flash::{self, Bank, Done, Erase, FlashDriver, Help, Manner, Plan, Policy, Ram};
 use crate::image::Image;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -81,16 +81,27 @@ impl Session {
     }
 
     /// Reset-halt (unless `noreset`: only halt), carry out the plan, note that flash changed.
-    pub fn execute(&mut self, plan: &Plan, noreset: bool) -> Result<Done> {
+    pub fn execute(&mut self, plan: &Plan, manner: Manner) -> Result<Done> {
         let work = |session: &mut Session, driver: &dyn FlashDriver| {
-            let (banks, ears) = (session.banks.clone(), session.ears.clone());
-            flash::execute(plan, &banks, driver, &mut session.mem(0), &ears)
+            let banks = session.banks.clone();
+            let ram = session.loader_ram().filter(|_| !manner.noreset && !manner.noloader);
+            let (core, mut mem, ears) = session.parts(0)?;
+            let help = ram.map(|ram| Help { core, ram });
+            flash::execute(plan, &banks, driver, &mut mem, ears, help)
         };
         match plan.is_done() {
             // Nothing to do is done without stopping the program.
             true => work(self, flash::driver(&self.target.driver)?),
-            false => self.change_flash(noreset, work),
+            false => self.change_flash(manner.noreset, work),
         }
+    }
+
+    /// RAM for the loader: the first core's work area, and for data the largest that every part of this die has.
+    fn loader_ram(&self) -> Option<Ram> {
+        let work = &self.target.cores.first()?.work_area;
+        let data = self.die.ram.iter().max_by_key(|region| region.size)?;
+        let dogs = self.target.watchdogs;
+        Some(Ram { work: (work.address, work.size), data: (data.address, data.size), watchdogs: [dogs.iwdg, dogs.wwdg] })
     }
 
     /// Would `erase` refuse? Changes nothing.
