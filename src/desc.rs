@@ -9,6 +9,7 @@
 mod check;
 mod find;
 
+pub use check::HOOKS;
 pub use find::{BUILT_IN, Loaded, Wanted, find};
 
 use crate::error::Result;

@@ -1,14 +1,28 @@
 //! Built-in commands: help, and what a run is made of.
 
 use super::{Args, Command, Commands, Cx, Entry, Value, line, spec};
+use crate::desc::HOOKS;
 use crate::error::{Cause, Error, Result};
 use crate::event::Event;
+use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
 pub const COMMANDS: &[Command] = &[
     Command::new("help [<words:word>…]", "List the commands, or explain one; also `help lines` and `help usage`", "help reset", help),
     Command::new("echo [<words:text>…]", "Print the words", "echo done", echo),
+    Command::new(
+        "append_line <file> <words:text>…",
+        "Add the words to a file, as one line",
+        "append_line line.log unit 1042 pass",
+        append_line,
+    ),
+    Command::new(
+        "hook <event:word> <function:word>",
+        "Let a function of a script run at an event: examine_end, reset_start, reset_init, reset_end, halted",
+        "hook reset_init bring_up",
+        hook,
+    ),
     Command::new("sleep <ms>", "Wait, on the chip's clock", "sleep 10", sleep),
     Command::new("script <file>", "Run a .rhai file", "script scripts/program.rhai", script),
     Command::new("exit [<code:num>]", "Leave rocd with this exit code", "exit 0", exit),
@@ -74,6 +88,26 @@ fn list(entries: &[&Rc<Entry>]) -> Value {
 
 fn echo(cx: &Cx, args: &Args) -> Result<Value> {
     cx.ears.sink.emit(Event::Output(args.texts("words").join(" ")));
+    Ok(Value::None)
+}
+
+fn append_line(_: &Cx, args: &Args) -> Result<Value> {
+    let (path, line) = (args.text("file")?, args.texts("words").join(" "));
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    let written = opened.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
+    written.map(Value::from).map_err(|error| Error::command(format!("{path}: {error}")))
+}
+
+/// Names a function that need not be there yet; of a target file loaded later, the hooks count.
+fn hook(cx: &Cx, args: &Args) -> Result<Value> {
+    let (event, function) = (args.text("event")?, args.text("function")?);
+    if !HOOKS.contains(&event) {
+        return Err(Error::usage(format!("hook: unknown event `{event}`, expected one of {}", HOOKS.join(", "))));
+    }
+    let mut settings = cx.settings.borrow_mut();
+    let target = settings.target.as_mut();
+    let target = target.ok_or_else(|| Error::usage("hook: there is no target file yet").hint("give it first: -f stm32h7 -f hooks.rhai"))?;
+    Rc::make_mut(target).hooks.insert(event.into(), function.into());
     Ok(Value::None)
 }
 

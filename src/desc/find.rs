@@ -13,7 +13,11 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("interfaces/stlink-tcp.toml", include_str!("../../interfaces/stlink-tcp.toml")),
     ("interfaces/stlink-v2.toml", include_str!("../../interfaces/stlink-v2.toml")),
     ("interfaces/stlink-v3.toml", include_str!("../../interfaces/stlink-v3.toml")),
+    ("scripts/bringup.rhai", include_str!("../../scripts/bringup.rhai")),
+    ("scripts/memtest.rhai", include_str!("../../scripts/memtest.rhai")),
+    ("scripts/production.rhai", include_str!("../../scripts/production.rhai")),
     ("scripts/program.rhai", include_str!("../../scripts/program.rhai")),
+    ("scripts/smoke.rhai", include_str!("../../scripts/smoke.rhai")),
     ("targets/stm32g0.toml", include_str!("../../targets/stm32g0.toml")),
     ("targets/stm32h7.toml", include_str!("../../targets/stm32h7.toml")),
 ];
