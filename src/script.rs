@@ -12,7 +12,7 @@ mod values;
 
 use crate::command::line::quote;
 use crate::command::{Action, Args, Cx, Entry, Value, line, reserved};
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Error, Result, excerpt};
 use crate::event::Event;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, FnPtr, Module, NativeCallContext, ParseErrorType, Position, Scope};
 use std::any::TypeId;
@@ -68,6 +68,8 @@ struct Shared {
     homes: RefCell<HashMap<String, String>>,
     /// The functions of each file: its commands use these, whatever others define later.
     files: RefCell<HashMap<String, AST>>,
+    /// The text of each file, and under no name that of the line that runs: errors show what stands there.
+    texts: RefCell<HashMap<String, String>>,
     /// Files whose import is not finished, outermost first.
     importing: RefCell<Vec<String>>,
 }
@@ -79,6 +81,18 @@ impl Shared {
         if !source.is_empty() {
             self.files.borrow_mut().insert(source.to_string(), ast.clone_functions_only());
         }
+    }
+
+    fn note_text(&self, source: &str, text: &str) -> Option<String> {
+        self.texts.borrow_mut().insert(source.to_string(), text.to_string())
+    }
+
+    /// ``board.rhai:7 `mww(base, 1);` ``; of a line only its text.
+    fn quoted(&self, source: &str, at: Position) -> Option<String> {
+        let texts = self.texts.borrow();
+        let text = texts.get(source)?.lines().nth(at.line()?.saturating_sub(1))?.trim();
+        let text = format!("`{}`", excerpt(text));
+        Some(place(source, at).map_or(text.clone(), |place| format!("{place} {text}")))
     }
 }
 
@@ -98,9 +112,11 @@ impl Script {
 
     /// The Rhai part of a line: its variables and functions are there on the next line.
     pub fn line(&self, cx: &Cx, text: &str) -> Result<Value> {
-        self.run(cx, "", text)
-            .map(|value| to_value(&value))
-            .map_err(|failure| self.unknown_command(cx, text, &failure).unwrap_or(failure.error))
+        self.run(cx, "", text).map(|value| to_value(&value)).map_err(|failure| match self.unknown_command(cx, text, &failure) {
+            Some(unknown) => unknown,
+            None if ends_the_run(&failure.error) => failure.error,
+            None => failure.during("running"),
+        })
     }
 
     /// The words that a `( … )` word of a command stands for.
@@ -112,7 +128,7 @@ impl Script {
     /// Run a .rhai file's text. `source` is its name, for messages and for `import`.
     pub fn load(&self, cx: &Cx, source: &str, text: &str) -> Result<Value> {
         self.run(cx, source, text).map(|value| to_value(&value)).map_err(|failure| match failure.location {
-            Some(place) => failure.error.during(format!("running {place}")),
+            Some(_) => failure.during("running"),
             None => failure.error.during(format!("running {source}")),
         })
     }
@@ -124,14 +140,15 @@ impl Script {
             return Err(Error::command(format!("hook function `{function}` is not defined"))
                 .hint(format!("define it in a .rhai file given with -f: fn {function}() {{ … }}")));
         }
+        let home = self.shared.homes.borrow().get(function).cloned().unwrap_or_default();
         let called = self.deeper(|| {
             let options = rhai::CallFnOptions::new().eval_ast(false).rewind_scope(true);
             let engine = self.prepare(cx, "");
             engine
                 .call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &functions, function, ())
-                .map_err(|error| self.failure(*error, ""))
+                .map_err(|error| self.failure(*error, &home))
         });
-        called.map(|_| ()).map_err(|failure| failure.error.during(format!("running hook {function}")))
+        called.map(|_| ()).map_err(|failure| failure.during(&format!("running hook {function}")))
     }
 
     /// Carry out a command that a script defined (`Action::Script`).
@@ -144,7 +161,7 @@ impl Script {
             closure.call::<Dynamic>(&engine, &functions, (map_of(args),)).map_err(|error| self.failure(*error, ""))
         });
         called.map(|value| to_value(&value)).map_err(|failure| {
-            let call = args.words().iter().fold(args.spec().name.clone(), |call, word| format!("{call} {}", quote(word)));
+            let call = spoken(&args.spec().name, args.words());
             within(failure.error, failure.location.map_or(call.clone(), |place| format!("{call} ({place})")))
         })
     }
@@ -173,7 +190,8 @@ impl Script {
     }
 
     fn run(&self, cx: &Cx, source: &str, text: &str) -> Run<Dynamic> {
-        self.deeper(|| {
+        let outer = self.shared.note_text(source, text);
+        let result = self.deeper(|| {
             let engine = self.prepare(cx, text);
             let mut ast = engine.compile(text).map_err(|error| self.failure(error.into(), source))?;
             ast.set_source(source);
@@ -185,7 +203,9 @@ impl Script {
             let result = engine.eval_ast_with_scope::<Dynamic>(&mut scope, &whole);
             *self.scope.borrow_mut() = scope;
             result.map_err(|error| self.failure(*error, source))
-        })
+        });
+        outer.filter(|_| source.is_empty()).map(|outer| self.shared.note_text(source, &outer));
+        result
     }
 
     fn deeper<T>(&self, run: impl FnOnce() -> Run<T>) -> Run<T> {
@@ -287,23 +307,39 @@ impl Script {
 
     /// A Rhai error as ours: the functions it passed through become the trail.
     fn failure(&self, error: EvalAltResult, source: &str) -> Box<Failure> {
-        // Each function with the position at which it was called.
+        // Each function, or imported file, with the position at which it was called.
         let mut calls = Vec::new();
         let mut inner = error;
-        while let EvalAltResult::ErrorInFunctionCall(name, _, next, at) | EvalAltResult::ErrorInModule(name, next, at) = inner {
-            calls.push((name, at));
-            inner = *next;
-        }
+        let inner = loop {
+            match inner {
+                EvalAltResult::ErrorInFunctionCall(name, _, next, at) => {
+                    calls.push((name, false, at));
+                    inner = *next;
+                }
+                EvalAltResult::ErrorInModule(file, next, at) => {
+                    calls.push((file, true, at));
+                    inner = *next;
+                }
+                leaf => break leaf,
+            }
+        };
         let mut at = inner.position();
-        let (mut error, not_found) = leaf(inner, source);
+        let of_a_file = !source.is_empty() || calls.last().is_some_and(|(_, is_file, _)| *is_file);
+        let (mut error, not_found) = leaf(inner, of_a_file);
         if let Some(NotFound::Name(name)) = &not_found
             && self.cx.upgrade().is_some_and(|cx| cx.commands.borrow().function(name).is_some())
         {
             error = error.hint(format!("`{name}` is a command; in Rhai it is called as {name}(…)"));
         }
         let homes = self.shared.homes.borrow();
-        while let Some((function, called_at)) = calls.pop() {
-            let place = place(homes.get(&function).map_or(source, String::as_str), at);
+        while let Some((function, is_file, called_at)) = calls.pop() {
+            if is_file {
+                error = within(error, format!("importing {}", self.shared.quoted(&function, at).unwrap_or(function)));
+                at = called_at;
+                continue;
+            }
+            let home = homes.get(&function).map_or(source, String::as_str);
+            let place = self.shared.quoted(home, at).filter(|_| !home.is_empty());
             // Called by us and not from a text: the one function that was run.
             if calls.is_empty() && called_at.is_none() {
                 return Box::new(Failure { error, location: place, not_found: None });
@@ -313,7 +349,7 @@ impl Script {
             error = within(error, doing);
             at = called_at;
         }
-        Box::new(Failure { error, location: place(source, at), not_found })
+        Box::new(Failure { error, location: self.shared.quoted(source, at), not_found })
     }
 }
 
@@ -332,6 +368,13 @@ struct Failure {
     /// Where in the text that was run.
     location: Option<String>,
     not_found: Option<NotFound>,
+}
+
+impl Failure {
+    fn during(self, doing: &str) -> Error {
+        let Failure { error, location, .. } = self;
+        within(error, location.map_or(doing.to_string(), |place| format!("{doing} {place}")))
+    }
 }
 
 enum NotFound {
@@ -355,14 +398,23 @@ fn place(source: &str, position: Position) -> Option<String> {
     position.line().filter(|_| !source.is_empty()).map(|line| format!("{source}:{line}"))
 }
 
+/// A command as it would be typed; scripts count in decimal, people read addresses in hex.
+fn spoken(name: &str, words: &[String]) -> String {
+    let said = |word: &String| match word.parse::<u32>() {
+        Ok(number @ 0x1_0000..) => format!("{number:#010x}"),
+        _ => quote(word),
+    };
+    let line = words.iter().fold(name.to_string(), |line, word| format!("{line} {}", said(word)));
+    excerpt(&line).into_owned()
+}
+
 /// The error that was thrown first.
-fn leaf(error: EvalAltResult, source: &str) -> (Error, Option<NotFound>) {
+fn leaf(error: EvalAltResult, of_a_file: bool) -> (Error, Option<NotFound>) {
     match error {
         EvalAltResult::ErrorRuntime(value, _) | EvalAltResult::ErrorTerminated(value, _) => (from_thrown(value), None),
         EvalAltResult::ErrorParsing(what, at) => {
             // Of a file, the trail names the line.
-            let column =
-                if source.is_empty() { format!(" ({at})") } else { at.position().map_or(String::new(), |n| format!(" (column {n})")) };
+            let column = if of_a_file { at.position().map_or(String::new(), |n| format!(" (column {n})")) } else { format!(" ({at})") };
             (
                 Error::usage(format!("{}{column}", sentence(&what.to_string()))).hint("`help lines` tells commands from Rhai"),
                 Some(NotFound::Syntax),
@@ -378,6 +430,10 @@ fn leaf(error: EvalAltResult, source: &str) -> (Error, Option<NotFound>) {
         }
         EvalAltResult::ErrorVariableNotFound(name, _) => {
             (Error::command(format!("there is no variable `{name}`")), Some(NotFound::Name(name)))
+        }
+        EvalAltResult::ErrorModuleNotFound(name, _) => {
+            let error = Error::command(format!("there is no module `{name}` here"));
+            (error.hint("a closure does not see the file's imports: put the `import` into it"), None)
         }
         EvalAltResult::ErrorStackOverflow(_) => {
             (Error::command(format!("functions call each other more than {CALL_LEVELS} levels deep")), None)
@@ -439,15 +495,25 @@ fn call(cx: &Weak<Cx>, function: &str, ctx: &NativeCallContext, args: &mut [&mut
         return Err(EvalAltResult::ErrorFunctionNotFound(format!("{function}({})", types.join(", ")), at).into());
     };
     let args: Vec<&Dynamic> = args.iter().map(|arg| &**arg).collect();
-    let result = words(&args).and_then(|words| cx.call(&entry, &words));
+    let result = words(&args).and_then(|words| {
+        cx.call(&entry, &words).map_err(|error| match entry.action {
+            Action::BuiltIn(_) => error.during(spoken(entry.name(), &words)),
+            // It has said so itself.
+            Action::Script(_) => error,
+        })
+    });
     result.map(|value| to_dynamic(&value)).map_err(|error| thrown(error, at))
+}
+
+fn ends_the_run(error: &Error) -> bool {
+    matches!(error.cause, Cause::Interrupted(_) | Cause::Abandoned(_) | Cause::Exit(_))
 }
 
 /// Ctrl-C and `exit` cannot be caught by a script.
 fn thrown(error: Error, at: Position) -> Box<EvalAltResult> {
-    let ends_the_run = matches!(error.cause, Cause::Interrupted(_) | Cause::Abandoned(_) | Cause::Exit(_));
+    let ends = ends_the_run(&error);
     let value = Dynamic::from(ErrorValue(error));
-    Box::new(if ends_the_run { EvalAltResult::ErrorTerminated(value, at) } else { EvalAltResult::ErrorRuntime(value, at) })
+    Box::new(if ends { EvalAltResult::ErrorTerminated(value, at) } else { EvalAltResult::ErrorRuntime(value, at) })
 }
 
 /// A point in time, as `timestamp()` gives it: seconds on the board's clock.
@@ -493,6 +559,7 @@ impl rhai::ModuleResolver for Imports {
 impl Imports {
     fn load(&self, engine: &Engine, file: PathBuf, name: String, at: Position) -> Thrown<Rc<Module>> {
         let text = std::fs::read_to_string(&file).map_err(|error| thrown(Error::usage(format!("{name}: {error}")), at))?;
+        self.shared.note_text(&name, &text);
         let mut ast = engine.compile(&text).map_err(|error| EvalAltResult::ErrorInModule(name.clone(), error.into(), at))?;
         ast.set_source(&name);
         self.shared.note_functions(&ast, &name);

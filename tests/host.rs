@@ -170,13 +170,45 @@ fn the_trail_names_file_and_line_from_the_inside_out() {
     let bench = Bench::new();
     bench.host.file(&script).unwrap();
     let error = bench.fails("outer \"a b\"");
-    assert_eq!(error.trail, [format!("calling inner ({script}:2)"), format!("outer \"a b\" ({script}:6)")]);
+    let inner = [
+        "sleep \"a b\"".to_string(),
+        format!("calling inner ({script}:2 `sleep(n);`)"),
+        format!("outer \"a b\" ({script}:6 `inner(a.n);`)"),
+    ];
+    assert_eq!(error.trail, inner);
     let calls = file(folder.path(), "calls.rhai", "\n\nouter(\"x\");\n");
     let error = bench.fails(&format!("script {calls}"));
-    assert_eq!(error.trail[1..], [format!("outer x ({script}:6)"), format!("running {calls}:3")]);
+    assert_eq!(error.trail[2..], [format!("outer x ({script}:6 `inner(a.n);`)"), format!("running {calls}:3 `outer(\"x\");`")]);
     let broken = file(folder.path(), "broken.rhai", "let a = 1;\nlet b = ;\n");
     let error = bench.host.file(&broken).unwrap_err();
-    assert_eq!((error.kind, error.trail), (Kind::Usage, vec![format!("running {broken}:2")]));
+    assert_eq!((error.kind, error.trail), (Kind::Usage, vec![format!("running {broken}:2 `let b = ;`")]));
+}
+
+#[test]
+fn errors_of_imports_hooks_and_lines_show_the_text_that_is_at_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::new();
+    let rhai = |name: &str, text: &str| file(folder.path(), name, text);
+    let broken = rhai("broken.rhai", "let a = 1;\nlet b = ;\n");
+    let runs = rhai("runs.rhai", "let a = 1;\n  sleep(-a);\n");
+    for (name, place) in [("broken", format!("{broken}:2 `let b = ;`")), ("runs", format!("{runs}:2 `sleep(-a);`"))] {
+        let import = format!("import \"{name}\" as m;");
+        let main = rhai("main.rhai", &format!("\n{import}\n"));
+        let error = bench.fails(&format!("script {main}"));
+        let trail = &error.trail[error.trail.len() - 2..];
+        assert_eq!(trail, [format!("importing {place}"), format!("running {main}:2 `{import}`")]);
+    }
+    bench.host.file("stm32h7").unwrap();
+    let hook = rhai("hook.rhai", "fn boot() {\n    nosuch + 1\n}\n");
+    bench.host.file("sim").unwrap();
+    bench.host.file(&hook).unwrap();
+    let error = bench.fails("hook reset_init boot; reset init");
+    assert_eq!(error.trail, [format!("running hook boot {hook}:2 `nosuch + 1`")]);
+    for line in ["let a = ; sleep(1)", "let a = -1; sleep(a)", "1 / 0"] {
+        assert_eq!(bench.fails(line).trail.last(), Some(&format!("running `{line}`")));
+    }
+    bench.value("fn late(n) { sleep(n) }").unwrap();
+    assert_eq!(bench.fails("late(-1)").trail, ["sleep -1", "calling late", "running `late(-1)`"]);
 }
 
 #[test]
