@@ -1,7 +1,12 @@
 //! The host: sole owner of sessions, commands and the script engine; runs one line at a time.
 //!
-//! Front-ends hand it lines and show the `Outcome`s. Later front-ends that live in threads will put their lines into one channel and
-//! the host will answer from its loop; until then there is one front-end at a time, which calls it.
+//! Front-ends hand it lines and show the `Outcome`s, and ask it what they need while a line is being typed. One that lives in a
+//! thread of its own puts what it asks into a channel, which is answered where the host is (repl.rs).
+
+mod state;
+mod typing;
+
+pub use typing::{Choices, Mark};
 
 use crate::command::line::{self, Part, Word, quote};
 use crate::command::probe::probes;
@@ -56,9 +61,10 @@ pub type Show<'a> = &'a mut dyn FnMut(&Outcome);
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<AtomicUsize>);
 
-/// Nobody waits longer than this for the embedded board to make up for a front-end's idle time, in steps of `SLICE`.
-const CATCH_UP: Duration = Duration::from_millis(300);
-const SLICE: Duration = Duration::from_millis(10);
+/// Nobody waits longer than this for the embedded board to make up for a front-end's idle time, in steps of `SLICE`. Assumed:
+/// a key that is pressed meanwhile is still answered at once.
+const CATCH_UP: Duration = Duration::from_millis(50);
+const SLICE: Duration = Duration::from_millis(2);
 
 /// A command answers a signal within 200 ms; one that has not done so by now will not.
 #[cfg(unix)]
@@ -136,6 +142,9 @@ pub struct Host {
     cx: Rc<Cx>,
     script: Rc<Script>,
     cancel: Cancel,
+    /// The level of `-d`.
+    debug: u8,
+    watch: state::Watch,
 }
 
 impl Host {
@@ -151,7 +160,7 @@ impl Host {
         });
         let script = script.expect("new_cyclic has run its closure");
         cx.settings.replace(settings);
-        let host = Host { cx, script, cancel };
+        let host = Host { cx, script, cancel, debug, watch: state::Watch::default() };
         host.start_up()?;
         Ok(host)
     }
@@ -229,6 +238,7 @@ impl Host {
         let seconds = (self.cx.now() - start).as_secs_f64();
         let outcome = Outcome { command: command.to_string(), result, seconds, wall_seconds: wall.elapsed().as_secs_f64(), probe, chip };
         show(&outcome);
+        self.watch.hear(&outcome);
         outcome.result.map(|_| ())
     }
 
@@ -237,11 +247,6 @@ impl Host {
             Some(session) => (Some(probe_name(session.probe.info())), Some(session.die.name.clone())),
             None => (None, None),
         }
-    }
-
-    /// The chip's name, for a prompt.
-    pub fn chip(&self) -> Option<String> {
-        self.attached().1
     }
 
     /// A front-end has only waited for so long: the embedded board lived meanwhile. Firmware that is busier than this machine

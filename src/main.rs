@@ -123,7 +123,7 @@ fn steps(host: &Host, options: &Options, terminal: &Rc<Terminal>) -> Result<()> 
     let asked = options.steps.iter().any(|step| matches!(step, Step::Line(_)));
     match asked {
         true => Ok(()),
-        false if std::io::stdin().is_terminal() => repl::run(host, &mut |outcome| terminal.show(outcome)),
+        false if std::io::stdin().is_terminal() => repl::run(host, &mut |outcome| terminal.show(outcome), &|above| terminal.divert(above)),
         false => lines(host, terminal),
     }
 }

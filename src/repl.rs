@@ -1,114 +1,223 @@
 //! The interactive prompt: a line editor in front of the host, which it asks for everything it knows.
+//!
+//! The editor blocks while its user types, so it has a thread of its own and sends what it asks to the host's. That one looks at the
+//! chip meanwhile, and what the chip does by itself is said above the line that is being typed.
 
-use crate::command::spec::Completion;
 use crate::error::{Cause, Error, Result};
-use crate::host::{Cancel, Host, Show};
-use rustyline::completion::{Candidate, Completer, FilenameCompleter};
-use rustyline::config::CompletionType;
+use crate::host::{Choices, Host, Mark, Show};
+use rustyline::completion::Completer;
+use rustyline::config::{ColorMode, CompletionType};
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
+use rustyline::highlight::{CmdKind, Highlighter};
+use rustyline::hint::{Hint, Hinter};
 use rustyline::history::FileHistory;
-use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{Config, Context, Editor, Helper};
+use rustyline::validate::Validator;
+use rustyline::{Config, Context, Editor, ExternalPrinter, Helper};
 use std::borrow::Cow;
+use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const HISTORY_LINES: usize = 10_000;
+/// A longer text, such as a file that was pasted, is run and not kept.
+const LONGEST_KEPT: usize = 64 << 10;
+/// Longer than any line a user types, as on stdin.
+const LONGEST_LINE: usize = 1 << 20;
+const CONTINUED: &str = "...> ";
+/// Where the terminal's width is not known.
+const COLUMNS: usize = 80;
 const GREY: &str = "\x1b[90m";
 const PLAIN: &str = "\x1b[0m";
-/// How often a signal other than Ctrl-C is looked for while the prompt waits.
-const BREATH: Duration = Duration::from_millis(100);
+const COLOURS: &[(Mark, &str)] = &[(Mark::Command, "\x1b[1;36m"), (Mark::Constant, "\x1b[33m"), (Mark::Unknown, "\x1b[31m")];
+/// How often the chip is looked at, and a signal for, while the prompt waits.
+const POLL: Duration = Duration::from_millis(100);
+/// How often the editor is told to end, and how long until it is left alone: one without a terminal cannot be woken.
+const WAKE: Duration = Duration::from_millis(50);
+const WAKES: u32 = 20;
 
-/// Until Ctrl-D or `exit`. An error in a line has been shown and ends nothing.
-pub fn run(host: &Host, show: Show) -> Result<()> {
-    let mut editor = editor(host).map_err(|error| Error::command(format!("the prompt cannot be shown: {error}")))?;
+/// What the editor's thread asks the host's.
+type Ask = Box<dyn FnOnce(&Host, Show) + Send>;
+
+/// Prints lines above the one that is being typed.
+pub type Above = Rc<dyn Fn(&str)>;
+
+/// Until Ctrl-D or `exit`. An error in a line has been shown and ends nothing. While the prompt waits, `divert` gets what the
+/// front-end's events must be printed with, and `None` when it no longer does.
+pub fn run(host: &Host, show: Show, divert: &dyn Fn(Option<Above>)) -> Result<()> {
+    let cannot = |error: &dyn std::fmt::Display| Error::command(format!("the prompt cannot be shown: {error}"));
+    host.look_afresh();
+    let (asker, asks) = channel();
+    let mut editor = editor(Asker(asker)).map_err(|error| cannot(&error))?;
+    let above = editor.create_external_printer().ok().map(above);
+    let thread = std::thread::Builder::new().spawn(move || prompt_until_left(&mut editor)).map_err(|error| cannot(&error))?;
+    let mut editing = Editing(Some(thread));
+    serve(host, &asks, show, &|waits| divert(above.clone().filter(|_| waits)), above.is_some())?;
+    drop(asks);
+    editing.end()
+}
+
+/// Answer the editor until it ends or a signal comes.
+fn serve(host: &Host, asks: &Receiver<Ask>, show: Show, waiting: &dyn Fn(bool), looks: bool) -> Result<()> {
+    let mut last = Instant::now();
+    loop {
+        let asked = asks.recv_timeout(POLL);
+        let began = Instant::now();
+        match asked {
+            Ok(ask) => ask(host, &mut *show),
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        // Ctrl-C at the prompt is the editor's.
+        if ![0, signal_hook::consts::SIGINT].contains(&host.cancel().get()) {
+            return host.cancel().check();
+        }
+        // The commands of a line have let their own time go by.
+        last += began.elapsed();
+        if last.elapsed() >= POLL {
+            host.waited(last.elapsed());
+            last = Instant::now();
+            if looks {
+                waiting(true);
+                host.look();
+                waiting(false);
+            }
+        }
+    }
+}
+
+/// The editor takes one line at a time, and not while it asks something: a thread waits for it, so that the host need not.
+fn above(mut printer: impl ExternalPrinter + Send + 'static) -> Above {
+    let (sender, texts) = channel::<String>();
+    std::thread::spawn(move || texts.into_iter().try_for_each(|text| printer.print(text)));
+    Rc::new(move |text| {
+        let _ = sender.send(format!("{text}\n"));
+    })
+}
+
+/// The editor's thread. It is woken when the host ends, however that comes about.
+struct Editing(Option<JoinHandle<Result<()>>>);
+
+impl Editing {
+    /// What the prompt ended with.
+    fn end(&mut self) -> Result<()> {
+        let Some(thread) = self.0.take() else { return Ok(()) };
+        for _ in 0..WAKES {
+            if thread.is_finished() {
+                // Its panic has been noted by the hook.
+                return thread.join().unwrap_or(Ok(()));
+            }
+            let _ = signal_hook::low_level::raise(signal_hook::consts::SIGINT);
+            std::thread::sleep(WAKE);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Editing {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+struct Asker(Sender<Ask>);
+
+impl Asker {
+    /// `None`: the host has ended.
+    fn ask<T: Send + 'static>(&self, what: impl FnOnce(&Host, Show) -> T + Send + 'static) -> Option<T> {
+        let (answer, answered) = channel();
+        let ask: Ask = Box::new(move |host, show| {
+            let _ = answer.send(what(host, show));
+        });
+        self.0.send(ask).ok()?;
+        answered.recv().ok()
+    }
+}
+
+type Prompt = Editor<Asks, FileHistory>;
+
+fn editor(asker: Asker) -> rustyline::Result<Prompt> {
+    let config = Config::builder()
+        .max_history_size(HISTORY_LINES)?
+        .history_ignore_space(true)
+        .completion_type(CompletionType::List)
+        // The prompt changes while it waits, which is the highlighter's to say: it is called without colours, too.
+        .color_mode(ColorMode::Forced)
+        .build();
+    let mut editor = Editor::with_config(config)?;
+    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    editor.set_helper(Some(Asks { asker, before: String::new(), prompt: String::new(), columns: COLUMNS, colours }));
+    Ok(editor)
+}
+
+fn prompt_until_left(editor: &mut Prompt) -> Result<()> {
     let history = history_file();
     if let Some(path) = &history {
         // There is none before the first run.
         let _ = editor.load_history(path);
     }
-    // While there is a printer the editor waits in select(), which a signal wakes; a plain read() would go on.
-    let _printer = editor.create_external_printer();
-    let _guard = SignalGuard::new(host.cancel().clone());
-    let result = prompt_until_left(host, &mut editor, show);
-    if let Some(path) = &history {
-        keep_history(&mut editor, path);
-    }
-    result
-}
-
-type Prompt<'a> = Editor<Asks<'a>, FileHistory>;
-
-fn editor(host: &Host) -> rustyline::Result<Prompt<'_>> {
-    let config = Config::builder()
-        .max_history_size(HISTORY_LINES)?
-        .history_ignore_space(true)
-        .completion_type(CompletionType::List)
-        .auto_add_history(true)
-        .build();
-    let mut editor = Editor::with_config(config)?;
-    let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    editor.set_helper(Some(Asks { host, files: FilenameCompleter::new(), colours }));
-    Ok(editor)
-}
-
-fn prompt_until_left(host: &Host, editor: &mut Prompt, show: Show) -> Result<()> {
-    loop {
-        let prompt = host.chip().map_or("rocd> ".to_string(), |chip| format!("{chip}> "));
-        let shown = Instant::now();
-        let typed = editor.readline(&prompt);
-        host.waited(shown.elapsed());
-        match typed {
-            Ok(line) => match host.line(&line, show) {
-                Err(error) if leaves(&error) => return Err(error),
-                _ => {}
-            },
+    while let Some(asks) = editor.helper() {
+        if asks.before.is_empty() && !new_prompt(editor) {
+            return Ok(());
+        }
+        let prompt = editor.helper().map_or(String::new(), |asks| asks.prompt.clone());
+        match editor.readline(&prompt) {
+            Ok(line) => text_so_far(editor, &line, history.as_ref())?,
             Err(ReadlineError::Eof) => return Ok(()),
-            Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => match host.cancel().check() {
-                Err(error) if leaves(&error) => return Err(error),
-                _ => {}
-            },
+            Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => forget(editor)?,
             Err(error) => return Err(Error::command(format!("the prompt ended: {error}"))),
         }
     }
+    Ok(())
+}
+
+/// False: the host has ended.
+fn new_prompt(editor: &mut Prompt) -> bool {
+    let columns = editor.dimensions().map_or(COLUMNS, |(columns, _)| usize::from(columns));
+    let Some(asks) = editor.helper_mut() else { return false };
+    asks.columns = columns;
+    let prompt = asks.asker.ask(move |host, _| host.prompt(columns));
+    asks.prompt = prompt.clone().unwrap_or_default();
+    prompt.is_some()
+}
+
+/// Run what was typed, or wait for more where a quote, parenthesis or block is open.
+fn text_so_far(editor: &mut Prompt, line: &str, history: Option<&PathBuf>) -> Result<()> {
+    let Some(asks) = editor.helper_mut() else { return Ok(()) };
+    let text = std::mem::take(&mut asks.before) + line;
+    let (asked, show_error) = (text.clone(), text.len() > LONGEST_LINE);
+    if !show_error && asks.asker.ask(move |host, _| host.unfinished(&asked)).unwrap_or(false) {
+        asks.before = text + "\n";
+        asks.prompt = CONTINUED.chars().skip(if asks.columns < COLUMNS / 2 { 3 } else { 0 }).collect();
+        return Ok(());
+    }
+    if text.len() <= LONGEST_KEPT {
+        keep(editor, text.trim_end(), history);
+    }
+    let Some(asks) = editor.helper() else { return Ok(()) };
+    let ran = asks.asker.ask(move |host, show| host.typed_line(&text, show));
+    ended(ran)
+}
+
+/// Ctrl-C: what was typed so far is dropped.
+fn forget(editor: &mut Prompt) -> Result<()> {
+    let Some(asks) = editor.helper_mut() else { return Ok(()) };
+    asks.before.clear();
+    ended(asks.asker.ask(|host, _| host.cancel().check()))
 }
 
 /// Ctrl-C ends what runs, every other signal and `exit` end the prompt.
-fn leaves(error: &Error) -> bool {
-    match error.cause {
+fn ended(ran: Option<Result<()>>) -> Result<()> {
+    let leaves = |error: &Error| match error.cause {
         Cause::Exit(_) => true,
         Cause::Interrupted(signal) | Cause::Abandoned(signal) => signal != signal_hook::consts::SIGINT,
         _ => false,
-    }
-}
-
-/// Turns a SIGTERM that comes while the prompt waits into a Ctrl-C, the one signal that the editor answers.
-struct SignalGuard(Arc<AtomicBool>);
-
-impl SignalGuard {
-    fn new(cancel: Cancel) -> SignalGuard {
-        let over = Arc::new(AtomicBool::new(false));
-        let ended = over.clone();
-        std::thread::spawn(move || {
-            while !ended.load(Ordering::SeqCst) {
-                std::thread::sleep(BREATH);
-                // A command that runs takes the signal itself, within this time.
-                if ![0, signal_hook::consts::SIGINT].contains(&cancel.get()) {
-                    let _ = signal_hook::low_level::raise(signal_hook::consts::SIGINT);
-                }
-            }
-        });
-        SignalGuard(over)
-    }
-}
-
-impl Drop for SignalGuard {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
+    };
+    match ran {
+        Some(Err(error)) if leaves(&error) => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -122,186 +231,107 @@ fn history_file() -> Option<PathBuf> {
     state.map(|state| state.join("rocd").join("history"))
 }
 
-/// A history that cannot be kept is no reason to fail a run that went well.
-fn keep_history(editor: &mut Prompt, path: &PathBuf) {
-    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    if folder.is_ok() {
-        let _ = editor.save_history(path);
+/// At once, and behind what other prompts have kept. A history that cannot be kept is no reason to fail a run that went well.
+fn keep(editor: &mut Prompt, text: &str, path: Option<&PathBuf>) {
+    let added = editor.add_history_entry(text).unwrap_or(false);
+    if let Some(path) = path.filter(|_| added) {
+        let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let _ = folder.map(|()| editor.append_history(path));
     }
 }
 
-/// What the editor asks the host.
-struct Asks<'a> {
-    host: &'a Host,
-    files: FilenameCompleter,
+/// What the editor asks while a line is being typed.
+struct Asks {
+    asker: Asker,
+    /// The lines before this one of the same text.
+    before: String,
+    /// As it was when the line began: the editor counts on its width.
+    prompt: String,
+    columns: usize,
     colours: bool,
 }
 
-/// The last command of a line as it is typed.
-struct Typed {
-    /// Complete words before the one that is being typed.
-    words: Vec<String>,
-    /// Where the word begins that is being typed, and its text.
-    start: usize,
-    word: String,
-}
+impl Completer for Asks {
+    type Candidate = String;
 
-impl Typed {
-    fn new(line: &str) -> Typed {
-        let command = line.rfind([';', '\n']).map_or(0, |separator| separator + 1);
-        let start = line.rfind(|c: char| c.is_whitespace() || c == ';').map_or(0, |blank| blank + 1);
-        let words = line[command..start].split_whitespace().map(str::to_string).collect();
-        Typed { words, start, word: line[start..].to_string() }
+    fn complete(&self, line: &str, pos: usize, _: &Context) -> rustyline::Result<(usize, Vec<String>)> {
+        let (text, before) = (format!("{}{}", self.before, &line[..pos]), self.before.len());
+        let Choices { start, words } = self.asker.ask(move |host, _| host.choices(&text)).unwrap_or_default();
+        Ok(if start < before { (pos, Vec::new()) } else { (start - before, words) })
     }
 }
 
-/// One completion.
-struct Choice(String);
+/// Shown behind the line, and never taken into it.
+struct Usage(String);
 
-impl Candidate for Choice {
+impl Hint for Usage {
     fn display(&self) -> &str {
         &self.0
     }
 
-    fn replacement(&self) -> &str {
-        &self.0
+    fn completion(&self) -> Option<&str> {
+        None
     }
 }
 
-impl Asks<'_> {
-    /// What may stand where the word is being typed: words, and whether it may be a file's name.
-    fn choices(&self, typed: &Typed) -> (Vec<String>, bool) {
-        let (mut words, mut file) = (Vec::new(), false);
-        let cx = self.host.cx();
-        if let Some((entry, count)) = cx.commands.borrow().find(&typed.words) {
-            let next = entry.spec.next(&typed.words[count..]);
-            words.extend(next.literals);
-            match next.value.map(|(_, kind)| kind.completion) {
-                Some(Completion::File) => file = true,
-                Some(Completion::Symbol) => words.extend(cx.symbols.borrow().iter().map(|symbol| symbol.name.clone())),
-                Some(Completion::None) | None => {}
-            }
-        }
-        words.extend(self.names(&typed.words));
-        if typed.words.is_empty() {
-            words.extend(self.host.defined());
-        }
-        words.retain(|word| word.starts_with(&typed.word));
-        words.sort();
-        words.dedup();
-        (words, file)
-    }
+impl Hinter for Asks {
+    type Hint = Usage;
 
-    /// The next word of every command whose name begins with these words.
-    fn names(&self, words: &[String]) -> Vec<String> {
-        let next = |name: &str| {
-            let mut name = name.split(' ');
-            words.iter().all(|word| name.next() == Some(word)).then(|| name.next().map(str::to_string)).flatten()
-        };
-        self.host.cx().commands.borrow().iter().filter_map(|entry| next(entry.name())).collect()
-    }
-}
-
-impl Completer for Asks<'_> {
-    type Candidate = Choice;
-
-    fn complete(&self, line: &str, pos: usize, _: &Context) -> rustyline::Result<(usize, Vec<Choice>)> {
-        let typed = Typed::new(&line[..pos]);
-        let (words, file) = self.choices(&typed);
-        let mut choices: Vec<Choice> = words.into_iter().map(|word| Choice(word + " ")).collect();
-        if file {
-            let (start, files) = self.files.complete_path(line, pos)?;
-            if start == typed.start || choices.is_empty() {
-                choices.extend(files.into_iter().map(|file| Choice(file.replacement().to_string())));
-                return Ok((start, choices));
-            }
-        }
-        Ok((typed.start, choices))
-    }
-}
-
-impl Hinter for Asks<'_> {
-    type Hint = String;
-
-    /// The rest of the usage line behind a command's name.
-    fn hint(&self, line: &str, pos: usize, _: &Context) -> Option<String> {
-        let typed = Typed::new(line);
-        if pos < line.len() || !typed.word.is_empty() || typed.words.is_empty() {
+    /// As much as there is room for in the row.
+    fn hint(&self, line: &str, pos: usize, _: &Context) -> Option<Usage> {
+        if pos < line.len() || line.contains('\n') {
             return None;
         }
-        let (entry, count) = self.host.cx().commands.borrow().find(&typed.words)?;
-        (typed.words.len() == count)
-            .then(|| entry.spec.usage[entry.name().len()..].trim_start().to_string())
-            .filter(|rest| !rest.is_empty())
+        let text = format!("{}{line}", self.before);
+        let hint = self.asker.ask(move |host, _| host.hint(&text)).flatten()?;
+        let used = self.prompt.chars().count() + line.chars().count();
+        let room = self.columns.saturating_sub(used % self.columns.max(1) + 1);
+        let cut: String = hint.chars().take(room).collect();
+        (!cut.trim().is_empty()).then_some(Usage(cut))
     }
 }
 
-impl Highlighter for Asks<'_> {
+impl Highlighter for Asks {
+    /// The state may have changed: it is shown in a form that is as wide as the one that was shown first.
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, default: bool) -> Cow<'b, str> {
+        if !default || !self.before.is_empty() {
+            return Cow::Borrowed(prompt);
+        }
+        let width = prompt.chars().count();
+        let now = self.asker.ask(move |host, _| host.prompt_of(width)).unwrap_or_else(|| prompt.to_string());
+        Cow::Owned(format!("{now:>width$}"))
+    }
+
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        if !self.colours {
+            return Cow::Borrowed(line);
+        }
+        let (text, before) = (format!("{}{line}", self.before), self.before.len());
+        let (mut shown, mut at) = (String::new(), 0);
+        for (range, mark) in self.asker.ask(move |host, _| host.marks(&text)).unwrap_or_default() {
+            let colour = COLOURS.iter().find(|row| row.0 == mark).map_or(PLAIN, |row| row.1);
+            let (start, end) = (range.start.saturating_sub(before).max(at), range.end.saturating_sub(before));
+            if start < end {
+                shown += &format!("{}{colour}{}{PLAIN}", &line[at..start], &line[start..end]);
+                at = end;
+            }
+        }
+        Cow::Owned(shown + &line[at..])
+    }
+
     fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
         match self.colours {
             true => Cow::Owned(format!("{GREY}{hint}{PLAIN}")),
             false => Cow::Borrowed(hint),
         }
     }
-}
 
-impl Validator for Asks<'_> {
-    /// An open quote, parenthesis or block goes on in the next line.
-    fn validate(&self, context: &mut ValidationContext) -> rustyline::Result<ValidationResult> {
-        Ok(if self.host.unfinished(context.input()) { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
+    /// Every key may change what the word is that it belongs to.
+    fn highlight_char(&self, line: &str, _: usize, kind: CmdKind) -> bool {
+        self.colours && kind == CmdKind::Other && line.len() <= LONGEST_KEPT
     }
 }
 
-impl Helper for Asks<'_> {}
+impl Validator for Asks {}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::command::Settings;
-    use crate::event::Silent;
-    use std::rc::Rc;
-
-    fn host() -> Host {
-        let host = Host::new(Rc::new(Silent), Cancel::default(), Settings::default(), 0).unwrap();
-        host.line("command(\"lamp (on|off) [<times:num>]\", \"\", |a| {}); fn flicker() {}", &mut |_| {}).unwrap();
-        host
-    }
-
-    fn choices(host: &Host, line: &str) -> (Vec<String>, bool) {
-        Asks { host, files: FilenameCompleter::new(), colours: false }.choices(&Typed::new(line))
-    }
-
-    #[test]
-    fn completion_knows_names_literals_and_where_files_stand() {
-        let host = host();
-        assert_eq!(choices(&host, "lam"), (vec!["lamp".to_string()], false));
-        assert_eq!(choices(&host, "echo a; lamp o").0, ["off", "on"]);
-        assert_eq!(choices(&host, "lamp on o").0, Vec::<String>::new());
-        assert!(choices(&host, "flash er").0.contains(&"erase_sector".to_string()));
-        assert!(choices(&host, "flick").0.contains(&"flicker".to_string()));
-        assert!(choices(&host, "script ").1);
-    }
-
-    #[test]
-    fn the_usage_line_is_the_hint() {
-        let host = host();
-        let asks = Asks { host: &host, files: FilenameCompleter::new(), colours: false };
-        let history = FileHistory::new();
-        let hint = |line: &str| asks.hint(line, line.len(), &Context::new(&history));
-        assert_eq!(hint("lamp ").as_deref(), Some("(on|off) [<times:num>]"));
-        assert_eq!((hint("lamp"), hint("lamp on "), hint("nothing ")), (None, None, None));
-    }
-
-    #[test]
-    fn files_complete_with_their_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("lab.rhai");
-        std::fs::write(&path, "").unwrap();
-        let host = host();
-        let asks = Asks { host: &host, files: FilenameCompleter::new(), colours: false };
-        let line = format!("echo a; script {}", folder.path().join("la").display());
-        let (start, choices) = asks.complete(&line, line.len(), &Context::new(&FileHistory::new())).unwrap();
-        assert_eq!(start, "echo a; script ".len());
-        assert_eq!(choices.iter().map(|choice| choice.0.clone()).collect::<Vec<_>>(), [path.display().to_string()]);
-    }
-}
+impl Helper for Asks {}

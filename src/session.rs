@@ -152,6 +152,12 @@ impl Session {
         core.step(&mut mem, ears, at)
     }
 
+    /// Where a halted core is.
+    pub fn pc(&mut self, core: usize) -> Result<u32> {
+        let (core, mut mem, _) = self.parts(core)?;
+        core.pc(&mut mem)
+    }
+
     /// Has this core been reset since this was asked last? By us, by its watchdog, by its pin.
     pub fn take_reset_seen(&mut self, core: usize) -> Result<bool> {
         Ok(std::mem::take(&mut self.parts(core)?.0.reset_seen))

@@ -107,7 +107,7 @@ pub fn line(cx: &Cx, code: Code, text: &str) -> String {
 }
 
 /// The function of the loaded ELF that `pc` lies in; one without a size reaches as far as the next symbol.
-fn place(cx: &Cx, pc: u32) -> Option<String> {
+pub fn place(cx: &Cx, pc: u32) -> Option<String> {
     let symbols = cx.symbols.borrow();
     let symbol = symbols.iter().rev().find(|symbol| symbol.address <= pc && symbol.function)?;
     let offset = pc - symbol.address;

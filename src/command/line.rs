@@ -2,6 +2,7 @@
 
 use super::{Commands, Entry};
 use crate::error::{Error, Result};
+use std::ops::Range;
 use std::rc::Rc;
 
 /// `help lines`
@@ -66,6 +67,70 @@ pub fn unfinished(text: &str, commands: &Commands) -> bool {
             Err(broken) => return broken.unfinished,
         }
     }
+}
+
+/// A piece of a text as it is typed, with where it stands: for completion and colours.
+pub struct Piece {
+    pub range: Range<usize>,
+    pub what: What,
+}
+
+pub enum What {
+    /// A command's name.
+    Name(Rc<Entry>),
+    Word(String),
+    /// A word that is an expression.
+    Expression,
+    /// A word whose quote or brace is still open, without it.
+    Open(String),
+    /// What is no command, to the end of the text: Rhai, a mistyped name, or nothing yet.
+    Rest,
+}
+
+/// The pieces of a text that need not be finished.
+pub fn pieces(text: &str, commands: &Commands) -> Vec<Piece> {
+    let (mut pieces, mut at) = (Vec::new(), 0);
+    loop {
+        at += start(&text[at..]);
+        let Some((entry, behind)) = named(&text[at..], commands) else { break };
+        pieces.push(Piece { range: at..at + behind, what: What::Name(entry) });
+        at += behind;
+        loop {
+            at += text[at..].find(|c: char| c == '\n' || !c.is_whitespace()).unwrap_or(text.len() - at);
+            if text[at..].is_empty() {
+                return pieces;
+            }
+            if text[at..].starts_with([';', '\n']) {
+                break;
+            }
+            let (what, len) = match word(&text[at..]) {
+                Ok((Word { expression: true, .. }, len)) => (What::Expression, len),
+                Ok((word, len)) => (What::Word(word.text), len),
+                Err(_) => (What::Open(text[at + 1..].to_string()), text.len() - at),
+            };
+            pieces.push(Piece { range: at..at + len, what });
+            at += len;
+        }
+    }
+    pieces.push(Piece { range: at..text.len(), what: What::Rest });
+    pieces
+}
+
+/// What catches the eye in Rhai: strings and numbers.
+pub fn constants(text: &str) -> Vec<Range<usize>> {
+    let (mut found, mut at) = (Vec::new(), 0);
+    while let Some(c) = text[at..].chars().next() {
+        let name = |c: char| c.is_alphanumeric() || c == '_';
+        let (len, constant) = match c {
+            '"' | '`' | '\'' => (quoted(&text[at..], c).unwrap_or(text.len() - at), true),
+            '/' if comment(&text[at..]) > 0 => (comment(&text[at..]), false),
+            c if name(c) => (text[at..].find(|c| !name(c)).unwrap_or(text.len() - at), c.is_ascii_digit()),
+            c => (c.len_utf8(), false),
+        };
+        found.extend(constant.then_some(at..at + len));
+        at += len;
+    }
+    found
 }
 
 /// The plain words a text begins with, two at most, if it looks like a command: for "unknown command".

@@ -174,13 +174,18 @@ fn choose(cx: &Cx, what: &str, change: impl FnOnce(&mut Config)) -> Result<Value
     Ok(Value::None)
 }
 
+/// The chips that a board may have.
+pub fn chips() -> Vec<String> {
+    CHIPS.iter().map(|row| row.name).filter(|name| name.starts_with("stm32")).map(str::to_string).collect()
+}
+
 fn chip(cx: &Cx, args: &Args) -> Result<Value> {
     match args.opt_text("name") {
         Some(name) => choose(cx, "chip", |config| config.chip = Some(name.to_string())),
         None => {
             let made = cx.board.borrow().board.as_ref().map(|board| board.chip().to_string());
             let now = made.or(config(cx).chip).unwrap_or_else(|| DEFAULT_CHIP.to_string());
-            let names: Vec<_> = CHIPS.iter().map(|row| row.name).filter(|name| name.starts_with("stm32")).collect();
+            let names = chips();
             let lines: Vec<_> = names.iter().map(|name| format!("{} {name}", if *name == now { '*' } else { ' ' })).collect();
             Ok(Value::shown(names, lines.join("\n")))
         }

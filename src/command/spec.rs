@@ -121,6 +121,19 @@ pub struct Next {
     pub may_end: bool,
 }
 
+impl std::fmt::Display for Next {
+    /// As in a usage line: `<addr>`, `[on|off]`.
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let value = self.value.iter().map(|(name, _)| format!("<{name}>"));
+        let words: Vec<String> = self.literals.iter().cloned().chain(value).collect();
+        match words.join("|") {
+            words if words.is_empty() => Ok(()),
+            words if self.may_end => write!(f, "[{words}]"),
+            words => write!(f, "{words}"),
+        }
+    }
+}
+
 impl Spec {
     /// An error of kind usage says what is wrong with the usage line itself.
     pub fn new(usage: &str) -> Result<Spec> {
@@ -186,6 +199,12 @@ impl Spec {
             let _ = walk.word(word, &number_for_any);
         }
         walk.next()
+    }
+
+    /// Of each of these words whether it fits where it stands.
+    pub fn fits(self: &Rc<Spec>, words: &[String], symbols: Symbols) -> Vec<bool> {
+        let mut walk = Walk::new(self);
+        words.iter().map(|word| walk.all(std::slice::from_ref(word), symbols).is_ok()).collect()
     }
 
     /// Every value and literal with the name scripts see, in order: for the map a script's command is given.

@@ -180,7 +180,8 @@ fn halted_value(session: &mut Session, core: usize, name: String, reason: Reason
     Ok(Value::shown(core_map(name, "halted", rest), text))
 }
 
-fn reason_word(reason: Reason) -> &'static str {
+/// As OpenOCD logs it.
+pub fn reason_word(reason: Reason) -> &'static str {
     match reason {
         Reason::Request => "debug-request",
         Reason::Breakpoint => "breakpoint",

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rocd::error::{Cause, Error, Result};
 use rocd::event::{Event, Sink};
 use rocd::host::{Outcome, exit_code};
+use rocd::repl::Above;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fs::File;
@@ -30,6 +31,8 @@ pub struct Terminal {
     log: RefCell<Option<File>>,
     started: Instant,
     bar: RefCell<Option<(&'static str, ProgressBar)>>,
+    /// A prompt waits, and lines are to go above it through this.
+    above: RefCell<Option<Above>>,
     /// The first line that was asked for and could not be written.
     lost: RefCell<Option<Error>>,
 }
@@ -71,6 +74,7 @@ impl Terminal {
             log: RefCell::default(),
             started: Instant::now(),
             bar: RefCell::default(),
+            above: RefCell::default(),
             lost: RefCell::default(),
         }
     }
@@ -134,8 +138,16 @@ impl Terminal {
         self.note(text);
         if !self.quiet {
             self.end_bar();
-            print_aside(text);
+            match self.above.borrow().as_ref() {
+                Some(above) => above(text),
+                None => print_aside(text),
+            }
         }
+    }
+
+    /// From now on what is said in passing goes above a prompt; `None`: no longer.
+    pub fn divert(&self, above: Option<Above>) {
+        self.above.replace(above);
     }
 
     fn debug_line(&self, level: u8, text: &str) {

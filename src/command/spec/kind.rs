@@ -15,6 +15,7 @@ pub enum Completion {
     None,
     File,
     Symbol,
+    Register,
 }
 
 /// The address of a symbol of the loaded ELF.
@@ -45,7 +46,7 @@ pub const KINDS: &[Kind] = &[
     kind("float", "a number", Completion::None, parse_float, true),
     kind("file", "a file name", Completion::File, parse_word, false),
     kind("word", "a word", Completion::None, parse_word, false),
-    kind("reg", "the name of a register", Completion::None, parse_word, false),
+    kind("reg", "the name of a register", Completion::Register, parse_word, false),
     kind("text", "text", Completion::None, parse_text, false),
 ];
 
