@@ -6,13 +6,16 @@
 mod content;
 mod elf;
 mod hex;
+mod lines;
 mod srec;
 
 use crate::error::{Error, Result};
 use content::Content;
+pub use lines::Lines;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Bytes to load at most: far above internal flash (2 MiB) and RAM; keeps a wrong file from filling the host's memory.
 const LARGEST: u64 = 16 << 20;
@@ -82,6 +85,8 @@ pub struct Image {
     pub entry: Option<u32>,
     /// Sorted by address; ELF only.
     pub symbols: Vec<Symbol>,
+    /// When its file was written last, seen before it was read; `None` of what is no file.
+    pub written: Option<SystemTime>,
     /// What the user should hear although the image is taken.
     pub warnings: Vec<String>,
 }
@@ -93,7 +98,8 @@ impl Image {
     /// Kind command: the file cannot be opened. Kind image: it is no firmware, damaged, or not what `format` says.
     pub fn read(path: &Path, address: Option<u32>, format: Option<Format>) -> Result<Image> {
         let name = path.display().to_string();
-        read_from(&name, Some(path), open(path)?, address, format)
+        let written = lines::written(path);
+        Ok(Image { written, ..read_from(&name, Some(path), open(path)?, address, format)? })
     }
 
     /// Like `read`, from bytes already in memory.
@@ -216,7 +222,7 @@ fn read_from<R: Read + Seek>(name: &str, path: Option<&Path>, mut source: R, add
     let (format, warnings) = decide(name, path, &head(name, &mut source)?, said)?;
     source.rewind().map_err(|error| unreadable(name, error))?;
     let mut parts = Parts::new(name, if format == Format::Elf { "segment" } else { "line" }, address.unwrap_or(0));
-    let mut image = Image { path: name.into(), format, segments: vec![], entry: None, symbols: vec![], warnings };
+    let mut image = Image { path: name.into(), format, segments: vec![], entry: None, symbols: vec![], written: None, warnings };
     match format {
         Format::Elf => elf::read(&mut image, path, source, &mut parts)?,
         Format::Hex => image.entry = hex::read(name, source, &mut parts)?,

@@ -1,7 +1,7 @@
 //! Machine code as text: crate capstone behind one type, and the command `disassemble`.
 
 use super::memory::{fetch, opt_address};
-use super::{Args, Command, Cx, Value};
+use super::{Args, Command, Cx, Value, symbol};
 use crate::error::{Error, Kind, Result};
 use capstone::Capstone;
 use capstone::arch::arm::{ArchExtraMode, ArchMode};
@@ -18,6 +18,9 @@ pub const COMMANDS: &[Command] = &[Command::new(
 const LINES: u64 = 8;
 /// A screen is 50 lines; 16 KiB of code is more than anybody reads, and keeps a mistyped number harmless.
 const MOST: u64 = 4096;
+
+/// The pc of a core in lockup, where no instruction is (DDI0403E B1.5.15).
+const LOCKUP: u32 = 0xFFFF_FFFE;
 
 /// What stands for a code that no manual gives a meaning.
 pub const UNKNOWN: &str = "(unknown)";
@@ -106,16 +109,18 @@ pub fn line(cx: &Cx, code: Code, text: &str) -> String {
     format!("{:#010x}{place} {opcode:9} {text}", code.pc)
 }
 
-/// The function of the loaded ELF that `pc` lies in; one without a size reaches as far as the next symbol.
+/// What the loaded ELF says of a pc: `main+0x12 (main.c:42)`, or as much of it as it knows.
 pub fn place(cx: &Cx, pc: u32) -> Option<String> {
-    let symbols = cx.symbols.borrow();
-    let symbol = symbols.iter().rev().find(|symbol| symbol.address <= pc && symbol.function)?;
-    let offset = pc - symbol.address;
-    match offset {
-        0 => Some(symbol.name.clone()),
-        _ if symbol.size == 0 || offset < symbol.size => Some(format!("{}+{offset:#x}", symbol.name)),
-        _ => None,
-    }
+    let function = symbol::at(&cx.symbols.borrow(), pc, |symbol| symbol.function);
+    let line = cx.lines.borrow().as_ref().and_then(|lines| lines.find(pc)).map(|line| format!("({line})"));
+    let known: Vec<String> = function.into_iter().map(|(_, name)| name).chain(line).collect();
+    (!known.is_empty()).then(|| known.join(" "))
+}
+
+/// `0x08000122 main+0x12 (main.c:42)`
+pub fn at(cx: &Cx, pc: u32) -> String {
+    let known = place(cx, pc & !1).map_or(String::new(), |place| format!(" {place}"));
+    format!("{pc:#010x}{known}")
 }
 
 pub fn row(code: Code, text: &str) -> [(&'static str, Value); 3] {
@@ -131,6 +136,10 @@ fn disassemble(cx: &Cx, args: &Args) -> Result<Value> {
         Some(address) => address & !1,
         None => pc(cx)?,
     };
+    if from == LOCKUP {
+        return Err(Error::command(format!("no instruction is at {LOCKUP:#010x}: this is the pc of a core that is locked up"))
+            .hint("`reset halt` halts it where it starts; `disassemble <addr>` shows other code"));
+    }
     let mut engine = Disassembler::new()?;
     let listing: Vec<_> = read(cx, from, count as usize)?.into_iter().map(|code| (code, engine.text(code))).collect();
     let lines: Vec<_> = listing.iter().map(|(code, text)| line(cx, *code, text)).collect();

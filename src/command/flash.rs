@@ -295,9 +295,10 @@ fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
     if verified {
         lines.push(compare(cx, &image)?.2);
     }
-    *cx.symbols.borrow_mut() = image.symbols;
     let summary = lines.join("\n");
-    Ok(Value::shown(written_value(&image.path, &plan, done.as_ref(), verified, seconds, &summary), summary))
+    let value = written_value(&image.path, &plan, done.as_ref(), verified, seconds, &summary);
+    cx.know(image);
+    Ok(Value::shown(value, summary))
 }
 
 /// Nothing done: a dry run.

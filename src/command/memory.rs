@@ -126,7 +126,7 @@ fn load_image(cx: &Cx, args: &Args) -> Result<Value> {
     load(cx, &image).during(format!("loading {path}"))?;
     let seconds = (now(cx)? - start).as_secs_f64();
     let total = image.len();
-    *cx.symbols.borrow_mut() = image.symbols;
+    cx.know(image);
     Ok(moved("downloaded", total, seconds))
 }
 

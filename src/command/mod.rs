@@ -10,6 +10,7 @@ pub mod memory;
 pub mod probe;
 pub mod sim;
 pub mod spec;
+pub mod symbol;
 pub mod system;
 pub mod target;
 pub mod value;
@@ -20,7 +21,7 @@ pub use value::Value;
 use crate::desc::{Interface, Target};
 use crate::error::{Error, Result, excerpt};
 use crate::event::Ears;
-use crate::image::Symbol;
+use crate::image::{Image, Lines, Symbol};
 use crate::near::nearest;
 use crate::session::Session;
 use std::cell::{Cell, RefCell, RefMut};
@@ -111,6 +112,7 @@ pub const BUILT_IN: &[&[Command]] = &[
     target::COMMANDS,
     memory::COMMANDS,
     disasm::COMMANDS,
+    symbol::COMMANDS,
     flash::COMMANDS,
     board::COMMANDS,
     sim::COMMANDS,
@@ -248,6 +250,8 @@ pub struct Cx {
     pub board: RefCell<sim::Slot>,
     /// Symbols of the ELF that was programmed or loaded last.
     pub symbols: RefCell<Vec<Symbol>>,
+    /// Its source lines.
+    pub lines: RefCell<Option<Lines>>,
     /// The current core of this front-end.
     pub core: Cell<usize>,
     /// Every command there is.
@@ -291,6 +295,7 @@ impl Cx {
             session: RefCell::default(),
             board: RefCell::default(),
             symbols: RefCell::default(),
+            lines: RefCell::default(),
             core: Cell::new(0),
             commands: RefCell::new(commands),
             up,
@@ -324,6 +329,12 @@ impl Cx {
             Some(function) => (self.up.hook)(self, &function),
             None => Ok(()),
         }
+    }
+
+    /// From now on symbols and source lines are this image's.
+    pub fn know(&self, image: Image) {
+        *self.lines.borrow_mut() = Lines::of(&image);
+        *self.symbols.borrow_mut() = image.symbols;
     }
 
     /// The address of a symbol of the ELF that was programmed or loaded last.

@@ -1,5 +1,6 @@
 //! Built-in commands: the core. Run control, registers, breakpoints and watchpoints, in OpenOCD's words and forms.
 
+use super::disasm;
 use super::memory::opt_address;
 use super::{Args, Command, Cx, Value};
 use crate::error::{Error, Result};
@@ -153,7 +154,7 @@ fn where_it_is(cx: &Cx, why: Option<Reason>) -> Result<Value> {
     let mut session = cx.session()?;
     let name = session.core_names().into_iter().nth(core).unwrap_or_default();
     match session.state(core)? {
-        State::Halted(reason) => halted_value(&mut session, core, name, why.unwrap_or(reason)),
+        State::Halted(reason) => halted_value(cx, &mut session, core, name, why.unwrap_or(reason)),
         state => {
             let text = format!("[{name}] {}", state_word(state));
             Ok(Value::shown(core_map(name, state_word(state), vec![]), text))
@@ -166,7 +167,7 @@ fn core_map(name: String, state: &str, rest: Vec<(&'static str, Value)>) -> Valu
     Value::map(head.into_iter().chain(rest))
 }
 
-fn halted_value(session: &mut Session, core: usize, name: String, reason: Reason) -> Result<Value> {
+fn halted_value(cx: &Cx, session: &mut Session, core: usize, name: String, reason: Reason) -> Result<Value> {
     let registers = session.registers(core)?;
     let mut read = |name| session.read_reg(core, find(&registers, name)?);
     let (xpsr, pc, control) = (read("xPSR")?, read("pc")?, read("control")?);
@@ -174,9 +175,19 @@ fn halted_value(session: &mut Session, core: usize, name: String, reason: Reason
     let stack = if control & 2 != 0 && exception(xpsr) == 0 { "psp" } else { "msp" };
     let sp = read(stack)?;
     let (reason, mode) = (reason_word(reason), mode_words(exception(xpsr)));
-    let text = format!("[{name}] halted due to {reason}, current mode: {mode}\nxPSR: {xpsr:#010x} pc: {pc:#010x} {stack}: {sp:#010x}");
-    let rest =
-        vec![("reason", reason.into()), ("mode", mode.trim_end().into()), ("pc", pc.into()), ("xpsr", xpsr.into()), ("sp", sp.into())];
+    let place = disasm::place(cx, pc as u32);
+    // OpenOCD's line as far as the stack pointer: scripts that read it exist
+    let known = place.as_ref().map_or(String::new(), |place| format!(" in {place}"));
+    let state = format!("xPSR: {xpsr:#010x} pc: {pc:#010x} {stack}: {sp:#010x}");
+    let text = format!("[{name}] halted due to {reason}, current mode: {mode}\n{state}{known}");
+    let rest = vec![
+        ("reason", reason.into()),
+        ("mode", mode.trim_end().into()),
+        ("pc", pc.into()),
+        ("place", place.into()),
+        ("xpsr", xpsr.into()),
+        ("sp", sp.into()),
+    ];
     Ok(Value::shown(core_map(name, "halted", rest), text))
 }
 
@@ -279,7 +290,7 @@ fn bp(cx: &Cx, args: &Args) -> Result<Value> {
     };
     let kind = if args.has("hw") { BreakKind::Hardware } else { BreakKind::Auto };
     let point = cx.session()?.add_breakpoint(cx.core.get(), at, length(args)?, kind)?;
-    Ok(Value::shown(point.address, format!("breakpoint set at {:#010x}", point.address)))
+    Ok(Value::shown(point.address, format!("breakpoint set at {}", disasm::at(cx, point.address))))
 }
 
 fn wp(cx: &Cx, args: &Args) -> Result<Value> {

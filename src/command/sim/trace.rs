@@ -29,7 +29,7 @@ fn traced_line(cx: &Cx, engine: &mut Disassembler, past: Past) -> (Value, String
             (disasm::row(code, &text), disasm::line(cx, code, &text))
         }
         other => {
-            let (pc, text) = happened(other);
+            let (pc, text) = happened(cx, other);
             ([("pc", pc.into()), ("opcode", Value::None), ("text", text.as_str().into())], text)
         }
     };
@@ -37,15 +37,16 @@ fn traced_line(cx: &Cx, engine: &mut Disassembler, past: Past) -> (Value, String
 }
 
 /// Where, and in words.
-fn happened(what: What) -> (u32, String) {
+fn happened(cx: &Cx, what: What) -> (u32, String) {
+    let at = |pc| disasm::at(cx, pc);
     match what {
         What::Ran { pc, .. } => (pc, String::new()),
-        What::Entered { number, from } => (from, format!("-- {}, from {from:#010x}", exception(number))),
-        What::Returned { number, to } => (to, format!("-- {} returns to {to:#010x}", exception(number))),
-        What::Skipped { turns, pc } => (pc, format!("-- {turns} more turns of the loop at {pc:#010x}")),
-        What::Reset { pc } => (pc, format!("-- reset, starts at {pc:#010x}")),
-        What::LockedUp { pc } => (pc, format!("-- lockup, at {pc:#010x}")),
-        What::Halted { pc } => (pc, format!("-- halted at {pc:#010x}")),
+        What::Entered { number, from } => (from, format!("-- {}, from {}", exception(number), at(from))),
+        What::Returned { number, to } => (to, format!("-- {} returns to {}", exception(number), at(to))),
+        What::Skipped { turns, pc } => (pc, format!("-- {turns} more turns of the loop at {}", at(pc))),
+        What::Reset { pc } => (pc, format!("-- reset, starts at {}", at(pc))),
+        What::LockedUp { pc } => (pc, format!("-- lockup, at {}", at(pc))),
+        What::Halted { pc } => (pc, format!("-- halted at {}", at(pc))),
     }
 }
 
