@@ -11,10 +11,10 @@ use std::path::Path;
 use std::time::Duration;
 
 pub const COMMANDS: &[Command] = &[
-    Command::new("mdb <addr> [<n:num>]", "Show bytes of memory", "mdb 0x20000000 16", show::<1>),
-    Command::new("mdh <addr> [<n:num>]", "Show 16-bit halfwords of memory", "mdh 0x20000000 8", show::<2>),
-    Command::new("mdw <addr> [<n:num>]", "Show 32-bit words of memory", "mdw 0x08000000 8", show::<4>),
-    Command::new("mdd <addr> [<n:num>]", "Show 64-bit doublewords of memory", "mdd 0x20000000 4", show::<8>),
+    Command::new("mdb <addr> [<n:num>] [ascii]", "Show bytes of memory; `ascii` adds them as text", "mdb 0x20000000 16", show::<1>),
+    Command::new("mdh <addr> [<n:num>] [ascii]", "Show 16-bit halfwords of memory; `ascii` adds them as text", "mdh 0x20000000 8", show::<2>),
+    Command::new("mdw <addr> [<n:num>] [ascii]", "Show 32-bit words of memory; `ascii` adds them as text", "mdw 0x08000000 8", show::<4>),
+    Command::new("mdd <addr> [<n:num>] [ascii]", "Show 64-bit doublewords of memory; `ascii` adds them as text", "mdd 0x20000000 4", show::<8>),
     Command::new("mwb <addr> <value:num> [<n:num>]", "Write a byte to memory, or n copies of it", "mwb 0x20000000 0xff 16", fill::<1>)
         .changes(0),
     Command::new("mwh <addr> <value:num> [<n:num>]", "Write a halfword to memory, or n copies of it", "mwh 0x20000000 0xbeef", fill::<2>)
@@ -84,7 +84,7 @@ pub(super) fn speed(bytes: u64, seconds: f64) -> String {
 fn show<const UNIT: usize>(cx: &Cx, args: &Args) -> Result<Value> {
     let from = address(args, "addr")?;
     let bytes = read_units(cx, from, UNIT, args.opt_num("n").unwrap_or(1))?;
-    Ok(Value::shown(numbers(&bytes, UNIT), dump(from, &bytes, UNIT)))
+    Ok(Value::shown(numbers(&bytes, UNIT), dump(from, &bytes, UNIT, args.has("ascii"))))
 }
 
 fn fill<const UNIT: usize>(cx: &Cx, args: &Args) -> Result<Value> {
@@ -271,11 +271,15 @@ fn numbers(bytes: &[u8], unit: usize) -> Value {
     Value::List(bytes.chunks(unit).map(|chunk| Value::Int(number(chunk) as i64)).collect())
 }
 
-/// OpenOCD's form, its blank at the end of each line included: scripts that read it exist.
-fn dump(from: u32, bytes: &[u8], unit: usize) -> String {
+/// OpenOCD's form, its blank at the end of each line included: scripts that read it exist. `ascii` adds the bytes as text,
+/// in memory's order, in a column of its own.
+fn dump(from: u32, bytes: &[u8], unit: usize, ascii: bool) -> String {
+    let column = bytes.len().min(LINE) / unit * (unit * 2 + 1);
+    let text = |line: &[u8]| line.iter().map(|&byte| if matches!(byte, b' '..=b'~') { byte as char } else { '.' }).collect::<String>();
     let line = |(index, line): (usize, &[u8])| {
         let cells = line.chunks(unit).map(|chunk| format!("{:0digits$x} ", number(chunk), digits = unit * 2));
-        format!("{:#010x}: {}", from + (index * LINE) as u32, cells.collect::<String>())
+        let shown = format!("{:#010x}: {}", from + (index * LINE) as u32, cells.collect::<String>());
+        if ascii { format!("{shown:0$} |{1}|", column + 12, text(line)) } else { shown }
     };
     bytes.chunks(LINE).enumerate().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -288,12 +292,12 @@ mod tests {
     fn a_dump_has_32_bytes_a_line_in_openocds_form() {
         let bytes: Vec<u8> = (0..36).collect();
         assert_eq!(
-            dump(0x2000_0000, &bytes, 4),
+            dump(0x2000_0000, &bytes, 4, false),
             "0x20000000: 03020100 07060504 0b0a0908 0f0e0d0c 13121110 17161514 1b1a1918 1f1e1d1c \n0x20000020: 23222120 "
         );
-        assert_eq!(dump(0x2000_0001, &[0xab, 0x00], 1), "0x20000001: ab 00 ");
-        assert_eq!(dump(0, &[0x34, 0x12], 2), "0x00000000: 1234 ");
-        assert_eq!(dump(8, &[1, 2, 3, 4, 5, 6, 7, 8], 8), "0x00000008: 0807060504030201 ");
+        assert_eq!(dump(0x2000_0001, &[0xab, 0x00], 1, false), "0x20000001: ab 00 ");
+        assert_eq!(dump(0, &[0x34, 0x12], 2, false), "0x00000000: 1234 ");
+        assert_eq!(dump(8, &[1, 2, 3, 4, 5, 6, 7, 8], 8, false), "0x00000008: 0807060504030201 ");
     }
 
     #[test]
