@@ -6,6 +6,7 @@ pub mod board;
 pub mod disasm;
 pub mod flash;
 pub mod line;
+pub mod look;
 pub mod memory;
 pub mod probe;
 pub mod sim;
@@ -113,6 +114,7 @@ pub const BUILT_IN: &[&[Command]] = &[
     memory::COMMANDS,
     disasm::COMMANDS,
     symbol::COMMANDS,
+    look::COMMANDS,
     flash::COMMANDS,
     board::COMMANDS,
     sim::COMMANDS,
