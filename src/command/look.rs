@@ -4,8 +4,12 @@ use super::{Args, Command, Cx, Value};
 use crate::error::Result;
 use crate::session::Session;
 
-pub const COMMANDS: &[Command] =
-    &[Command::new("memory map", "List the regions of the chip's address space: flash, RAM and what the core adds", "memory map", memory_map)];
+pub const COMMANDS: &[Command] = &[Command::new(
+    "memory map",
+    "List the regions of the chip's address space: flash, RAM and what the core adds",
+    "memory map",
+    memory_map,
+)];
 
 /// Where a region starts, its size, kind, name, and what is to be known of it.
 type Region = (u32, u64, &'static str, String, String);
@@ -21,7 +25,12 @@ fn memory_map(cx: &Cx, _: &Args) -> Result<Value> {
     let end = |region: &Region| u64::from(region.0) + region.1 - 1;
     let line = |region: &Region| {
         let (start, bytes, kind, name, note) = region;
-        format!("{start:#010x}..{:#010x} {:>9}  {kind:11} {name}{}{note}", end(region), size(*bytes), if note.is_empty() { "" } else { ": " })
+        format!(
+            "{start:#010x}..{:#010x} {:>9}  {kind:11} {name}{}{note}",
+            end(region),
+            size(*bytes),
+            if note.is_empty() { "" } else { ": " }
+        )
     };
     let row = |(start, bytes, kind, name, note): &Region| {
         Value::map([

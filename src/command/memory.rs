@@ -12,9 +12,19 @@ use std::time::Duration;
 
 pub const COMMANDS: &[Command] = &[
     Command::new("mdb <addr> [<n:num>] [ascii]", "Show bytes of memory; `ascii` adds them as text", "mdb 0x20000000 16", show::<1>),
-    Command::new("mdh <addr> [<n:num>] [ascii]", "Show 16-bit halfwords of memory; `ascii` adds them as text", "mdh 0x20000000 8", show::<2>),
+    Command::new(
+        "mdh <addr> [<n:num>] [ascii]",
+        "Show 16-bit halfwords of memory; `ascii` adds them as text",
+        "mdh 0x20000000 8",
+        show::<2>,
+    ),
     Command::new("mdw <addr> [<n:num>] [ascii]", "Show 32-bit words of memory; `ascii` adds them as text", "mdw 0x08000000 8", show::<4>),
-    Command::new("mdd <addr> [<n:num>] [ascii]", "Show 64-bit doublewords of memory; `ascii` adds them as text", "mdd 0x20000000 4", show::<8>),
+    Command::new(
+        "mdd <addr> [<n:num>] [ascii]",
+        "Show 64-bit doublewords of memory; `ascii` adds them as text",
+        "mdd 0x20000000 4",
+        show::<8>,
+    ),
     Command::new("mwb <addr> <value:num> [<n:num>]", "Write a byte to memory, or n copies of it", "mwb 0x20000000 0xff 16", fill::<1>)
         .changes(0),
     Command::new("mwh <addr> <value:num> [<n:num>]", "Write a halfword to memory, or n copies of it", "mwh 0x20000000 0xbeef", fill::<2>)
