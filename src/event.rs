@@ -6,6 +6,8 @@ use std::rc::Rc;
 pub enum Event {
     /// One line of a script's `print` or of `echo`: a result, so stdout.
     Output(String),
+    /// A value that is looked at again and again and has changed: a terminal shows it in place of the one before it.
+    Live(String),
     /// One line that the user should see in passing.
     Info(String),
     /// Something is not as it should be, but work goes on.

@@ -1,15 +1,82 @@
 //! Looking at the chip as a whole: its memory, its flash.
 
-use super::{Args, Command, Cx, Value};
+use super::{Args, Command, Cx, Value, memory, spec, system, target};
 use crate::error::Result;
-use crate::session::Session;
+use crate::event::Event;
+use crate::session::{Register, Session};
+use std::time::Duration;
 
-pub const COMMANDS: &[Command] = &[Command::new(
-    "memory map",
-    "List the regions of the chip's address space: flash, RAM and what the core adds",
-    "memory map",
-    memory_map,
-)];
+pub const COMMANDS: &[Command] = &[
+    Command::new("memory map", "List the regions of the chip's address space: flash, RAM and what the core adds", "memory map", memory_map),
+    Command::new(
+        "watch <expr:text> [<ms> [<n:num>]]",
+        "Show a register, what is at an address or symbol, or the value of a line, every 500 ms until Ctrl-C or n times",
+        "halt; watch pc 10 2; watch 0x20000000 10 2; watch \"40 + 2\" 10 2",
+        watch,
+    ),
+];
+
+/// Between two looks, ms, unless the user says another.
+const EVERY: u64 = 500;
+
+/// What is looked at.
+enum Watched {
+    Register(Register),
+    /// Address, and bytes of the number there.
+    Memory(u32, usize),
+    /// A command, or Rhai.
+    Line,
+}
+
+fn watch(cx: &Cx, args: &Args) -> Result<Value> {
+    let expr = args.text("expr")?;
+    let every = Duration::from_millis(args.opt_num("ms").unwrap_or(EVERY));
+    let times = args.opt_num("n").unwrap_or(u64::MAX);
+    let watched = watched(cx, expr)?;
+    let (mut before, mut last) = (None, Value::None);
+    for turn in 0..times {
+        if turn > 0 {
+            system::pause(cx, every)?;
+        }
+        (cx.ears.breathe)()?;
+        last = look(cx, expr, &watched)?;
+        let text = format!("{expr}: {last}");
+        if before.as_ref() != Some(&text) {
+            cx.ears.sink.emit(Event::Live(text.clone()));
+        }
+        before = Some(text);
+    }
+    Ok(Value::shown(last.plain(), ""))
+}
+
+/// A register's name wins over a symbol's, as with `reg`; a number is an address.
+fn watched(cx: &Cx, expr: &str) -> Result<Watched> {
+    if spec::number(expr).is_none() {
+        let registers = cx.session()?.registers(cx.core.get())?;
+        if let Ok(register) = target::find(&registers, expr) {
+            return Ok(Watched::Register(register));
+        }
+    }
+    let Some(address) = spec::sum(expr, &|name| cx.symbol(name)).and_then(|sum| u32::try_from(sum).ok()) else {
+        return Ok(Watched::Line);
+    };
+    let symbols = cx.symbols.borrow();
+    let said = symbols.iter().find(|symbol| symbol.name == expr).map_or(4, |symbol| symbol.size as usize);
+    let fits = [4, 2].into_iter().find(|unit| *unit <= said && address.is_multiple_of(*unit as u32));
+    Ok(Watched::Memory(address, fits.unwrap_or(1)))
+}
+
+fn look(cx: &Cx, expr: &str, watched: &Watched) -> Result<Value> {
+    let hex = |value: u64, digits: usize| Value::shown(value, format!("0x{value:0digits$x}"));
+    match watched {
+        Watched::Register(register) => {
+            let value = cx.session()?.read_reg(cx.core.get(), *register)?;
+            Ok(hex(value, register.bits.div_ceil(4) as usize))
+        }
+        Watched::Memory(address, unit) => memory::one(cx, *address, *unit).map(|value| hex(value, unit * 2)),
+        Watched::Line => (cx.up.line)(cx, expr),
+    }
+}
 
 /// Where a region starts, its size, kind, name, and what is to be known of it.
 type Region = (u32, u64, &'static str, String, String);

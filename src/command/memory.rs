@@ -191,6 +191,11 @@ fn read_units(cx: &Cx, from: u32, unit: usize, count: u64) -> Result<Vec<u8>> {
     fetch(cx, from, span(from, unit, count)?, Some(width(unit)))
 }
 
+/// The number of `unit` bytes at an address.
+pub(super) fn one(cx: &Cx, from: u32, unit: usize) -> Result<u64> {
+    read_units(cx, from, unit, 1).map(|bytes| number(&bytes))
+}
+
 /// Chunk by chunk, in accesses of `width`, or (`None`) of whatever width suits.
 pub(super) fn fetch(cx: &Cx, from: u32, len: usize, width: Option<Width>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();

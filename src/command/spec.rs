@@ -19,7 +19,7 @@ mod tests;
 mod usage;
 
 pub use args::Args;
-pub use kind::{Arg, Completion, Kind, Symbols, number};
+pub use kind::{Arg, Completion, Kind, Symbols, number, sum};
 
 use crate::error::{Error, Result, excerpt};
 use crate::near::nearest;

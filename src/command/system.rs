@@ -112,7 +112,11 @@ fn hook(cx: &Cx, args: &Args) -> Result<Value> {
 }
 
 fn sleep(cx: &Cx, args: &Args) -> Result<Value> {
-    let mut left = Duration::from_millis(args.num("ms")?);
+    pause(cx, Duration::from_millis(args.num("ms")?)).map(Value::from)
+}
+
+/// Wait on the chip's clock.
+pub(super) fn pause(cx: &Cx, mut left: Duration) -> Result<()> {
     while !left.is_zero() {
         (cx.ears.breathe)()?;
         let slice = left.min(SLICE);
@@ -123,7 +127,7 @@ fn sleep(cx: &Cx, args: &Args) -> Result<Value> {
         }
         left -= slice;
     }
-    Ok(Value::None)
+    Ok(())
 }
 
 fn script(cx: &Cx, args: &Args) -> Result<Value> {

@@ -265,7 +265,7 @@ fn register_line(Register { name, bits, .. }: Register, value: Option<u64>) -> S
 /// Other names in use for the same register.
 const ALIASES: &[(&str, &str)] = &[("r13", "sp"), ("r14", "lr"), ("r15", "pc"), ("psr", "xPSR")];
 
-fn find(registers: &[Register], word: &str) -> Result<Register> {
+pub(super) fn find(registers: &[Register], word: &str) -> Result<Register> {
     let name = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(word)).map_or(word, |(_, name)| name);
     let number = word.parse::<u32>().ok();
     let mut known = registers.iter();

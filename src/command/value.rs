@@ -45,6 +45,11 @@ impl Value {
         }
     }
 
+    /// Without a printed form of its own.
+    pub fn plain(self) -> Value {
+        if let Value::Shown(value, _) = self { *value } else { self }
+    }
+
     /// A map that says itself how it prints, as a script's command may: nothing, if it printed while it worked.
     fn summary(&self) -> Option<&str> {
         let Value::Map(entries) = self else { return None };

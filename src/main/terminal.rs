@@ -17,6 +17,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// The version of the lines that `--json` prints: docs/json.schema.json.
 const JSON_VERSION: u32 = 1;
 
+/// What stands for the phase of a bar where a value is shown in its place.
+const LIVE: &str = "live";
+
 const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[33m";
 const PLAIN: &str = "\x1b[0m";
@@ -181,9 +184,25 @@ impl Terminal {
         }
     }
 
+    /// In place of the last one, which stays when something else is said.
+    fn live(&self, text: String) {
+        self.note(&text);
+        if self.bar.borrow().as_ref().is_none_or(|(showing, _)| *showing != LIVE) {
+            self.end_bar();
+            let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+            let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style);
+            *self.bar.borrow_mut() = Some((LIVE, line));
+        }
+        if let Some((_, line)) = self.bar.borrow().as_ref() {
+            line.set_message(without_controls(&text));
+        }
+    }
+
     fn end_bar(&self) {
-        if let Some((_, bar)) = self.bar.borrow_mut().take() {
-            bar.finish_and_clear();
+        match self.bar.borrow_mut().take() {
+            Some((LIVE, line)) => line.abandon(),
+            Some((_, bar)) => bar.finish_and_clear(),
+            None => {}
         }
     }
 }
@@ -191,8 +210,9 @@ impl Terminal {
 impl Sink for Terminal {
     fn emit(&self, event: Event) {
         match event {
-            Event::Output(text) if self.json => self.aside(&text),
-            Event::Output(text) => {
+            Event::Live(text) if self.lively && !self.json && std::io::stdout().is_terminal() => self.live(text),
+            Event::Output(text) | Event::Live(text) if self.json => self.aside(&text),
+            Event::Output(text) | Event::Live(text) => {
                 self.note(&text);
                 self.end_bar();
                 self.print(&text);

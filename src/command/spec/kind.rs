@@ -92,7 +92,7 @@ fn parse_text(word: &str, _: Symbols) -> Option<Arg> {
 }
 
 /// `main+0x10`, `0x20000000`, `buffer+64-4`.
-fn sum(word: &str, symbols: Symbols) -> Option<u64> {
+pub fn sum(word: &str, symbols: Symbols) -> Option<u64> {
     let mut total = 0u64;
     let mut rest = word;
     let mut minus = false;
