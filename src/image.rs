@@ -92,6 +92,11 @@ pub struct Image {
 }
 
 impl Image {
+    /// Nothing but bytes at addresses.
+    pub fn new(path: &str, format: Format, segments: Vec<Segment>) -> Image {
+        Image { path: path.into(), format, segments, entry: None, symbols: vec![], written: None, warnings: vec![] }
+    }
+
     /// `address`: where a BIN goes (required for one), added to the addresses of the other formats.
     /// `format`: what the user said it is; `Bin` takes any file as raw bytes, with a warning.
     ///
@@ -222,7 +227,7 @@ fn read_from<R: Read + Seek>(name: &str, path: Option<&Path>, mut source: R, add
     let (format, warnings) = decide(name, path, &head(name, &mut source)?, said)?;
     source.rewind().map_err(|error| unreadable(name, error))?;
     let mut parts = Parts::new(name, if format == Format::Elf { "segment" } else { "line" }, address.unwrap_or(0));
-    let mut image = Image { path: name.into(), format, segments: vec![], entry: None, symbols: vec![], written: None, warnings };
+    let mut image = Image { warnings, ..Image::new(name, format, vec![]) };
     match format {
         Format::Elf => elf::read(&mut image, path, source, &mut parts)?,
         Format::Hex => image.entry = hex::read(name, source, &mut parts)?,

@@ -130,7 +130,7 @@ impl Bench {
 
 fn image(address: u32, data: &[u8]) -> Image {
     let segments = vec![Segment { address, data: data.to_vec() }];
-    Image { path: "app.bin".into(), format: Format::Bin, segments, entry: None, symbols: Vec::new(), warnings: Vec::new() }
+    Image::new("app.bin", Format::Bin, segments)
 }
 
 #[test]

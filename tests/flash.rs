@@ -153,7 +153,7 @@ fn pattern(seed: u32, len: u32) -> Vec<u8> {
 
 fn image(segments: &[(u32, Vec<u8>)]) -> Image {
     let segments = segments.iter().map(|(address, data)| Segment { address: *address, data: data.clone() }).collect();
-    Image { path: "app.elf".into(), format: Format::Elf, segments, entry: None, symbols: Vec::new(), warnings: Vec::new() }
+    Image::new("app.elf", Format::Elf, segments)
 }
 
 fn overlay(flash: &mut [u8], segments: &[(u32, Vec<u8>)]) {

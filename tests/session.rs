@@ -107,7 +107,7 @@ fn trace(board: &Board, text: &str) -> Vec<(u32, u32)> {
 
 fn image(address: u32, data: &[u8]) -> Image {
     let segments = vec![Segment { address, data: data.to_vec() }];
-    Image { path: "test.bin".to_string(), format: Format::Bin, segments, entry: None, symbols: Vec::new(), warnings: Vec::new() }
+    Image::new("test.bin", Format::Bin, segments)
 }
 
 /// Everything that only reads.

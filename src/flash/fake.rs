@@ -17,7 +17,7 @@ pub fn bank(number: usize, address: u32, size: u32, sector: u32, word: u32) -> B
 
 pub fn image(segments: &[(u32, Vec<u8>)]) -> Image {
     let segments = segments.iter().map(|(address, data)| Segment { address: *address, data: data.clone() }).collect();
-    Image { path: "app.elf".into(), format: Format::Elf, segments, entry: None, symbols: Vec::new(), warnings: Vec::new() }
+    Image::new("app.elf", Format::Elf, segments)
 }
 
 #[derive(Default)]

@@ -463,7 +463,7 @@ fn breakpoints_are_software_in_ram_and_hardware_in_flash() {
 #[test]
 fn a_damaged_flash_byte_never_looks_like_the_image() {
     let segments = vec![Segment { address: 0x0800_0010, data: vec![0x00, 0xFF] }];
-    let image = Image { path: String::new(), format: Format::Bin, segments, entry: None, symbols: Vec::new(), warnings: Vec::new() };
+    let image = Image::new("", Format::Bin, segments);
     let bytes = [0x0800_0010, 0x0800_0011].map(|address| flashing::unlike(&image, address));
     assert_eq!(bytes, [0x55, 0]);
 }
