@@ -123,7 +123,8 @@ fn regions(session: &Session) -> Vec<Region> {
         let note = format!("{} sectors of {}, words of {} bytes", bank.sectors(), size(bank.sector.into()), bank.word);
         (bank.address, u64::from(bank.size), "flash", bank.name.clone(), note)
     });
-    let work_areas: Vec<_> = session.target.cores.iter().map(|core| (core.work_area.address, core.name.as_str())).collect();
+    let work_areas: Vec<_> =
+        session.target.cores.iter().take(session.die.cores).map(|core| (core.work_area.address, core.name.as_str())).collect();
     let ram = session.die.ram.iter().map(|region| {
         let most = region.up_to.filter(|most| *most > region.size).map(|most| format!("up to {}", size(most.into())));
         let user = work_areas.iter().find(|(address, _)| address.wrapping_sub(region.address) < region.size);

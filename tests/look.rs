@@ -1,0 +1,167 @@
+//! Looking: source lines, symbols, text beside numbers, the maps, and a value that is watched; through the program.
+
+use std::fs;
+use std::process::{Command, Output};
+
+const H7: [&str; 4] = ["-f", "interfaces/sim.toml", "-f", "targets/stm32h7.toml"];
+const G0: [&str; 4] = ["-f", "interfaces/sim.toml", "-f", "targets/stm32g0.toml"];
+const BLINKY: &str = "tests/firmware/blinky-h743.elf";
+
+fn run(files: &[&str], line: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rocd")).args(files).args(["-c", line]).output().unwrap()
+}
+
+/// What it printed; it must have ended well.
+fn says(files: &[&str], line: &str) -> String {
+    let output = run(files, line);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert!(output.status.success(), "{line}\n{out}\n{err}");
+    out
+}
+
+/// What it said of an error.
+fn refuses(files: &[&str], line: &str) -> String {
+    let output = run(files, line);
+    assert!(!output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn has(text: &str, wanted: &[&str]) {
+    for wanted in wanted {
+        assert!(text.contains(wanted), "no `{wanted}` in:\n{text}");
+    }
+}
+
+#[test]
+fn a_halt_a_breakpoint_code_and_the_trace_say_function_and_line() {
+    let line = format!("program {BLINKY}; bp main 2; reset run; wait_halt; disassemble main 1; sim trace 1; rbp all; reset halt; step");
+    has(
+        &says(&H7, &line),
+        &[
+            "breakpoint set at 0x080000ec main (blinky.c:24)",
+            "msp: 0x2001fff8 in main (blinky.c:24)",
+            "0x080000ec <main (blinky.c:24)> ",
+            "-- halted at 0x080000ec main (blinky.c:24)",
+            "pc: 0x08000046 msp: 0x20020000 in Reset_Handler+0x2 (startup.c:45)",
+        ],
+    );
+}
+
+#[test]
+fn an_elf_without_debug_information_has_functions_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut elf = fs::read(BLINKY).unwrap();
+    for at in 0..elf.len() - 7 {
+        if elf[at..].starts_with(b".debug_") {
+            elf[at..at + 7].copy_from_slice(b".nodbg_");
+        }
+    }
+    let path = folder.path().join("plain.elf");
+    fs::write(&path, elf).unwrap();
+    let out = says(&H7, &format!("program {}; reset halt", path.display()));
+    assert!(out.trim_end().ends_with("msp: 0x20020000 in Reset_Handler"), "{out}");
+}
+
+/// Every byte of the DWARF may be wrong: then there is another line or none, and nothing falls over.
+#[test]
+fn damaged_debug_information_gives_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = fs::read(BLINKY).unwrap();
+    let start = good.windows(12).position(|text| text == b"GNU C11 12.2" || text.starts_with(b"blinky.c")).unwrap_or(good.len() / 2);
+    let mut lines = String::new();
+    for nth in 0..24 {
+        let mut bad = good.clone();
+        let from = 0x1000.min(start) + nth * 97;
+        let end = (from + 64).min(bad.len() - 2000);
+        bad[from.min(end)..end].iter_mut().for_each(|byte| *byte = byte.wrapping_mul(31).wrapping_add(nth as u8 | 0x80));
+        let path = folder.path().join(format!("{nth}.elf"));
+        fs::write(&path, bad).unwrap();
+        lines +=
+            &format!("try {{ load_image(\"{}\", \"0x20000000\") }} catch {{}} try {{ symbol(\"main\") }} catch {{}}\n", path.display());
+    }
+    let script = folder.path().join("all.rhai");
+    fs::write(&script, lines + "print(\"through\");\n").unwrap();
+    let output = run(&H7, &format!("script {}", script.display()));
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!err.contains("panicked"), "{err}");
+    has(&String::from_utf8_lossy(&output.stdout), &["through"]);
+}
+
+/// Lines of another build would be wrong lines.
+#[test]
+fn a_file_that_was_written_anew_or_is_gone_gives_functions_without_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let (elf, script) = (folder.path().join("app.elf"), folder.path().join("gone.rhai"));
+    fs::copy(BLINKY, &elf).unwrap();
+    fs::write(
+        &script,
+        format!("program(\"{0}\"); dump_image(\"{0}\", 0x08000000, 16); print(symbol(\"main\").line == ());", elf.display()),
+    )
+    .unwrap();
+    assert_eq!(says(&H7, &format!("script {}", script.display())).trim_end().lines().last(), Some("true"));
+}
+
+#[test]
+fn a_symbol_is_found_by_name_and_address() {
+    let known = |word: &str| says(&H7, &format!("program {BLINKY}; symbol {word}")).trim_end().lines().last().unwrap().to_string();
+    assert_eq!(known("main"), "main (blinky.c:24): function at 0x080000ec, 68 bytes");
+    assert_eq!(known("0x08000004"), "vectors+0x4: object at 0x08000000, 64 bytes");
+    assert!(known("0x080000f0").starts_with("main+0x4 (blinky.c:"), "{}", known("0x080000f0"));
+    has(&refuses(&H7, &format!("program {BLINKY}; symbol mian")), &["no symbol `mian`; did you mean `main`?"]);
+    has(&refuses(&H7, &format!("program {BLINKY}; symbol 0x20010000")), &["no symbol at 0x20010000"]);
+    has(&refuses(&H7, "symbol main"), &["no symbols are known", "`program` or `load_image`"]);
+}
+
+#[test]
+fn a_pc_in_lockup_is_no_instruction() {
+    has(&refuses(&H7, "halt; disassemble"), &["no instruction is at 0xfffffffe", "locked up", "`reset halt`"]);
+}
+
+#[test]
+fn text_stands_beside_numbers_in_its_column() {
+    let write = "write_memory 0x20000000 8 72 105 33 0 127 255 32 126 65";
+    assert_eq!(says(&H7, &format!("{write}; mdb 0x20000000 9 ascii")).trim_end(), "0x20000000: 48 69 21 00 7f ff 20 7e 41  |Hi!... ~A|");
+    assert_eq!(says(&H7, &format!("{write}; mdw 0x20000000 2 ascii")).trim_end(), "0x20000000: 00216948 7e20ff7f  |Hi!... ~|");
+    let two = says(&H7, "mdh 0x20000000 17 ascii");
+    let bars: Vec<_> = two.lines().map(|line| line.find('|')).collect();
+    assert_eq!((bars.len(), bars[0]), (2, bars[1]), "{two}");
+}
+
+#[test]
+fn the_memory_map_has_flash_ram_and_what_every_core_has() {
+    has(
+        &says(&H7, "memory map"),
+        &[
+            "0x08000000..0x080fffff     1 MiB  flash       bank 1: 8 sectors of 128 KiB, words of 32 bytes",
+            "0x40000000..0x5fffffff   512 MiB  peripherals",
+            "0xe0000000..0xe00fffff     1 MiB  system",
+        ],
+    );
+    // What one core has is no work area of the second, which this chip does not have.
+    assert!(!says(&H7, "memory map").contains("cm4"));
+    has(&says(&G0, "memory map"), &["words of 8 bytes", "  RAM         SRAM: up to 36 KiB, work area of cm0p"]);
+}
+
+#[test]
+fn the_flash_map_draws_what_is_there_and_what_program_would_do() {
+    let blank = says(&H7, "flash map");
+    has(&blank, &["bank 1 at 0x08000000, 8 sectors of 128 KiB\n  0x08000000 ........\n", "  0x08100000 ........\n", ". blank"]);
+    assert!(!blank.contains("# used"), "{blank}");
+    has(&says(&H7, &format!("flash map {BLINKY}")), &["  0x08000000 w.......\n", "w to be written"]);
+    has(&says(&H7, &format!("program {BLINKY}; flash map")), &["  0x08000000 #.......\n", ". blank, # used"]);
+    has(&says(&H7, &format!("program {BLINKY}; flash map {BLINKY}")), &["  0x08000000 =.......\n", "= holds the image already"]);
+    let other = "flash map tests/firmware/calls-o0-h743.elf";
+    let drawn = says(&H7, &format!("program tests/firmware/dense-200k-h743.elf; {other}"));
+    has(&drawn, &["  0x08000000 K#......\n", "K to be erased and written, with bytes that are kept"]);
+    has(&refuses(&H7, "flash map nothing.elf"), &["cannot open nothing.elf"]);
+}
+
+#[test]
+fn what_is_watched_is_said_once_a_change() {
+    let watched = says(&H7, "mww 0x20000000 0x12345678; watch 0x20000000 10 5");
+    assert_eq!(watched.trim_end(), "0x20000000: 0x12345678");
+    let symbols = says(&H7, &format!("program {BLINKY}; reset halt; watch pc 1 2; watch main 1 2; watch \"40 + 2\" 1 3"));
+    has(&symbols, &["\npc: 0x08000044\nmain: 0x", "\n40 + 2: 42\n"]);
+    assert_eq!(symbols.matches("40 + 2: ").count(), 1, "{symbols}");
+    has(&refuses(&H7, "watch nothing_of_that_name 1 2"), &["nothing_of_that_name"]);
+}
