@@ -49,7 +49,8 @@ impl Format {
         self.row().1
     }
 
-    fn what(self) -> &'static str {
+    /// "an ELF file"
+    pub fn what(self) -> &'static str {
         self.row().2
     }
 }
@@ -83,6 +84,8 @@ pub struct Image {
     pub segments: Vec<Segment>,
     /// ELF entry, HEX start address, S7/S8/S9.
     pub entry: Option<u32>,
+    /// Of the GNU build-id note, in hex; ELF only.
+    pub build_id: Option<String>,
     /// Sorted by address; ELF only.
     pub symbols: Vec<Symbol>,
     /// When its file was written last, seen before it was read; `None` of what is no file.
@@ -94,7 +97,7 @@ pub struct Image {
 impl Image {
     /// Nothing but bytes at addresses.
     pub fn new(path: &str, format: Format, segments: Vec<Segment>) -> Image {
-        Image { path: path.into(), format, segments, entry: None, symbols: vec![], written: None, warnings: vec![] }
+        Image { path: path.into(), format, segments, entry: None, build_id: None, symbols: vec![], written: None, warnings: vec![] }
     }
 
     /// `address`: where a BIN goes (required for one), added to the addresses of the other formats.
@@ -143,6 +146,14 @@ impl Image {
         let bytes = &segment.data[(at - segment.address) as usize..];
         let word = |index: usize| u32::from_le_bytes(bytes[index * 4..index * 4 + 4].try_into().expect("8 bytes are there"));
         Some((word(0), word(1)))
+    }
+
+    /// Address, stack and reset handler of the first segment that begins with a vector table: the stack is in RAM, which a
+    /// Cortex-M has from 0x20000000 to 0x3FFFFFFF and some chips below 0x20000000 (DDI0403E B3.1), and the handler is Thumb.
+    pub fn vector_table(&self) -> Option<(u32, u32, u32)> {
+        let rows = self.segments.iter().filter_map(|segment| Some((segment.address, self.vectors(segment.address)?)));
+        let fits = |stack: u32, reset: u32| (0x1000_0000..=0x4000_0000).contains(&stack) && stack.is_multiple_of(4) && reset & 1 == 1;
+        rows.map(|(at, (stack, reset))| (at, stack, reset)).find(|(_, stack, reset)| fits(*stack, *reset))
     }
 
     /// A raw image whose vectors say that it was linked for another address: its stack is in RAM, its reset handler in

@@ -5,6 +5,7 @@
 pub mod board;
 pub mod disasm;
 pub mod flash;
+pub mod info;
 pub mod line;
 pub mod look;
 pub mod memory;
@@ -115,6 +116,7 @@ pub const BUILT_IN: &[&[Command]] = &[
     disasm::COMMANDS,
     symbol::COMMANDS,
     look::COMMANDS,
+    info::COMMANDS,
     flash::COMMANDS,
     board::COMMANDS,
     sim::COMMANDS,

@@ -7,7 +7,9 @@ use super::content::{LINK, meant};
 use super::{Image, Parts, Symbol, check_size, unreadable};
 use crate::error::{Error, Result};
 use object::LittleEndian as LE;
-use object::elf::{FileHeader32, PT_INTERP, PT_LOAD, SHF_ALLOC, SHN_UNDEF, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_OBJECT};
+use object::elf::{
+    FileHeader32, NT_GNU_BUILD_ID, PT_INTERP, PT_LOAD, SHF_ALLOC, SHN_UNDEF, SHT_NOBITS, SHT_NOTE, SHT_SYMTAB, STT_FUNC, STT_OBJECT,
+};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 use object::read::{ReadCache, ReadRef, StringTable};
 use std::io::{Read, Seek, SeekFrom};
@@ -70,6 +72,7 @@ pub fn read<R: Read + Seek>(image: &mut Image, path: Option<&Path>, mut source: 
     let pieces: Vec<(usize, u32, Range<u64>)> = pieces(&loads, table.as_ref());
     image.entry = Some(header.e_entry(LE)).filter(|entry| *entry != 0);
     if let Some(table) = &table {
+        image.build_id = build_id(table, &cache);
         image.symbols = symbols(table, &cache).unwrap_or_else(|why| {
             image.warnings.push(format!("{name}: {why}: no symbols were read"));
             Vec::new()
@@ -207,6 +210,14 @@ fn covered(segment: &Range<u64>, sections: &[Section]) -> Vec<Range<u64>> {
         }
     }
     runs
+}
+
+/// In hex; a damaged note is none.
+fn build_id<'a, R: ReadRef<'a>>(table: &SectionTable<'a, Header, R>, cache: R) -> Option<String> {
+    let rows = table.iter().filter(|row| row.sh_type(LE) == SHT_NOTE && u64::from(row.sh_size(LE)) <= LONGEST_TABLE);
+    let mut notes = rows.filter_map(|row| row.notes(LE, cache).ok().flatten()).flatten().map_while(|note| note.ok());
+    let note = notes.find(|note| note.name() == b"GNU" && note.n_type(LE) == NT_GNU_BUILD_ID)?;
+    Some(note.desc().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Functions and objects of .symtab, by address. `Err`: why there are none although there is a table.
