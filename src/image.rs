@@ -178,6 +178,23 @@ impl Image {
     }
 }
 
+type Writer = fn(u32, &[u8]) -> Result<Vec<u8>>;
+
+/// How a file is written whose name ends so; any other is raw bytes.
+const WRITERS: &[(&[&str], Writer)] = &[(&["hex", "ihex", "ihx"], hex::write), (&["srec", "s19", "s28", "s37", "mot"], srec::write)];
+
+/// Bytes in a record that is written, as most tools do.
+const RECORD: usize = 16;
+
+/// What a file of this name holds when it holds `data` at `address`: Intel HEX, S-records or raw bytes, by its ending.
+pub fn written_as(path: &Path, address: u32, data: &[u8]) -> Result<Vec<u8>> {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+    match WRITERS.iter().find(|row| row.0.contains(&ending.as_str())) {
+        Some((_, write)) => write(address, data),
+        None => Ok(data.to_vec()),
+    }
+}
+
 trait Source: Read + Seek {}
 impl<T: Read + Seek> Source for T {}
 

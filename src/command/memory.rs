@@ -5,7 +5,7 @@
 use super::{Args, Command, Cx, Value};
 use crate::error::{Context, Error, Result};
 use crate::flash::Bank;
-use crate::image::{Format, Image, Segment};
+use crate::image::{self, Format, Image, Segment};
 use crate::probe::Width;
 use std::path::Path;
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub const COMMANDS: &[Command] = &[
     .changes(0),
     Command::new(
         "dump_image <file> <addr> <len:num>",
-        "Save memory in a file, as raw bytes",
+        "Save memory in a file: Intel HEX as .hex, S-records as .srec or .s19, else raw bytes",
         "dump_image flash.bin 0x08000000 1K",
         dump_image,
     ),
@@ -147,7 +147,7 @@ fn dump_image(cx: &Cx, args: &Args) -> Result<Value> {
     let start = now(cx)?;
     let bytes = fetch(cx, from, len, None)?;
     let seconds = (now(cx)? - start).as_secs_f64();
-    write_file(path, &bytes)?;
+    write_file(path, &image::written_as(Path::new(path), from, &bytes)?)?;
     Ok(moved("dumped", len as u64, seconds))
 }
 

@@ -1,7 +1,7 @@
 //! Intel HEX (Intel's specification of 1988): records by crate `ihex`, addresses and order here.
 
-use super::{Parts, bad_line, each_line, hex_digits};
-use crate::error::{Error, Result};
+use super::{Parts, RECORD, bad_line, each_line, hex_digits};
+use crate::error::{Error, Kind, Result};
 use ihex::{ReaderError, Record};
 use std::io::Read;
 
@@ -38,6 +38,23 @@ pub fn read(name: &str, source: impl Read, parts: &mut Parts) -> Result<Option<u
         Some(_) if parts.is_empty() => Err(Error::image(format!("{name} holds no data, only an end-of-file record"))),
         Some(_) => Ok(entry),
     }
+}
+
+/// No record passes the end of its 64 KiB, and each 64 KiB begins with its upper half of the address.
+pub fn write(address: u32, data: &[u8]) -> Result<Vec<u8>> {
+    let (mut records, mut at, mut rest) = (vec![], address, data);
+    while !rest.is_empty() {
+        let offset = at as u16;
+        if at == address || offset == 0 {
+            records.push(Record::ExtendedLinearAddress((at >> 16) as u16));
+        }
+        let (value, more) = rest.split_at(rest.len().min(RECORD).min(0x1_0000 - usize::from(offset)));
+        records.push(Record::Data { offset, value: value.to_vec() });
+        (at, rest) = (at.wrapping_add(value.len() as u32), more);
+    }
+    records.push(Record::EndOfFile);
+    let text = ihex::create_object_file_representation(&records);
+    text.map(String::into_bytes).map_err(|error| Error::new(Kind::Bug, format!("no Intel HEX: {error}")))
 }
 
 fn record(name: &str, number: usize, line: &str) -> Result<Record> {

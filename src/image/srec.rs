@@ -1,6 +1,6 @@
 //! Motorola S-records, S0 to S9.
 
-use super::{Parts, bad_line, each_line, hex_digits};
+use super::{Parts, RECORD, bad_line, each_line, hex_digits};
 use crate::error::{Error, Result};
 use std::io::Read;
 
@@ -63,6 +63,20 @@ pub fn read(name: &str, source: impl Read, parts: &mut Parts) -> Result<Option<u
         Some(_) if parts.is_empty() => Err(Error::image(format!("{name} holds no data"))),
         Some(_) => Ok(Some(entry).filter(|entry| *entry != 0)),
     }
+}
+
+/// S0, S3 with 32-bit addresses, S7 without a start address.
+pub fn write(address: u32, data: &[u8]) -> Result<Vec<u8>> {
+    let rows = data.chunks(RECORD).enumerate().map(|(nth, chunk)| line(b'3', &(address + (nth * RECORD) as u32).to_be_bytes(), chunk));
+    let lines = std::iter::once(line(b'0', &[0, 0], b"rocd")).chain(rows).chain([line(b'7', &[0; 4], &[])]);
+    Ok(lines.collect::<String>().into_bytes())
+}
+
+fn line(digit: u8, address: &[u8], data: &[u8]) -> String {
+    let body = [&[(address.len() + data.len() + 1) as u8], address, data].concat();
+    let sum = !body.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    let digits: String = body.iter().chain([&sum]).map(|byte| format!("{byte:02X}")).collect();
+    format!("S{}{digits}\n", digit as char)
 }
 
 /// `S`, type, byte count, address, data, checksum: the ones' complement of the sum of all bytes before it.
