@@ -8,6 +8,7 @@ mod elf;
 mod hex;
 mod lines;
 mod srec;
+mod uf2;
 
 use crate::error::{Error, Result};
 use content::Content;
@@ -25,6 +26,7 @@ pub enum Format {
     Elf,
     Hex,
     Srec,
+    Uf2,
     Bin,
 }
 
@@ -33,6 +35,7 @@ impl Format {
         (Format::Elf, "elf", "an ELF file"),
         (Format::Hex, "ihex", "an Intel HEX file"),
         (Format::Srec, "s19", "an S-record file"),
+        (Format::Uf2, "uf2", "a UF2 file"),
         (Format::Bin, "bin", "a raw binary"),
     ];
 
@@ -47,6 +50,15 @@ impl Format {
 
     pub fn word(self) -> &'static str {
         self.row().1
+    }
+
+    /// What is counted where two of them overlap.
+    fn unit(self) -> &'static str {
+        match self {
+            Format::Elf => "segment",
+            Format::Uf2 => "block",
+            _ => "line",
+        }
     }
 
     /// "an ELF file"
@@ -86,6 +98,8 @@ pub struct Image {
     pub entry: Option<u32>,
     /// Of the GNU build-id note, in hex; ELF only.
     pub build_id: Option<String>,
+    /// The kind of chip that a UF2 is for, by the number Microsoft gives it.
+    pub family: Option<u32>,
     /// Sorted by address; ELF only.
     pub symbols: Vec<Symbol>,
     /// When its file was written last, seen before it was read; `None` of what is no file.
@@ -97,7 +111,17 @@ pub struct Image {
 impl Image {
     /// Nothing but bytes at addresses.
     pub fn new(path: &str, format: Format, segments: Vec<Segment>) -> Image {
-        Image { path: path.into(), format, segments, entry: None, build_id: None, symbols: vec![], written: None, warnings: vec![] }
+        Image {
+            path: path.into(),
+            format,
+            segments,
+            entry: None,
+            build_id: None,
+            family: None,
+            symbols: vec![],
+            written: None,
+            warnings: vec![],
+        }
     }
 
     /// `address`: where a BIN goes (required for one), added to the addresses of the other formats.
@@ -146,6 +170,11 @@ impl Image {
         let bytes = &segment.data[(at - segment.address) as usize..];
         let word = |index: usize| u32::from_le_bytes(bytes[index * 4..index * 4 + 4].try_into().expect("8 bytes are there"));
         Some((word(0), word(1)))
+    }
+
+    /// "STM32G0", where the file says which chips it is for.
+    pub fn family_name(&self) -> Option<String> {
+        self.family.map(uf2::family_name)
     }
 
     /// Address, stack and reset handler of the first segment that begins with a vector table: the stack is in RAM, which a
@@ -254,12 +283,13 @@ fn decide(name: &str, path: Option<&Path>, head: &[u8], said: Option<Format>) ->
 fn read_from<R: Read + Seek>(name: &str, path: Option<&Path>, mut source: R, address: Option<u32>, said: Option<Format>) -> Result<Image> {
     let (format, warnings) = decide(name, path, &head(name, &mut source)?, said)?;
     source.rewind().map_err(|error| unreadable(name, error))?;
-    let mut parts = Parts::new(name, if format == Format::Elf { "segment" } else { "line" }, address.unwrap_or(0));
+    let mut parts = Parts::new(name, format.unit(), address.unwrap_or(0));
     let mut image = Image { warnings, ..Image::new(name, format, vec![]) };
     match format {
         Format::Elf => elf::read(&mut image, path, source, &mut parts)?,
         Format::Hex => image.entry = hex::read(name, source, &mut parts)?,
         Format::Srec => image.entry = srec::read(name, source, &mut parts)?,
+        Format::Uf2 => uf2::read(&mut image, source, &mut parts)?,
         Format::Bin => {
             image.segments = vec![raw(name, source, address)?];
             return Ok(image);
@@ -282,6 +312,11 @@ fn raw(name: &str, mut source: impl Read + Seek, address: Option<u32>) -> Result
     }
 }
 
+/// Little-endian; the caller has seen that it is there.
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
 fn check_size(name: &str, size: u64) -> Result<()> {
     match size <= LARGEST {
         true => Ok(()),
@@ -292,7 +327,7 @@ fn check_size(name: &str, size: u64) -> Result<()> {
 /// The bytes of an image as they come, each run with the line or segment it came from.
 struct Parts<'a> {
     name: &'a str,
-    /// What `origin` counts: "line" or "segment".
+    /// What `origin` counts: `Format::unit`.
     unit: &'static str,
     /// Added to every address.
     offset: u32,

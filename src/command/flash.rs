@@ -330,7 +330,19 @@ fn read_image(cx: &Cx, args: &Args) -> Result<(Image, Option<String>)> {
         address = Some(start);
         note = Some(format!("{path} is a raw binary: it goes to {start:#010x}, the start of flash"));
     }
-    Ok((Image::read(Path::new(path), address, said)?, note))
+    let image = Image::read(Path::new(path), address, said)?;
+    refuse_other_family(cx, &image)?;
+    Ok((image, note))
+}
+
+/// A UF2 may say which chips it is for: Microsoft's names of families are those of our drivers.
+fn refuse_other_family(cx: &Cx, image: &Image) -> Result<()> {
+    let Some(family) = image.family_name() else { return Ok(()) };
+    let session = cx.session()?;
+    match family.eq_ignore_ascii_case(&session.target.driver) {
+        true => Ok(()),
+        false => Err(Error::image(format!("{} is for {family}, the chip is an {}", image.path, session.die.name))),
+    }
 }
 
 /// A raw binary whose own vectors say that it belongs elsewhere; only a warning if the user said `bin`.

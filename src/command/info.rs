@@ -31,6 +31,7 @@ fn info(cx: &Cx, args: &Args) -> Result<Value> {
         ("reset", vectors.map(|row| row.2).into()),
         ("entry", image.entry.into()),
         ("build_id", image.build_id.clone().into()),
+        ("family", image.family_name().into()),
     ]);
     let banks = cx.session.borrow().as_ref().map(|session| session.banks.clone());
     Ok(Value::shown(value, lines(&image, placeless, banks.as_deref()).join("\n")))
@@ -59,6 +60,7 @@ fn lines(image: &Image, placeless: bool, banks: Option<&[Bank]>) -> Vec<String> 
     });
     lines.extend(image.entry.map(|entry| format!("entry {}", named(entry))));
     lines.extend(image.build_id.as_ref().map(|id| format!("build id {id}")));
+    lines.extend(image.family_name().map(|family| format!("for {family}")));
     lines.extend(banks.filter(|_| !placeless).map(|banks| share(image, banks)));
     lines
 }

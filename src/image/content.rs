@@ -30,9 +30,10 @@ const OTHER_SYSTEM: &str = "firmware is built by a compiler for ARM, such as arm
 const RAW: &str = "the word `bin` takes any file as raw bytes";
 const NOT_YET: &str = "its format is not read yet: take the .elf, .hex or .bin it was made from";
 
+const FORMATS: &[(&[u8], Format)] = &[(b"\x7FELF", Format::Elf), (b"UF2\n\x57\x51\x5D\x9E", Format::Uf2)];
+
 const MAGIC: &[(&[u8], Other)] = &[
     (b"DfuSe", Other { what: "a DfuSe file", hint: NOT_YET }),
-    (b"UF2\n", Other { what: "a UF2 file", hint: NOT_YET }),
     (b"!<arch>\n", Other { what: "a static library", hint: LINK }),
     (b"BC\xC0\xDE", Other { what: "LLVM bitcode", hint: LINK }),
     (b"PK\x03\x04", Other { what: "a ZIP archive", hint: UNPACK }),
@@ -72,8 +73,8 @@ const TEXT: Other = Other { what: "text", hint: RAW };
 impl Content {
     /// `head` is the file's beginning, at most HEAD bytes, not empty. Raw binary is what nothing else fits.
     pub fn of(head: &[u8]) -> Content {
-        if head.starts_with(b"\x7FELF") {
-            return Content::Image(Format::Elf);
+        if let Some((_, format)) = FORMATS.iter().find(|(magic, _)| head.starts_with(magic)) {
+            return Content::Image(*format);
         }
         if let Some((_, other)) = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)) {
             return Content::Other(*other);
