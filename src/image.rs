@@ -4,6 +4,7 @@
 //! to one reader per format. Only bytes that are to be loaded are ever in memory, whatever else the file holds.
 
 mod content;
+mod dfuse;
 mod elf;
 mod hex;
 mod lines;
@@ -27,6 +28,7 @@ pub enum Format {
     Hex,
     Srec,
     Uf2,
+    Dfuse,
     Bin,
 }
 
@@ -36,6 +38,7 @@ impl Format {
         (Format::Hex, "ihex", "an Intel HEX file"),
         (Format::Srec, "s19", "an S-record file"),
         (Format::Uf2, "uf2", "a UF2 file"),
+        (Format::Dfuse, "dfu", "a DfuSe file"),
         (Format::Bin, "bin", "a raw binary"),
     ];
 
@@ -57,6 +60,7 @@ impl Format {
         match self {
             Format::Elf => "segment",
             Format::Uf2 => "block",
+            Format::Dfuse => "element",
             _ => "line",
         }
     }
@@ -290,6 +294,7 @@ fn read_from<R: Read + Seek>(name: &str, path: Option<&Path>, mut source: R, add
         Format::Hex => image.entry = hex::read(name, source, &mut parts)?,
         Format::Srec => image.entry = srec::read(name, source, &mut parts)?,
         Format::Uf2 => uf2::read(&mut image, source, &mut parts)?,
+        Format::Dfuse => dfuse::read(&mut image, source, &mut parts)?,
         Format::Bin => {
             image.segments = vec![raw(name, source, address)?];
             return Ok(image);

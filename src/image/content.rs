@@ -28,12 +28,10 @@ pub const LINK: &str = "program what the linker for the chip (such as arm-none-e
 const UNPACK: &str = "unpack it first";
 const OTHER_SYSTEM: &str = "firmware is built by a compiler for ARM, such as arm-none-eabi-gcc";
 const RAW: &str = "the word `bin` takes any file as raw bytes";
-const NOT_YET: &str = "its format is not read yet: take the .elf, .hex or .bin it was made from";
 
-const FORMATS: &[(&[u8], Format)] = &[(b"\x7FELF", Format::Elf), (b"UF2\n\x57\x51\x5D\x9E", Format::Uf2)];
+const FORMATS: &[(&[u8], Format)] = &[(b"\x7FELF", Format::Elf), (b"UF2\n\x57\x51\x5D\x9E", Format::Uf2), (b"DfuSe", Format::Dfuse)];
 
 const MAGIC: &[(&[u8], Other)] = &[
-    (b"DfuSe", Other { what: "a DfuSe file", hint: NOT_YET }),
     (b"!<arch>\n", Other { what: "a static library", hint: LINK }),
     (b"BC\xC0\xDE", Other { what: "LLVM bitcode", hint: LINK }),
     (b"PK\x03\x04", Other { what: "a ZIP archive", hint: UNPACK }),
