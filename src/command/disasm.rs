@@ -109,11 +109,15 @@ pub fn line(cx: &Cx, code: Code, text: &str) -> String {
     format!("{:#010x}{place} {opcode:9} {text}", code.pc)
 }
 
+/// The function of the loaded ELF that a pc lies in: `main+0x12`.
+pub fn function(cx: &Cx, pc: u32) -> Option<String> {
+    symbol::at(&cx.symbols.borrow(), pc, |symbol| symbol.function).map(|(_, name)| name)
+}
+
 /// What the loaded ELF says of a pc: `main+0x12 (main.c:42)`, or as much of it as it knows.
 pub fn place(cx: &Cx, pc: u32) -> Option<String> {
-    let function = symbol::at(&cx.symbols.borrow(), pc, |symbol| symbol.function);
     let line = cx.lines.borrow().as_ref().and_then(|lines| lines.find(pc)).map(|line| format!("({line})"));
-    let known: Vec<String> = function.into_iter().map(|(_, name)| name).chain(line).collect();
+    let known: Vec<String> = function(cx, pc).into_iter().chain(line).collect();
     (!known.is_empty()).then(|| known.join(" "))
 }
 

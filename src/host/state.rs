@@ -5,7 +5,7 @@
 
 use super::{Host, Outcome, Show, TRACE_LEVEL};
 use crate::command::Value;
-use crate::command::disasm::place;
+use crate::command::disasm::function;
 use crate::command::target::reason_word;
 use crate::error::{Cause, Error, Result};
 use crate::session::{Reason, Session, State};
@@ -118,7 +118,7 @@ impl Host {
 
     /// `main+0x12`, or the address where no function is known.
     fn where_is(&self, pc: Option<u32>) -> String {
-        pc.map_or(String::new(), |pc| place(&self.cx, pc).unwrap_or_else(|| format!("{pc:#010x}")))
+        pc.map_or(String::new(), |pc| function(&self.cx, pc).unwrap_or_else(|| format!("{pc:#010x}")))
     }
 
     /// What the prompt of a terminal of so many columns says: chip and state as far as there is room. Reads nothing.
