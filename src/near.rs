@@ -18,6 +18,11 @@ pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Opt
     candidates.map(|candidate| (distance(&candidate.to_lowercase()), candidate)).filter(|(far, _)| *far <= allowed).min().map(|row| row.1)
 }
 
+/// A hint: "did you mean `verify`? " in front of what there is to say anyway.
+pub fn hint<'c>(word: &str, candidates: impl Iterator<Item = &'c str>, anyway: &str) -> String {
+    nearest(word, candidates).map_or(anyway.to_string(), |near| format!("did you mean `{near}`? {anyway}"))
+}
+
 /// Letters to insert, delete, replace or swap with their neighbour between two words (optimal string alignment).
 fn edits(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());

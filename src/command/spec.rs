@@ -22,7 +22,7 @@ pub use args::Args;
 pub use kind::{Arg, Completion, Kind, Symbols, number, sum};
 
 use crate::error::{Error, Result, excerpt};
-use crate::near::nearest;
+use crate::near;
 use kind::KINDS;
 use std::rc::Rc;
 
@@ -385,17 +385,13 @@ impl<'a> Walk<'a> {
 
     fn misfit(&self, word: &str, what: &str) -> Error {
         let literals = self.next().literals;
-        let near = nearest(word, literals.iter().map(String::as_str));
         let also = match literals.len() {
             0 => String::new(),
             _ if what.starts_with("is not") => format!(", nor one of {}", literals.join(", ")),
             _ => format!("; expected one of {}", literals.join(", ")),
         };
-        let error = Error::usage(format!("{}: `{}` {what}{also}", self.spec.name, excerpt(word)));
-        match near {
-            Some(near) => error.hint(format!("did you mean `{near}`? usage: {}", self.spec.usage)),
-            None => error.hint(format!("usage: {}", self.spec.usage)),
-        }
+        let hint = near::hint(word, literals.iter().map(String::as_str), &format!("usage: {}", self.spec.usage));
+        Error::usage(format!("{}: `{}` {what}{also}", self.spec.name, excerpt(word))).hint(hint)
     }
 
     fn usage_error(&self, message: String) -> Error {

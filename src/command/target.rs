@@ -4,6 +4,7 @@ use super::disasm;
 use super::memory::opt_address;
 use super::{Args, Command, Cx, Value};
 use crate::error::{Error, Result};
+use crate::near;
 use crate::session::{Access, BreakKind, Breakpoint, Reason, Register, ResetMode, Session, State, Watchpoint};
 use std::time::Duration;
 
@@ -65,7 +66,10 @@ fn targets(cx: &Cx, args: &Args) -> Result<Value> {
 
 fn core_index(names: &[String], name: &str) -> Result<usize> {
     let found = names.iter().position(|known| known == name).or_else(|| name.parse().ok().filter(|index| *index < names.len()));
-    found.ok_or_else(|| Error::command(format!("no core `{name}`")).hint(format!("the cores are {}", names.join(", "))))
+    found.ok_or_else(|| {
+        let hint = near::hint(name, names.iter().map(String::as_str), &format!("the cores are {}", names.join(", ")));
+        Error::command(format!("no core `{name}`")).hint(hint)
+    })
 }
 
 type TargetRow = (String, &'static str, bool);
@@ -270,9 +274,11 @@ pub(super) fn find(registers: &[Register], word: &str) -> Result<Register> {
     let number = word.parse::<u32>().ok();
     let mut known = registers.iter();
     let found = known.find(|register| register.name.eq_ignore_ascii_case(name) || Some(register.number) == number);
-    found
-        .copied()
-        .ok_or_else(|| Error::command(format!("this core has no register `{word}`")).hint("`reg` lists the registers by number and name"))
+    found.copied().ok_or_else(|| {
+        let names = registers.iter().map(|register| register.name);
+        Error::command(format!("this core has no register `{word}`"))
+            .hint(near::hint(word, names, "`reg` lists the registers by number and name"))
+    })
 }
 
 fn fits(register: Register, value: u64) -> Result<u64> {

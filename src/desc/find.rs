@@ -43,6 +43,14 @@ impl Wanted {
         }
     }
 
+    /// What stands before the name where a user gives it.
+    fn word(self) -> &'static str {
+        match self {
+            Wanted::Any => "-f",
+            Wanted::Script => "script",
+        }
+    }
+
     /// "stlink" also as stlink.toml, stlink.rhai; a name with one of the endings only as it is.
     fn with_endings(self, name: &str) -> Vec<String> {
         let mut forms = vec![name.to_string()];
@@ -184,11 +192,12 @@ fn missing(name: &str, wanted: Wanted, forms: &[String], roots: &[Root]) -> Erro
         message += &format!("; there as {}", forms.join(", "));
     }
     let error = Error::usage(message);
-    let known = candidates(roots);
+    let mut known = candidates(roots);
+    known.retain(|path| wanted.shelves().iter().any(|(_, ending)| path.ends_with(&format!(".{ending}"))));
     match nearest(stem(name), known.iter().map(|path| stem(path))) {
         Some(near) => {
             let path = known.iter().find(|path| stem(path) == near).map_or(near, String::as_str);
-            error.hint(format!("did you mean `-f {path}`?"))
+            error.hint(format!("did you mean `{} {path}`?", wanted.word()))
         }
         None if name.ends_with(".cfg") => error.hint("OpenOCD's .cfg files are not read: `-f stlink -f stm32h7` (or stm32g0)"),
         None => error.hint(format!("built in are {}", BUILT_IN.iter().map(|(path, _)| *path).collect::<Vec<_>>().join(", "))),
