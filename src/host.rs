@@ -6,7 +6,8 @@
 mod state;
 mod typing;
 
-pub use typing::{Choices, Mark};
+pub use state::LONGEST_TEXT;
+pub use typing::{Choices, LONGEST_COLOURED, Mark};
 
 use crate::command::line::{self, Part, Word, quote};
 use crate::command::probe::probes;

@@ -4,7 +4,7 @@
 //! chip meanwhile, and what the chip does by itself is said above the line that is being typed.
 
 use crate::error::{Cause, Error, Result};
-use crate::host::{Choices, Host, Mark, Show};
+use crate::host::{Choices, Host, LONGEST_COLOURED, LONGEST_TEXT, Mark, Show};
 use rustyline::completion::Completer;
 use rustyline::config::{ColorMode, CompletionType};
 use rustyline::error::ReadlineError;
@@ -24,8 +24,6 @@ use std::time::{Duration, Instant};
 const HISTORY_LINES: usize = 10_000;
 /// A longer text, such as a file that was pasted, is run and not kept.
 const LONGEST_KEPT: usize = 64 << 10;
-/// Longer than any line a user types, as on stdin.
-const LONGEST_LINE: usize = 1 << 20;
 const CONTINUED: &str = "...> ";
 /// Where the terminal's width is not known.
 const COLUMNS: usize = 80;
@@ -187,8 +185,8 @@ fn new_prompt(editor: &mut Prompt) -> bool {
 fn text_so_far(editor: &mut Prompt, line: &str, history: Option<&PathBuf>) -> Result<()> {
     let Some(asks) = editor.helper_mut() else { return Ok(()) };
     let text = std::mem::take(&mut asks.before) + line;
-    let (asked, show_error) = (text.clone(), text.len() > LONGEST_LINE);
-    if !show_error && asks.asker.ask(move |host, _| host.unfinished(&asked)).unwrap_or(false) {
+    let asked = text.clone();
+    if text.len() <= LONGEST_TEXT && asks.asker.ask(move |host, _| host.unfinished(&asked)).unwrap_or(false) {
         asks.before = text + "\n";
         asks.prompt = CONTINUED.chars().skip(if asks.columns < COLUMNS / 2 { 3 } else { 0 }).collect();
         return Ok(());
@@ -328,7 +326,7 @@ impl Highlighter for Asks {
 
     /// Every key may change what the word is that it belongs to.
     fn highlight_char(&self, line: &str, _: usize, kind: CmdKind) -> bool {
-        self.colours && kind == CmdKind::Other && line.len() <= LONGEST_KEPT
+        self.colours && kind == CmdKind::Other && line.len() <= LONGEST_COLOURED
     }
 }
 

@@ -1,10 +1,14 @@
 //! The prompt, driven through a pty as a person would.
 #![cfg(unix)]
 
+use rexpect::process::PtyProcess;
 use rexpect::session::{PtySession, spawn_command};
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 const PATIENCE_MS: u64 = 20_000;
 
@@ -18,6 +22,61 @@ fn rocd(home: &Path, args: &[&str]) -> PtySession {
         .env("NO_COLOR", "1")
         .env("TERM", "xterm");
     spawn_command(command, Some(PATIENCE_MS)).unwrap()
+}
+
+/// A terminal with a prompt in it, of which one sees what a person would.
+struct Screen {
+    terminal: Arc<Mutex<vt100::Parser>>,
+    keys: File,
+    _process: PtyProcess,
+}
+
+impl Screen {
+    fn new(home: &Path, columns: u16) -> Screen {
+        const ROWS: u16 = 200;
+        let mut command = Command::new("sh");
+        let run = format!("stty cols {columns} rows {ROWS}; exec \"$0\" -f sim -f stm32h7");
+        command.args(["-c", &run, env!("CARGO_BIN_EXE_rocd")]).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("ROCD_PATH");
+        command.env("HOME", home).env("XDG_STATE_HOME", home.join("state")).env("XDG_CONFIG_HOME", home.join("config"));
+        let process = PtyProcess::new({
+            command.env("TERM", "xterm").env_remove("NO_COLOR");
+            command
+        });
+        let process = process.unwrap();
+        let (keys, mut output) = (process.get_file_handle().unwrap(), process.get_file_handle().unwrap());
+        let size = |count| std::num::NonZero::new(count).unwrap();
+        let terminal = Arc::new(Mutex::new(vt100::Parser::new(size(ROWS), size(columns), 0)));
+        let shown = terminal.clone();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                shown.lock().unwrap().process(&bytes[..count]);
+            }
+        });
+        Screen { terminal, keys, _process: process }
+    }
+
+    fn text(&self) -> String {
+        self.terminal.lock().unwrap().screen().contents()
+    }
+
+    /// Type, and wait until the screen ends so.
+    fn step(&mut self, keys: &str, end: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+        let began = Instant::now();
+        while !self.text().trim_end().ends_with(end) {
+            assert!(began.elapsed() < Duration::from_millis(PATIENCE_MS), "after {keys:?} there is no {end:?} at the end of:\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Numbers with a point are times and speeds.
+    fn steady(&self) -> String {
+        let parts = self.text().lines().map(|line| line.trim_end().to_string() + "\n").collect::<String>();
+        let number = |word: &str| word.contains('.') && word.trim_matches(['(', 's']).parse::<f64>().is_ok();
+        parts.split_inclusive([' ', '\n']).map(|word| if number(word.trim_end()) { word.replace(|c: char| c.is_ascii_digit(), "") } else { word.into() }).collect()
+    }
 }
 
 /// Wait for the prompt, then type.
@@ -46,7 +105,7 @@ fn a_users_command_runs_at_the_prompt() {
     type_line(&mut repl, "rocd> ", "mark 0x20000000 41");
     repl.exp_string("\r\n41\r\n").unwrap();
     // Attached now, so the prompt names the chip.
-    type_line(&mut repl, "STM32H742/743/753> ", "print(mark(0x20000000) + 1)");
+    type_line(&mut repl, "STM32H742/743/753 locked up> ", "print(mark(0x20000000) + 1)");
     repl.exp_string("\r\n8\r\n").unwrap();
     type_line(&mut repl, "> ", "mark nowhere");
     repl.exp_string("error: mark: `nowhere` is not an address").unwrap();
@@ -91,7 +150,7 @@ fn the_board_lives_while_the_prompt_waits() {
     let mut repl = rocd(home.path(), &["-f", "sim", "-f", "stm32h7"]);
     type_line(&mut repl, "rocd> ", "program tests/firmware/blinky-h743.elf reset");
     repl.exp_string("reset: the core was started").unwrap();
-    repl.exp_string("STM32H742/743/753> ").unwrap();
+    repl.exp_string("STM32H742/743/753 sleeping> ").unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1200));
     repl.send_line("leds").unwrap();
     // Four changes in 1.2 s; more on a machine that was slow to send the line.
@@ -131,7 +190,7 @@ fn a_signal_at_the_prompt_leaves_in_order() {
     let home = tempfile::tempdir().unwrap();
     let mut repl = rocd(home.path(), &["-f", "sim", "-f", "stm32h7"]);
     type_line(&mut repl, "rocd> ", "halt");
-    repl.exp_string("STM32H742/743/753> ").unwrap();
+    repl.exp_string("STM32H742/743/753 halted 0x").unwrap();
     repl.process_mut().signal(rexpect::process::Signal::SIGTERM).unwrap();
     repl.exp_string("is left halted at 0x").unwrap();
     repl.exp_eof().unwrap();
@@ -145,4 +204,74 @@ fn rocd_alone_shows_a_short_usage() {
     let text = repl.exp_eof().unwrap();
     assert!(text.contains("rocd -f INTERFACE -f TARGET -c COMMAND") && text.lines().count() < 10, "{text}");
     assert_eq!(exit_code(&repl), 0);
+}
+
+/// What is typed, and how the screen ends then. `\x03` is Ctrl-C, `\x12` Ctrl-R, `\x1b[A` the arrow up.
+const SESSION: &[(&str, &str)] = &[
+    ("", "rocd>"),
+    ("shutd\t", "rocd> shutdown  [error]"),
+    ("\x03", "rocd>"),
+    ("flash \t\t", "rocd> flash"),
+    ("ban\t", "rocd> flash banks"),
+    ("\x15reset", "rocd> reset [run|halt|init]"),
+    ("\x15help reset\r", "in Rhai:  reset(…)\nrocd>"),
+    ("help lines\r", "command, and never Rhai.\nrocd>"),
+    ("flsh banks\r", "lists the commands\nrocd>"),
+    ("sim chip stm32g07\t", "rocd> sim chip stm32g071"),
+    ("\x03", "rocd>"),
+    ("script tests/scr\t\x03", "rocd>"),
+    ("program tests/firmware/blinky-h\t", "blinky-h74"),
+    ("3.elf reset\r", "STM32H742/743/753 sleeping>"),
+    ("halt\r", "STM32H742/743/753 halted main+0x38>"),
+    ("reg contr\t", "halted main+0x38> reg control  [<value>]"),
+    ("\r", "halted main+0x38>"),
+    ("mdw half_p\t\r", "halted main+0x38>"),
+    ("mdw half_period_ms many\r", "halted main+0x38>"),
+    ("fn twice(n) {\r", "halted main+0x38> fn twice(n) {\n...>"),
+    ("n * 2\r", "...> n * 2\n...>"),
+    ("}\r", "...> }\nSTM32H742/743/753 halted main+0x38>"),
+    ("\x1b[200~let a = twice(4);\nlet b = a + 1;\nprint(b)\x1b[201~", "print(b)"),
+    ("\r", "print(b)\n9\nSTM32H742/743/753 halted main+0x38>"),
+    ("print(twice(\r", "...>"),
+    ("\x03", "...>\nSTM32H742/743/753 halted main+0x38>"),
+    ("print(\"on it\"); loop { }\r", "on it"),
+    ("\x03", "interrupted\nSTM32H742/743/753 halted main+0x38>"),
+    // The LED's change is 250 ms away: the line is half typed by then.
+    ("bp 0x080000c6 2\r", "halted main+0x38>"),
+    ("resume\r", "STM32H742/743/753 sleeping>"),
+    ("mdw 0x2000", "halted SysTick_Handler+0x12> mdw 0x2000 [<n:num>]"),
+    ("0000 1\r", "STM32H742/743/753 halted SysTick_Handler+0x12>"),
+    // A loop in RAM that then resets the chip.
+    ("rbp all; write_memory 0x20000000 32 {0x38014803 0x4903d1fd 0x600a4a03 0xbf00e7fe 3000000 0xe000ed0c 0x05fa0004}\r", "+0x12>"),
+    ("resume 0x20000000\r", "STM32H742/743/753 running>"),
+    ("echo st", "was reset\n                 sleeping> echo st [<words:text>…]"),
+    ("ill here\r", "still here\nSTM32H742/743/753 sleeping>"),
+    ("sim inject unplug after 3\r", "STM32H742/743/753 sleeping>"),
+    ("echo no", "unplugged> echo no"),
+    ("w\r", "now\nSTM32H742/743/753 unplugged>"),
+    ("halt\r", "reconnect\nSTM32H742/743/753 unplugged>"),
+    ("sim plug; connect\r", "STM32H742/743/753 sleeping>"),
+    ("\x12ill h", "`ill h': echo still here"),
+    ("\r", "still here\nSTM32H742/743/753 sleeping>"),
+];
+
+#[test]
+fn a_long_session_looks_as_it_should() {
+    let home = tempfile::tempdir().unwrap();
+    let mut screen = Screen::new(home.path(), 100);
+    for (keys, end) in SESSION {
+        screen.step(keys, end);
+    }
+    let seen = screen.steady();
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("repl.screen");
+    fs::write(&kept, &seen).unwrap();
+    assert_eq!(seen, include_str!("repl.screen"), "it is in {}", kept.display());
+    screen.step("\x04", "sleeping>");
+    // The history is there again, in a narrow terminal that has room for less of the state.
+    let mut screen = Screen::new(home.path(), 20);
+    screen.step("", "rocd>");
+    screen.step("\x1b[A\x1b[A", "rocd> sim plug; conn\nect");
+    screen.step("\x03halt\r", "halted>");
+    screen.step("mdw 0x08000000 12", "halted> mdw 0x08000\n000 12");
+    screen.step("\x03resume\r", "sleeping>");
 }

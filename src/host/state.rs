@@ -7,12 +7,15 @@ use super::{Host, Outcome, Show, TRACE_LEVEL};
 use crate::command::Value;
 use crate::command::disasm::function;
 use crate::command::target::reason_word;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Error, Result, excerpt};
 use crate::session::{Reason, Session, State};
 use std::cell::{Cell, RefCell};
 
 /// The columns that a prompt leaves for what is typed, where a form of it is that short.
 const ROOM: usize = 40;
+
+/// Longer than anything a user types or pastes by intent, as of a line of stdin.
+pub const LONGEST_TEXT: usize = 1 << 20;
 
 /// What was seen last.
 #[derive(Default)]
@@ -56,7 +59,13 @@ impl Host {
         self.look();
         let before = self.watch.seen.get();
         self.watch.told.set(false);
-        let result = self.line(text, show);
+        let result = match text.len() {
+            ..=LONGEST_TEXT => self.line(text, show),
+            len => self.outcome(&excerpt(text), show, || {
+                let error = Error::usage(format!("this text has {len} bytes, and a prompt takes {LONGEST_TEXT} at most"));
+                Err(error.hint("`script FILE` runs a file"))
+            }),
+        };
         self.look_afresh();
         self.tell_halt(before);
         result

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 /// Hints and colours of a longer text would cost more than they help.
-const LONGEST: usize = 4096;
+pub const LONGEST_COLOURED: usize = 4096;
 
 /// What a part of a line is, for a front-end's colours. What is not marked is plain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Host {
 
     /// The rest of a command's usage line behind its name, then what may come next.
     pub fn hint(&self, line: &str) -> Option<String> {
-        if line.len() > LONGEST {
+        if line.len() > LONGEST_COLOURED {
             return None;
         }
         let typed = self.typed(line);
@@ -97,7 +97,7 @@ impl Host {
 
     /// The parts of a line that have a meaning of their own, in order.
     pub fn marks(&self, line: &str) -> Vec<(Range<usize>, Mark)> {
-        if line.len() > LONGEST {
+        if line.len() > LONGEST_COLOURED {
             return Vec::new();
         }
         let pieces = pieces(line, &self.cx.commands.borrow());
