@@ -278,8 +278,8 @@ fn a_long_session_looks_as_it_should() {
     // The history is there again, in a narrow terminal that has room for less of the state.
     let mut screen = Screen::new(home.path(), 20);
     screen.step("", "rocd>");
-    screen.step("\x1b[A\x1b[A", "rocd> sim plug; conn\nect");
+    screen.step("\x1b[A\x1b[A", "rocd> sim plug; connect [under_reset|no");
     screen.step("\x03halt\r", "halted>");
-    screen.step("mdw 0x08000000 12", "halted> mdw 0x08000\n000 12");
+    screen.step("mdw 0x08000000 12", "halted> mdw 0x08000000 12");
     screen.step("\x03resume\r", "sleeping>");
 }
