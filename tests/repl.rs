@@ -279,7 +279,10 @@ fn a_long_session_looks_as_it_should() {
     let mut screen = Screen::new(home.path(), 20);
     screen.step("", "rocd>");
     screen.step("\x1b[A\x1b[A", "rocd> sim plug; connect [under_reset|no");
-    screen.step("\x03halt\r", "halted>");
+    // What is typed together with Ctrl-C goes with the line.
+    screen.step("\x03", "no\nrocd>");
+    screen.step("halt\r", "halted>");
     screen.step("mdw 0x08000000 12", "halted> mdw 0x08000000 12");
-    screen.step("\x03resume\r", "sleeping>");
+    screen.step("\x03", "12\nhalted>");
+    screen.step("resume\r", "sleeping>");
 }
