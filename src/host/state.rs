@@ -132,7 +132,7 @@ impl Host {
 
     /// What the prompt of a terminal of so many columns says: chip and state as far as there is room. Reads nothing.
     pub fn prompt(&self, columns: usize) -> String {
-        self.prompt_of((columns / 2).max(columns.saturating_sub(ROOM)))
+        self.prompt_of((columns * 3 / 5).max(columns.saturating_sub(ROOM)))
     }
 
     /// The prompt that says most in at most so many characters.
