@@ -9,6 +9,7 @@ mod typing;
 pub use state::LONGEST_TEXT;
 pub use typing::{Choices, LONGEST_COLOURED, Mark};
 
+use crate::command::disasm;
 use crate::command::line::{self, Part, Word, quote};
 use crate::command::probe::probes;
 use crate::command::sim::{board, keep};
@@ -300,7 +301,8 @@ impl Host {
             Left::AsFound => {}
             Left::Started => self.cx.ears.info("flash was changed: the chip was reset and is running"),
             Left::Halted { core, pc } => {
-                self.cx.ears.info(format!("{core} is left halted at {pc:#010x}; `reset run` or a power cycle starts it"));
+                let pc = disasm::at(&self.cx, pc);
+                self.cx.ears.info(format!("{core} is left halted at {pc}; `reset run` or a power cycle starts it"));
             }
         }
         Ok(())

@@ -286,7 +286,7 @@ fn memory_is_disassembled_with_the_functions_of_the_loaded_elf() {
     bench.value("reset halt").unwrap();
     let here = bench.shown("disassemble");
     assert_eq!(here.lines().count(), 8, "{here}");
-    assert!(here.lines().next().is_some_and(|line| line.contains(" <Reset_Handler> ")), "{here}");
+    assert!(here.lines().next().is_some_and(|line| line.contains(" <Reset_Handler (startup.c:45)> ")), "{here}");
     assert_eq!(bench.fails("disassemble 0x20000000 5000").kind, Kind::Usage);
 }
 

@@ -165,3 +165,28 @@ fn what_is_watched_is_said_once_a_change() {
     assert_eq!(symbols.matches("40 + 2: ").count(), 1, "{symbols}");
     has(&refuses(&H7, "watch nothing_of_that_name 1 2"), &["nothing_of_that_name"]);
 }
+
+#[test]
+fn a_value_that_changes_is_a_line_each_time() {
+    let out = says(&H7, &format!("program {BLINKY}; reset run; watch milliseconds 40 5"));
+    let seen: Vec<_> = out.lines().filter(|line| line.starts_with("milliseconds: 0x000000")).collect();
+    assert_eq!(seen.len(), 5, "{out}");
+    assert!(seen.windows(2).all(|pair| pair[0] != pair[1]), "{out}");
+}
+
+/// On a terminal the value stays in its line, and Ctrl-C ends it.
+#[test]
+#[cfg(unix)]
+fn a_terminal_shows_a_watched_value_in_its_place_until_ctrl_c() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rocd"));
+    command.args(H7).args(["-c", &format!("program {BLINKY}; reset run; watch milliseconds 40; echo never")]);
+    let mut terminal = rexpect::session::spawn_command(command, Some(20_000)).unwrap();
+    terminal.exp_string("milliseconds: 0x000000").unwrap();
+    let between = terminal.exp_string("milliseconds: 0x000000").unwrap();
+    assert!(between.contains('\r') && !between.contains('\n'), "{between:?}");
+    terminal.send_control('c').unwrap();
+    let rest = terminal.exp_eof().unwrap();
+    assert!(rest.contains("interrupted") && !rest.contains("never"), "{rest:?}");
+    let status = terminal.process().wait().unwrap();
+    assert!(matches!(status, rexpect::process::WaitStatus::Exited(_, 130)), "{status:?}");
+}
