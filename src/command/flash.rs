@@ -20,12 +20,6 @@ pub const COMMANDS: &[Command] = &[
         info,
     ),
     Command::new(
-        "flash map [<file> [<addr>]]",
-        "Draw the sectors of all banks: blank, used, protected; with an image also what `program` would do with them",
-        "flash map",
-        map,
-    ),
-    Command::new(
         "flash erase_sector <bank:num> <first:num> (last|<end:num>) [noreset]",
         "Erase sectors of a bank, by number, both ends included",
         "flash erase_sector 0 1 2",
@@ -80,12 +74,12 @@ pub(super) fn timed<T>(session: &mut Session, work: impl FnOnce(&mut Session) ->
 }
 
 /// "1 sector", "2 sectors"
-fn count(n: usize, what: &str) -> String {
+pub(super) fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// "128 KiB", "100 bytes"
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     if bytes.is_multiple_of(1024) { format!("{} KiB", bytes / 1024) } else { format!("{bytes} bytes") }
 }
 
@@ -138,71 +132,6 @@ fn info(cx: &Cx, args: &Args) -> Result<Value> {
 fn sector_line(bank: &Bank, sector: u32, protected: bool) -> String {
     let not = if protected { "" } else { "not " };
     format!("\t#{sector:3}: {:#010x} ({:#x} {}kB) {not}protected", sector * bank.sector, bank.sector, bank.sector / 1024)
-}
-
-/// Sectors in a line of the map.
-const ROW: usize = 64;
-
-/// What a sector is, the sign that draws it, and the words that explain the sign.
-const SIGNS: &[(&str, char, &str)] = &[
-    ("blank", '.', "blank"),
-    ("used", '#', "used"),
-    ("skip", '=', "holds the image already"),
-    ("write", 'w', "to be written"),
-    ("erase and write", 'W', "to be erased and written"),
-    ("keep", 'K', "to be erased and written, with bytes that are kept"),
-];
-
-fn sign(kind: &str, protected: bool) -> char {
-    if protected { 'P' } else { SIGNS.iter().find(|row| row.0 == kind).map_or('?', |row| row.1) }
-}
-
-fn map(cx: &Cx, args: &Args) -> Result<Value> {
-    let plan = match args.opt_text("file") {
-        Some(_) => {
-            let (image, _) = read_image(cx, args)?;
-            Some(cx.session()?.plan(&image, Policy::Erase)?)
-        }
-        None => None,
-    };
-    let banks = cx.session()?.banks.clone();
-    let (mut rows, mut lines) = (vec![], vec![]);
-    for bank in &banks {
-        let protection = cx.session()?.protection(bank)?;
-        let (bytes, _) = read(cx, bank, 0, bank.size.into())?;
-        let kinds: Vec<&str> =
-            bytes.chunks(bank.sector as usize).zip(0..).map(|(bytes, sector)| kind(plan.as_ref(), bank, sector, bytes)).collect();
-        let signs: Vec<char> = kinds.iter().zip(&protection).map(|(kind, protected)| sign(kind, *protected)).collect();
-        lines.push(format!("{} at {:#010x}, {} of {}", bank.name, bank.address, count(kinds.len(), "sector"), size(bank.sector.into())));
-        lines.extend(
-            signs
-                .chunks(ROW)
-                .zip(0..)
-                .map(|(row, nth)| format!("  {:#010x} {}", bank.sector_address(nth * ROW as u32), row.iter().collect::<String>())),
-        );
-        rows.push(Value::map([("bank", bank.number.into()), ("sectors", kinds.into()), ("protected", protection.into())]));
-    }
-    lines.push(legend(&lines));
-    Ok(Value::shown(rows, lines.join("\n")))
-}
-
-/// What a sector holds, or what the plan does with it.
-fn kind(plan: Option<&Plan>, bank: &Bank, sector: u32, bytes: &[u8]) -> &'static str {
-    let step = plan.and_then(|plan| plan.steps.iter().find(|step| step.address == bank.sector_address(sector)));
-    match step {
-        Some(Step { action: Action::Replace, kept: 1.., .. }) => "keep",
-        Some(step) => step.action.name(),
-        None if bytes.iter().all(|byte| *byte == 0xFF) => "blank",
-        None => "used",
-    }
-}
-
-/// Of the signs that were drawn.
-fn legend(lines: &[String]) -> String {
-    let drawn = |sign: char| lines.iter().filter(|line| line.starts_with("  ")).any(|line| line[13..].contains(sign));
-    let protected = [('P', "write protected")];
-    let signs = SIGNS.iter().map(|row| (row.1, row.2)).chain(protected);
-    signs.filter(|row| drawn(row.0)).map(|(sign, words)| format!("{sign} {words}")).collect::<Vec<_>>().join(", ")
 }
 
 // ---- erasing ----
@@ -320,7 +249,7 @@ fn mass_erase(cx: &Cx, args: &Args) -> Result<Value> {
 // ---- images ----
 
 /// The image, and what the output must say of where it goes.
-fn read_image(cx: &Cx, args: &Args) -> Result<(Image, Option<String>)> {
+pub(super) fn read_image(cx: &Cx, args: &Args) -> Result<(Image, Option<String>)> {
     let path = args.text("file")?;
     let said = format(args);
     let mut address = opt_address(args, "addr");
@@ -499,7 +428,7 @@ fn file_value(path: &str, bytes: u64, seconds: f64) -> Value {
 }
 
 /// Bytes of a bank and the chip's seconds it took to read them.
-fn read(cx: &Cx, bank: &Bank, offset: u64, length: u64) -> Result<(Vec<u8>, f64)> {
+pub(super) fn read(cx: &Cx, bank: &Bank, offset: u64, length: u64) -> Result<(Vec<u8>, f64)> {
     if length == 0 || offset.checked_add(length).is_none_or(|past| past > u64::from(bank.size)) {
         return Err(Error::usage(format!("{length} bytes at offset {offset:#x} are not inside {} ({} bytes)", bank.name, bank.size)));
     }

@@ -1,12 +1,19 @@
 //! Looking at the chip as a whole: its memory, its flash.
 
-use super::{Args, Command, Cx, Value, memory, spec, system, target};
+use super::{Args, Command, Cx, Value, flash, memory, spec, system, target};
 use crate::error::Result;
 use crate::event::Event;
+use crate::flash::{Action, Bank, Plan, Policy, Step};
 use crate::session::{Register, Session};
 use std::time::Duration;
 
 pub const COMMANDS: &[Command] = &[
+    Command::new(
+        "flash map [<file> [<addr>]]",
+        "Draw the sectors of all banks: blank, used, protected; with an image also what `program` would do with them",
+        "flash map",
+        flash_map,
+    ),
     Command::new("memory map", "List the regions of the chip's address space: flash, RAM and what the core adds", "memory map", memory_map),
     Command::new(
         "watch <expr:text> [<ms> [<n:num>]]",
@@ -136,4 +143,75 @@ fn regions(session: &Session) -> Vec<Region> {
     let mut regions: Vec<Region> = flash.chain(ram).chain(rest).collect();
     regions.sort_by_key(|region| region.0);
     regions
+}
+
+/// Sectors in a line of the map.
+const ROW: usize = 64;
+
+/// What a sector is, the sign that draws it, and the words that explain the sign.
+const SIGNS: &[(&str, char, &str)] = &[
+    ("blank", '.', "blank"),
+    ("used", '#', "used"),
+    ("skip", '=', "holds the image already"),
+    ("write", 'w', "to be written"),
+    ("erase and write", 'W', "to be erased and written"),
+    ("keep", 'K', "to be erased and written, with bytes that are kept"),
+];
+
+fn sign(kind: &str, protected: bool) -> char {
+    if protected { 'P' } else { SIGNS.iter().find(|row| row.0 == kind).map_or('?', |row| row.1) }
+}
+
+fn flash_map(cx: &Cx, args: &Args) -> Result<Value> {
+    let plan = match args.opt_text("file") {
+        Some(_) => {
+            let (image, _) = flash::read_image(cx, args)?;
+            Some(cx.session()?.plan(&image, Policy::Erase)?)
+        }
+        None => None,
+    };
+    let banks = cx.session()?.banks.clone();
+    let (mut rows, mut lines) = (vec![], vec![]);
+    for bank in &banks {
+        let protection = cx.session()?.protection(bank)?;
+        let (bytes, _) = flash::read(cx, bank, 0, bank.size.into())?;
+        let kinds: Vec<&str> =
+            bytes.chunks(bank.sector as usize).zip(0..).map(|(bytes, sector)| kind(plan.as_ref(), bank, sector, bytes)).collect();
+        let signs: Vec<char> = kinds.iter().zip(&protection).map(|(kind, protected)| sign(kind, *protected)).collect();
+        lines.push(format!(
+            "{} at {:#010x}, {} of {}",
+            bank.name,
+            bank.address,
+            flash::count(kinds.len(), "sector"),
+            flash::size(bank.sector.into())
+        ));
+        lines.extend(
+            signs
+                .chunks(ROW)
+                .zip(0..)
+                .map(|(row, nth)| format!("  {:#010x} {}", bank.sector_address(nth * ROW as u32), row.iter().collect::<String>())),
+        );
+        rows.push(Value::map([("bank", bank.number.into()), ("sectors", kinds.into()), ("protected", protection.into())]));
+    }
+    lines.push(legend(&lines));
+    Ok(Value::shown(rows, lines.join("\n")))
+}
+
+/// What a sector holds, or what the plan does with it.
+fn kind(plan: Option<&Plan>, bank: &Bank, sector: u32, bytes: &[u8]) -> &'static str {
+    let step = plan.and_then(|plan| plan.steps.iter().find(|step| step.address == bank.sector_address(sector)));
+    match step {
+        Some(Step { action: Action::Replace, kept: 1.., .. }) => "keep",
+        Some(step) => step.action.name(),
+        None if bytes.iter().all(|byte| *byte == 0xFF) => "blank",
+        None => "used",
+    }
+}
+
+/// Of the signs that were drawn.
+fn legend(lines: &[String]) -> String {
+    let drawn = |sign: char| lines.iter().filter(|line| line.starts_with("  ")).any(|line| line[13..].contains(sign));
+    let protected = [('P', "write protected")];
+    let signs = SIGNS.iter().map(|row| (row.1, row.2)).chain(protected);
+    signs.filter(|row| drawn(row.0)).map(|(sign, words)| format!("{sign} {words}")).collect::<Vec<_>>().join(", ")
 }
