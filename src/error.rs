@@ -130,6 +130,11 @@ impl Error {
         self
     }
 
+    /// Message and hint in one line, for a list.
+    pub fn remedy(&self) -> String {
+        self.hint.as_ref().map_or(self.message.clone(), |hint| format!("{}; {hint}", self.message))
+    }
+
     /// The bus refused the access (FAULT), as opposed to a broken link.
     pub fn is_fault(&self) -> bool {
         matches!(self.cause, Cause::Fault { .. })

@@ -4,6 +4,8 @@
 //! embedded board (`sim`), a server (`tcp`), a recording (`Replay`). Time belongs to the pipe: it is the wall clock
 //! on USB and the board's virtual clock on the embedded board.
 
+#[cfg(target_os = "linux")]
+mod holders;
 mod record;
 
 pub use record::{Replay, Trace};
@@ -138,7 +140,7 @@ fn look(device: &Device, descriptor: &rusb::DeviceDescriptor, ids: &[UsbId]) -> 
     let (serial, trouble) = match device.open().and_then(|handle| serial(&handle, descriptor)) {
         Ok(serial) => (serial, None),
         Err(rusb::Error::NoDevice) => return None,
-        Err(error) => (serial_from_sysfs(&path).unwrap_or_default(), Some(remedy(&explain(error, vid, pid, "opened")))),
+        Err(error) => (serial_from_sysfs(&path).unwrap_or_default(), Some(explain(error, vid, pid, "opened").remedy())),
     };
     Some(Found { vid, pid, serial, path, trouble })
 }
@@ -181,13 +183,6 @@ fn serial_from_sysfs(path: &str) -> Option<String> {
     (text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| text.to_string())
 }
 
-fn remedy(error: &Error) -> String {
-    match &error.hint {
-        Some(hint) => format!("{}; {hint}", error.message),
-        None => error.message.clone(),
-    }
-}
-
 /// Find the device again by its path and take interface 0.
 fn claim(found: &Found) -> Result<Handle> {
     let context = context()?;
@@ -202,9 +197,29 @@ fn claim(found: &Found) -> Result<Handle> {
     handle.claim_interface(INTERFACE).map_err(|error| match (error, handle.kernel_driver_active(INTERFACE)) {
         (rusb::Error::Busy, Ok(true)) => Error::probe(format!("a kernel driver holds interface 0 of the probe at USB path {}", found.path))
             .hint("unbind the driver (`lsusb -t` names it) or unload its module, then plug the probe in again"),
+        (rusb::Error::Busy, _) => busy(&device, found),
         _ => explain(error, found.vid, found.pid, "claimed"),
     })?;
     Ok(handle)
+}
+
+/// Another program has claimed the probe: which, if the system tells.
+fn busy(device: &Device, found: &Found) -> Error {
+    let mut error = explain(rusb::Error::Busy, found.vid, found.pid, "claimed");
+    if let Some(who) = holders(device) {
+        error.message += &format!("; {who}");
+    }
+    error
+}
+
+#[cfg(target_os = "linux")]
+fn holders(device: &Device) -> Option<String> {
+    holders::holders(std::path::Path::new("/proc"), &holders::node(device.bus_number(), device.address()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn holders(_: &Device) -> Option<String> {
+    None
 }
 
 fn unplugged(found: &Found) -> Error {
@@ -240,8 +255,18 @@ fn permission_hint(vid: u16, pid: u16) -> String {
         return "run as a user who may open USB devices, or install ST's USB driver (STSW-LINK009)".to_string();
     }
     format!(
-        "put this line into /etc/udev/rules.d/60-rocd.rules, run `udevadm control --reload`, plug the probe in again: \
-         SUBSYSTEM==\"usb\", ATTR{{idVendor}}==\"{vid:04x}\", ATTR{{idProduct}}==\"{pid:04x}\", MODE=\"0660\", GROUP=\"plugdev\", TAG+=\"uaccess\""
+        "`rocd udev | sudo tee {UDEV_FILE}`, `sudo udevadm control --reload`, then plug the probe in again; its line there: {}",
+        udev_rule(vid, pid)
+    )
+}
+
+/// Where udev's rules for probes go. `uaccess` is given to who sits at the machine by 73-seat-late.rules, so the number is below 73.
+pub const UDEV_FILE: &str = "/etc/udev/rules.d/60-rocd.rules";
+
+/// Lets who sits at the machine, and the group plugdev, use the devices of these USB ids.
+pub fn udev_rule(vid: u16, pid: u16) -> String {
+    format!(
+        "SUBSYSTEM==\"usb\", ATTR{{idVendor}}==\"{vid:04x}\", ATTR{{idProduct}}==\"{pid:04x}\", MODE=\"0660\", GROUP=\"plugdev\", TAG+=\"uaccess\""
     )
 }
 
@@ -364,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_missing_permission_comes_with_the_udev_rule_for_this_probe() {
-        let text = remedy(&explain(rusb::Error::Access, 0x0483, 0x374b, "opened"));
+        let text = explain(rusb::Error::Access, 0x0483, 0x374b, "opened").remedy();
         assert!(text.starts_with("no permission to use the probe 0483:374b; "), "{text}");
         if cfg!(target_os = "linux") {
             let rule = "SUBSYSTEM==\"usb\", ATTR{idVendor}==\"0483\", ATTR{idProduct}==\"374b\", MODE=\"0660\", GROUP=\"plugdev\", TAG+=\"uaccess\"";

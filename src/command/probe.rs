@@ -6,10 +6,11 @@ use crate::error::{Error, Result};
 use crate::probe::{DRIVERS, Driver, Info};
 use crate::session::Session;
 use crate::tcp;
-use crate::usb::{self, Found};
+use crate::usb::{self, Found, UDEV_FILE};
 
 pub const COMMANDS: &[Command] = &[
     Command::new("probe list", "List the probes that are plugged in; no target notices", "probe list", list),
+    Command::new("udev", "Print the udev rules that let users open probes on Linux, with where they go", "udev", udev),
     Command::new(
         "connect [under_reset|normal]",
         "Attach to the chip, anew if attached, and say what it is; under_reset holds NRST until the core is caught",
@@ -43,7 +44,60 @@ fn list(cx: &Cx, _: &Args) -> Result<Value> {
         Some(interface) => every(|driver| probes(&interface, driver))?,
         None => every(|driver| usb::find(driver.usb))?,
     };
+    let probes: Vec<(Found, About)> = probes.into_iter().map(|found| about(cx, found)).collect();
     Ok(Value::shown(probes.iter().map(probe_value).collect::<Vec<_>>(), probe_lines(&probes)))
+}
+
+/// What only the probe itself knows.
+#[derive(Default)]
+struct About {
+    firmware: Option<String>,
+    /// On the target's VREF.
+    volts: Option<f32>,
+}
+
+/// Ask a probe that can be used, or the one that is in use here; why another one cannot is told with it.
+fn about(cx: &Cx, mut found: Found) -> (Found, About) {
+    if let Some(session) = cx.session.borrow().as_ref().filter(|session| session.probe.info().path == found.path) {
+        let firmware = Some(session.probe.info().firmware.clone());
+        return (found, About { firmware, volts: session.volts });
+    }
+    let about = match found.trouble {
+        None => ask(cx, &found),
+        Some(_) => return (found, About::default()),
+    };
+    let (about, trouble) = about.unwrap_or_else(|error| (About::default(), Some(error)));
+    found.trouble = trouble.map(|error| error.remedy());
+    (found, about)
+}
+
+/// Version and voltage, neither of which the target notices; what goes wrong after the version is trouble.
+fn ask(cx: &Cx, found: &Found) -> Result<(About, Option<Error>)> {
+    let interface = cx.settings.borrow().interface.clone();
+    let driver = DRIVERS.iter().find(|driver| found.id(driver.usb).is_some());
+    let driver = driver.ok_or_else(|| Error::probe("no driver knows it"))?;
+    let pipe = match interface.as_deref().map(|interface| (interface.transport, interface.server())) {
+        Some((Transport::Sim, _)) => super::sim::board(cx)?.pipe(),
+        Some((_, Some(address))) => tcp::open(address, found)?,
+        _ => usb::open(found, driver.usb)?,
+    };
+    let mut probe = (driver.open)(pipe, Info { vid: found.vid, pid: found.pid, path: found.path.clone(), ..Info::default() })?;
+    let firmware = Some(probe.info().firmware.clone());
+    let volts = probe.voltage();
+    let trouble = volts.as_ref().err().cloned().or(probe.usable().err());
+    Ok((About { firmware, volts: volts.ok().flatten() }, trouble))
+}
+
+/// A file for udev, rows from the drivers' tables.
+fn udev(_: &Cx, _: &Args) -> Result<Value> {
+    let mut text = format!(
+        "# Debug probes that rocd knows.  rocd udev | sudo tee {UDEV_FILE}\n\
+         # then: sudo udevadm control --reload, and plug the probe in again.  Where there is no group plugdev, take GROUP out."
+    );
+    for id in DRIVERS.iter().flat_map(|driver| driver.usb) {
+        text += &format!("\n\n# {}\n{}", id.name, usb::udev_rule(id.vid, id.pid));
+    }
+    Ok(Value::Text(text))
 }
 
 fn every(find: impl Fn(&Driver) -> Result<Vec<Found>>) -> Result<Vec<Found>> {
@@ -63,25 +117,29 @@ fn type_name(found: &Found) -> &'static str {
     DRIVERS.iter().find_map(|driver| found.id(driver.usb)).map_or("unknown probe", |id| id.name)
 }
 
-fn probe_value(found: &Found) -> Value {
+fn probe_value((found, about): &(Found, About)) -> Value {
     Value::map([
         ("type", type_name(found).into()),
         ("usb", format!("{:04x}:{:04x}", found.vid, found.pid).into()),
         ("serial", found.serial.as_str().into()),
         ("path", found.path.as_str().into()),
+        ("firmware", about.firmware.as_deref().into()),
+        ("volts", about.volts.map(f64::from).into()),
         ("trouble", found.trouble.as_deref().into()),
     ])
 }
 
-fn probe_lines(probes: &[Found]) -> String {
+fn probe_lines(probes: &[(Found, About)]) -> String {
     if probes.is_empty() {
         return "no ST-Link found; is it powered, and the cable one with data lines?".to_string();
     }
     probes.iter().map(probe_line).collect::<Vec<_>>().join("\n")
 }
 
-fn probe_line(found: &Found) -> String {
-    let line = format!("{} ({:04x}:{:04x}) {}", type_name(found), found.vid, found.pid, found.whereabouts());
+fn probe_line((found, about): &(Found, About)) -> String {
+    let firmware = about.firmware.as_ref().map_or(String::new(), |firmware| format!(" {firmware}"));
+    let volts = about.volts.map_or(String::new(), |volts| format!(", target at {volts:.2} V"));
+    let line = format!("{} ({:04x}:{:04x}){firmware} {}{volts}", type_name(found), found.vid, found.pid, found.whereabouts());
     match &found.trouble {
         Some(trouble) => format!("{line}\n    {}", trouble.replace('\n', "\n    ")),
         None => line,
@@ -181,21 +239,25 @@ mod tests {
         Found { vid: 0x0483, pid: 0x3748, serial, path, trouble: None }
     }
 
+    fn asked(found: Found) -> (Found, About) {
+        (found, About::default())
+    }
+
     #[test]
     fn a_probe_is_listed_with_type_serial_and_path() {
         let line = "ST-Link V2 (0483:3748) serial 0668FF303430484257255318 at USB path 1-4.2";
-        assert_eq!(probe_lines(&[found()]), line);
+        assert_eq!(probe_lines(&[asked(found())]), line);
     }
 
     #[test]
     fn trouble_stands_below_its_probe() {
         let locked = Found { serial: String::new(), trouble: Some("no permission\nadd a udev rule".into()), ..found() };
-        let lines = probe_lines(&[locked.clone(), found()]);
+        let lines = probe_lines(&[asked(locked.clone()), asked(found())]);
         let lines: Vec<&str> = lines.lines().collect();
         assert_eq!(lines[0], "ST-Link V2 (0483:3748) serial unknown at USB path 1-4.2");
         assert_eq!(lines[1..3], ["    no permission", "    add a udev rule"]);
         assert!(lines[3].contains("0668FF303430484257255318"));
-        let Value::Map(entries) = probe_value(&locked) else { panic!("a probe is a map") };
+        let Value::Map(entries) = probe_value(&asked(locked)) else { panic!("a probe is a map") };
         assert!(entries.contains(&("trouble".to_string(), Value::Text("no permission\nadd a udev rule".into()))));
     }
 

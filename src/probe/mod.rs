@@ -86,6 +86,10 @@ pub struct Info {
 
 pub trait Probe {
     fn info(&self) -> &Info;
+    /// `Err` if its firmware is too old to attach with, or made for other chips.
+    fn usable(&self) -> Result<()> {
+        Ok(())
+    }
     /// Enter the debug port. The speed taken, in kHz, is the result.
     fn connect(&mut self, how: &Connect) -> Result<u32>;
     /// Leave the debug port; NRST is released.

@@ -331,16 +331,26 @@ impl StLink {
         }
     }
 
-    fn connect_steps(&mut self, how: &Connect) -> Result<u32> {
+    fn refuse_stm8(&self) -> Result<()> {
         if self.version.jtag == 0 {
             return Err(Error::probe(format!("ST-Link firmware {} has no SWD or JTAG part", self.version))
                 .hint("this probe is for STM8 only; ST's STSW-LINK007 may change its firmware"));
         }
-        self.protocol = how.protocol;
-        self.leave_mode()?;
+        Ok(())
+    }
+
+    fn refuse_boot_loader(&mut self) -> Result<()> {
         if self.mode()? == BOOTLOADER {
             return Err(Error::probe("the probe runs its boot loader").hint("finish or repeat the update of its firmware"));
         }
+        Ok(())
+    }
+
+    fn connect_steps(&mut self, how: &Connect) -> Result<u32> {
+        self.refuse_stm8()?;
+        self.protocol = how.protocol;
+        self.leave_mode()?;
+        self.refuse_boot_loader()?;
         let khz = self.set_khz(how.khz)?;
         if how.under_reset {
             // Some firmware refuses this outside debug mode; it is repeated below, where it must succeed.
@@ -465,6 +475,12 @@ impl Probe for StLink {
         }
     }
 
+    /// Attaching reads the DP's registers, which came with DapRegisters.
+    fn usable(&self) -> Result<()> {
+        self.refuse_stm8()?;
+        self.need(Feature::DapRegisters)
+    }
+
     fn voltage(&mut self) -> Result<Option<f32>> {
         if !self.has(Feature::Voltage) {
             return Ok(None);
@@ -473,6 +489,7 @@ impl Probe for StLink {
         if self.mode()? == DFU {
             self.leave_mode()?;
         }
+        self.refuse_boot_loader()?;
         let mut reply = [0; 8];
         self.receive(&Block::new(GET_TARGET_VOLTAGE), &mut reply)?;
         // The reference (1.2 V) and half of the target's voltage, as the same converter sees them.
