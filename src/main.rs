@@ -79,7 +79,13 @@ fn run(options: Options) -> u8 {
         }
     };
     let panic = Panic::caught();
-    let settings = Settings { dry_run: options.dry_run, search: options.search.clone(), ..Settings::default() };
+    let settings = Settings {
+        dry_run: options.dry_run,
+        search: options.search.clone(),
+        options: options::table(),
+        about_options: options::MORE,
+        ..Settings::default()
+    };
     let made = Cancel::on_signals().and_then(|cancel| Host::new(terminal.clone(), cancel, settings, options.debug));
     let result = match &made {
         Ok(host) => guarded(|| steps(host, &options, &terminal)),

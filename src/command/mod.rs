@@ -10,6 +10,7 @@ pub mod line;
 pub mod look;
 pub mod memory;
 pub mod probe;
+pub mod shell;
 pub mod sim;
 pub mod spec;
 pub mod symbol;
@@ -120,6 +121,7 @@ pub const BUILT_IN: &[&[Command]] = &[
     flash::COMMANDS,
     board::COMMANDS,
     sim::COMMANDS,
+    shell::COMMANDS,
 ];
 
 /// All commands, by name.
@@ -209,6 +211,9 @@ pub struct Settings {
     pub dry_run: bool,
     /// `-s`, in order; then $ROCD_PATH and the user's config folder.
     pub search: Vec<PathBuf>,
+    /// The front-end's own options, for the manual page and for shells, and what there is to say about them.
+    pub options: Vec<shell::Opt>,
+    pub about_options: &'static str,
 }
 
 type Attach = Box<dyn Fn(&Cx) -> Result<Session>>;

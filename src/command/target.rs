@@ -276,8 +276,11 @@ pub(super) fn find(registers: &[Register], word: &str) -> Result<Register> {
     let found = known.find(|register| register.name.eq_ignore_ascii_case(name) || Some(register.number) == number);
     found.copied().ok_or_else(|| {
         let names = registers.iter().map(|register| register.name);
-        Error::command(format!("this core has no register `{word}`"))
-            .hint(near::hint(word, names, "`reg` lists the registers by number and name"))
+        Error::command(format!("this core has no register `{word}`")).hint(near::hint(
+            word,
+            names,
+            "`reg` lists the registers by number and name",
+        ))
     })
 }
 

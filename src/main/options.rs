@@ -2,6 +2,7 @@
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use rocd::command::shell::Opt;
 use rocd::error::Error;
 use std::path::PathBuf;
 
@@ -33,7 +34,7 @@ pub enum Parsed {
     Refused(Error, bool),
 }
 
-const MORE: &str = "\
+pub const MORE: &str = "\
 -f and -c run in the order given. With -c or a COMMAND, rocd runs it and leaves; without, it gives a prompt, or reads
 commands from stdin if that is no terminal. The first error ends the run.
 
@@ -73,6 +74,16 @@ fn command() -> Command {
         .arg(flag("quiet", "Results and errors only").short('q'))
         .arg(flag("json", "One line of JSON for each command").long("json"))
         .arg(flag("dry-run", "Show what would be erased and written, and change nothing").long("dry-run"))
+}
+
+/// Every option, for the manual page and for shells.
+pub fn table() -> Vec<Opt> {
+    let command = command();
+    let word = |arg: &Arg| arg.get_long().map(|long| format!("--{long}")).or_else(|| arg.get_short().map(|short| format!("-{short}")));
+    let value =
+        |arg: &Arg| arg.get_value_names().filter(|_| arg.get_action().takes_values()).map_or(String::new(), |names| names.join(" "));
+    let row = |arg: &Arg| Some(Opt { word: word(arg)?, value: value(arg), help: arg.get_help()?.to_string() });
+    command.get_arguments().filter_map(row).collect()
 }
 
 /// rocd's own options, and the words from the first on that is neither an option nor the value of one.

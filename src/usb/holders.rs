@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 /// "in use by openocd (pid 4711)", and how many processes would not be looked into. `None`: nobody is seen, and none hides.
 pub fn holders(proc: &Path, node: &Path) -> Option<String> {
     let me = std::process::id();
-    let processes = read_dir(proc).ok()?.flatten().filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path())));
+    let processes =
+        read_dir(proc).ok()?.flatten().filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path())));
     let (mut names, mut hidden) = (Vec::new(), 0);
     for (pid, folder) in processes.filter(|(pid, _)| *pid != me) {
         match has_open(&folder, node) {
