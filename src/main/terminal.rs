@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The version of the lines that `--json` prints: docs/json.schema.json.
 const JSON_VERSION: u32 = 1;
@@ -33,7 +33,7 @@ pub struct Terminal {
     colours: bool,
     log: RefCell<Option<File>>,
     started: Instant,
-    bar: RefCell<Option<(&'static str, ProgressBar)>>,
+    bar: RefCell<Option<Bar>>,
     /// A prompt waits, and lines are to go above it through this.
     above: RefCell<Option<Above>>,
     /// The first line that was asked for and could not be written.
@@ -73,7 +73,9 @@ impl Terminal {
             debug: 0,
             lively,
             // https://no-color.org
-            colours: lively && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            colours: lively
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                && std::env::var_os("TERM").is_none_or(|value| value != "dumb"),
             log: RefCell::default(),
             started: Instant::now(),
             bar: RefCell::default(),
@@ -166,18 +168,19 @@ impl Terminal {
         }
     }
 
-    /// A bar per phase, gone when the phase ends.
+    /// A bar per phase that takes longer than `QUICK`, gone when the phase ends; no terminal gets a line in its stead when a
+    /// long phase begins to be one, and one at its end.
     fn progress(&self, phase: &'static str, done: u64, total: u64) {
-        if !self.lively || self.quiet {
+        if self.quiet {
             return;
         }
-        if self.bar.borrow().as_ref().is_none_or(|(showing, _)| *showing != phase) {
+        if self.bar.borrow().as_ref().is_none_or(|bar| bar.phase != phase || done < bar.done) {
             self.end_bar();
-            *self.bar.borrow_mut() = Some((phase, bar(phase, total)));
+            *self.bar.borrow_mut() = Some(Bar { phase, done, began: Instant::now(), shown: None });
         }
-        if let Some((_, bar)) = self.bar.borrow().as_ref() {
-            bar.set_length(total);
-            bar.set_position(done);
+        let told = self.bar.borrow_mut().as_mut().and_then(|bar| bar.advance(done, total, self.lively));
+        if let Some(line) = told {
+            print_aside(&line);
         }
         if done >= total {
             self.end_bar();
@@ -187,23 +190,56 @@ impl Terminal {
     /// In place of the last one, which stays when something else is said.
     fn live(&self, text: String) {
         self.note(&text);
-        if self.bar.borrow().as_ref().is_none_or(|(showing, _)| *showing != LIVE) {
+        if self.bar.borrow().as_ref().is_none_or(|bar| bar.phase != LIVE) {
             self.end_bar();
             let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
             let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style);
-            *self.bar.borrow_mut() = Some((LIVE, line));
+            *self.bar.borrow_mut() = Some(Bar { phase: LIVE, done: 0, began: Instant::now(), shown: Some(line) });
         }
-        if let Some((_, line)) = self.bar.borrow().as_ref() {
+        if let Some(line) = self.bar.borrow().as_ref().and_then(|bar| bar.shown.as_ref()) {
             line.set_message(without_controls(&text));
         }
     }
 
     fn end_bar(&self) {
         match self.bar.borrow_mut().take() {
-            Some((LIVE, line)) => line.abandon(),
-            Some((_, bar)) => bar.finish_and_clear(),
-            None => {}
+            Some(Bar { phase: LIVE, shown: Some(line), .. }) => line.abandon(),
+            Some(Bar { shown: Some(bar), .. }) => bar.finish_and_clear(),
+            _ => {}
         }
+    }
+}
+
+/// Work that takes no longer than this shows no progress.
+const QUICK: Duration = Duration::from_millis(500);
+
+/// A phase under way.
+struct Bar {
+    phase: &'static str,
+    done: u64,
+    began: Instant,
+    shown: Option<ProgressBar>,
+}
+
+impl Bar {
+    /// The line to be told where there is no terminal.
+    fn advance(&mut self, done: u64, total: u64, lively: bool) -> Option<String> {
+        self.done = done;
+        let took = self.began.elapsed();
+        if took < QUICK {
+            return None;
+        }
+        let first = self.shown.is_none();
+        let shown = self.shown.get_or_insert_with(|| bar(self.phase, total, lively).with_elapsed(took));
+        shown.set_length(total);
+        shown.set_position(done);
+        let line = || {
+            let rate = done as f64 / took.as_secs_f64();
+            let left =
+                if done > 0 && done < total { format!(", {:.0} s left", total.saturating_sub(done) as f64 / rate) } else { String::new() };
+            format!("{}: {} of {} KiB, {:.0} KiB/s{left}", self.phase, done / 1024, total / 1024, rate / 1024.0)
+        };
+        (!lively && (first || done >= total)).then(line)
     }
 }
 
@@ -231,10 +267,11 @@ fn without_controls(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-fn bar(phase: &'static str, total: u64) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("{msg:>8} [{bar:32}] {bytes} of {total_bytes}").unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style.progress_chars("=> "));
+fn bar(phase: &'static str, total: u64, lively: bool) -> ProgressBar {
+    let form = "{msg:>8} [{bar:32}] {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
+    let style = ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let target = if lively { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(total), target).with_style(style.progress_chars("=> "));
     bar.set_message(phase);
     bar
 }
