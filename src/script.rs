@@ -70,6 +70,8 @@ struct Shared {
     files: RefCell<HashMap<String, AST>>,
     /// The text of each file, and under no name that of the line that runs: errors show what stands there.
     texts: RefCell<HashMap<String, String>>,
+    /// The file whose closure or hook runs: Rhai calls these without their source.
+    home: RefCell<String>,
     /// Files whose import is not finished, outermost first.
     importing: RefCell<Vec<String>>,
 }
@@ -141,7 +143,7 @@ impl Script {
                 .hint(format!("define it in a .rhai file given with -f: fn {function}() {{ … }}")));
         }
         let home = self.shared.homes.borrow().get(function).cloned().unwrap_or_default();
-        let called = self.deeper(|| {
+        let called = self.at_home(&home, || {
             let options = rhai::CallFnOptions::new().eval_ast(false).rewind_scope(true);
             let engine = self.prepare(cx, "");
             engine
@@ -156,7 +158,7 @@ impl Script {
         let (closure, source) = self.shared.closures.borrow()[number].clone();
         let own = self.shared.files.borrow().get(&source).cloned().unwrap_or_else(AST::empty);
         let functions = self.functions.borrow().merge(&own);
-        let called = self.deeper(|| {
+        let called = self.at_home(&source, || {
             let engine = self.prepare(cx, "");
             closure.call::<Dynamic>(&engine, &functions, (map_of(args),)).map_err(|error| self.failure(*error, ""))
         });
@@ -205,6 +207,13 @@ impl Script {
             result.map_err(|error| self.failure(*error, source))
         });
         outer.filter(|_| source.is_empty()).map(|outer| self.shared.note_text(source, &outer));
+        result
+    }
+
+    fn at_home<T>(&self, home: &str, run: impl FnOnce() -> Run<T>) -> Run<T> {
+        let outer = self.shared.home.replace(home.to_string());
+        let result = self.deeper(run);
+        self.shared.home.replace(outer);
         result
     }
 
@@ -574,7 +583,9 @@ impl Imports {
             return Err(Error::usage(format!("import \"{path}\": only files beside the script and in -s folders can be imported")));
         }
         let file = if path.ends_with(".rhai") { path.to_string() } else { format!("{path}.rhai") };
-        let beside = source.filter(|source| !source.is_empty()).and_then(|source| Path::new(source).parent()).map(Path::to_path_buf);
+        let home = self.shared.home.borrow();
+        let source = source.filter(|source| !source.is_empty()).unwrap_or(&home);
+        let beside = Path::new(source).parent().map(Path::to_path_buf);
         let search = self.cx.upgrade().map_or(Vec::new(), |cx| cx.settings.borrow().search.clone());
         let places: Vec<PathBuf> = beside.into_iter().chain(search).map(|folder| folder.join(&file)).collect();
         places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {

@@ -49,7 +49,7 @@ fn the_production_line_writes_the_number_and_logs_the_unit() {
         let (head, uid_and_more) = log.split_once(" uid=").unwrap();
         assert_eq!(head, "serial=1042");
         let (uid, rest) = uid_and_more.split_once(' ').unwrap();
-        assert!(uid.len() == 24 && uid.bytes().all(|byte| byte.is_ascii_hexdigit()) && uid.trim_matches(['0', 'f']) != "", "{uid}");
+        assert!(uid.len() == 24 && uid.bytes().all(|byte| byte.is_ascii_hexdigit()) && !uid.trim_matches(['0', 'f']).is_empty(), "{uid}");
         assert!(rest.starts_with("chip=STM32") && rest.ends_with(" rdp=open PASS\n"), "{log}");
     }
 }
@@ -151,4 +151,32 @@ fn the_bring_up_runs_at_its_events_and_moves_the_pin() {
     rocd(folder.path(), "stm32h7", &["bringup"], &["reset halt; blink"]).ends(1, &["PB0 was driven to 1 and reads 0"]);
     rocd(folder.path(), "stm32h7", &[], &["hook boot bring_up"]).ends(2, &["unknown event `boot`, expected one of examine_end"]);
     rocd(folder.path(), "bringup", &[], &["halt"]).ends(2, &["hook: there is no target file yet"]);
+}
+
+#[test]
+fn files_that_cannot_be_written_or_are_gone_are_said_in_words() {
+    let folder = folder();
+    let run = |files: &[&str], lines: &[&str]| rocd(folder.path(), "stm32h7", files, lines);
+    run(&[], &["append_line . unit 1"]).ends(1, &["error: .: ", "directory"]);
+    run(&[], &["append_line missing/line.log unit 1"]).ends(1, &["error: missing/line.log: "]);
+    #[cfg(target_os = "linux")]
+    run(&["production"], &["unit blinky-h743.elf 1 0x081e0000 --log /dev/full"])
+        .ends(1, &["error: /dev/full: ", "while append_line /dev/full"]);
+    // There when the file with the import was read, gone when it is asked for; and there, but no text.
+    fs::write(folder.path().join("main.rhai"), "command(\"late\", \"\", |a| { import \"gone\" as gone; gone::x() });").unwrap();
+    run(&["main"], &["late"]).ends(2, &["import \"gone\": not found", "while late (main.rhai:1 `command("]);
+    fs::write(folder.path().join("gone.rhai"), [b'x', 0xFF, 0xFE]).unwrap();
+    run(&["main"], &["late"]).ends(2, &["gone.rhai: ", "UTF-8"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_reader_that_leaves_ends_no_script_in_a_panic() {
+    let folder = folder();
+    let lines = "for n in 0..20000 { print(`line ${n} of many`) }";
+    fs::write(folder.path().join("many.rhai"), lines).unwrap();
+    let line = format!("{} -f many.rhai -c 'echo done' 2>said | head -n 1", env!("CARGO_BIN_EXE_rocd"));
+    let output = Command::new("sh").args(["-c", &line]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "line 0 of many\n");
+    assert_eq!(fs::read_to_string(folder.path().join("said")).unwrap(), "");
 }

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 const COLUMNS: u16 = 104;
 const ROWS: u16 = 48;
-/// A terminal in which nothing moves for so long shows what it will show.
-const QUIET: Duration = Duration::from_millis(900);
+/// A prompt behind which nothing moves for so long is the one that waits.
+const QUIET: Duration = Duration::from_millis(150);
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Of a character, in the picture's units.
 const WIDTH: f32 = 8.4;
 const HEIGHT: usize = 19;
@@ -29,20 +31,29 @@ pub fn of(folder: &Path, args: &[&str], lines: &[&str]) -> String {
     let heard = listen(process.get_file_handle().unwrap());
     let mut screen = vt100::Parser::new(ROWS.try_into().unwrap(), COLUMNS.try_into().unwrap(), 0);
     screen.process(format!("{PROMPT}rocd {}\r\n", args.join(" ")).as_bytes());
-    let settle = |screen: &mut vt100::Parser| {
-        while let Ok(bytes) = heard.recv_timeout(QUIET) {
-            screen.process(&bytes);
-        }
-    };
-    settle(&mut screen);
     for line in lines {
+        settle(&heard, &mut screen);
         terminal.write_all(format!("{line}\r").as_bytes()).unwrap();
-        settle(&mut screen);
     }
+    settle(&heard, &mut screen);
     if !lines.is_empty() {
         terminal.write_all(b"\x04").unwrap();
     }
     svg(screen.screen())
+}
+
+/// Take in what comes until the prompt waits, or rocd is gone.
+fn settle(heard: &Receiver<Vec<u8>>, screen: &mut vt100::Parser) {
+    let mut wait = PATIENCE;
+    loop {
+        match heard.recv_timeout(wait) {
+            Ok(bytes) => screen.process(&bytes),
+            Err(_) => return,
+        }
+        let (row, column) = screen.screen().cursor_position();
+        let line = screen.screen().contents_between(row, 0, row, column);
+        wait = if line.ends_with("> ") { QUIET } else { PATIENCE };
+    }
 }
 
 fn listen(mut terminal: std::fs::File) -> Receiver<Vec<u8>> {
