@@ -180,3 +180,32 @@ fn a_reader_that_leaves_ends_no_script_in_a_panic() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "line 0 of many\n");
     assert_eq!(fs::read_to_string(folder.path().join("said")).unwrap(), "");
 }
+
+/// What the operator's tool does: option keys, RDP = 0x55, start, and on the G0 a launch (RM0433, RM0444: option bytes).
+const LOCK: [(&str, &str, &str); 2] = [
+    (
+        "stm32h7",
+        "unit blinky-h743.elf 1 0x081e0000 lock",
+        "mww 0x52002008 0x08192A3B; mww 0x52002008 0x4C5D6E7F; mww 0x52002020 ((mdw(0x52002020)[0] & 0xFFFF00FF) | 0x5500); \
+         mww 0x52002018 2",
+    ),
+    (
+        "stm32g0",
+        "unit blinky-g071.elf 1 0x0801f800 lock",
+        "mww 0x40022008 0x45670123; mww 0x40022008 0xCDEF89AB; mww 0x4002200C 0x08192A3B; mww 0x4002200C 0x4C5D6E7F; \
+         mww 0x40022020 ((mdw(0x40022020)[0] & 0xFFFFFF00) | 0x55); mww 0x40022014 0x20000; sleep 500; mww 0x40022014 0x08000000",
+    ),
+];
+
+#[test]
+fn a_unit_that_the_operator_locked_passes_and_is_not_programmed_again() {
+    for (target, unit, lock) in LOCK {
+        let folder = folder();
+        let again = unit.trim_end_matches(" lock");
+        rocd(folder.path(), target, &["production"], &[unit, lock, "sleep 500", "unit_locked 1", again])
+            .ends(5, &["operator: set RDP", "unit 1: locked, RDP level1"]);
+        let log = fs::read_to_string(folder.path().join("production.log")).unwrap();
+        let results: Vec<&str> = log.lines().filter_map(|line| line.split_once("rdp=")?.1.split(": ").next()).collect();
+        assert_eq!(results, ["open PASS-UNLOCKED", "level1 PASS", "level1 FAIL program"], "{log}");
+    }
+}
