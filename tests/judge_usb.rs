@@ -192,7 +192,7 @@ fn program_g071(guest: &Guest) -> (Vec<u8>, String) {
     const LEN: usize = 6 << 10;
     let (_, bytes) = program("dense-64k-g071.elf").into_iter().find(|(address, bytes)| *address == FLASH && bytes.len() > LEN).unwrap();
     std::fs::write(guest.file("image.bin"), &bytes[..LEN]).unwrap();
-    (bytes[..LEN].to_vec(), rocd("stm32g0", &format!("program /mnt/image.bin {FLASH:#x} verify")))
+    (bytes[..LEN].to_vec(), rocd("stm32g0", &format!("program /mnt/image.bin {FLASH:#x} verify noloader")))
 }
 
 #[test]
