@@ -234,7 +234,7 @@ const SESSION: &[(&str, &str)] = &[
     ("reg contr\t", "halted main+0x38> reg control [<value>]"),
     ("\r", "control (/3): 0x0\nSTM32H742/743/753 halted main+0x38>"),
     ("mdw half_p\t\r", "0x20000000: 000000fa\nSTM32H742/743/753 halted main+0x38>"),
-    ("mdw half_period_ms many\r", "[<n:num>]\nSTM32H742/743/753 halted main+0x38>"),
+    ("mdw half_period_ms many\r", "[<n:num>] [ascii]\nSTM32H742/743/753 halted main+0x38>"),
     ("fn twice(n) {\r", "halted main+0x38> fn twice(n) {\n...>"),
     ("n * 2\r", "...> n * 2\n...>"),
     ("}\r", "...> }\nSTM32H742/743/753 halted main+0x38>"),

@@ -450,7 +450,7 @@ fn files_that_are_no_firmware_are_named() {
         (b":hello\n", "app is text, not firmware"),
         (b"S1 is a button\n", "app is text, not firmware"),
         (b"\xFF\xFE:\x000\x004\x00", "app is text, not firmware"),
-        (b"DfuSe\x01\x00\x00\x00\x00\x01", "app is a damaged DfuSe file: it has 12 bytes"),
+        (b"DfuSe\x01\x00\x00\x00\x00\x01", "app is a damaged DfuSe file: it has 11 bytes"),
         (b"UF2\n\x57\x51\x5D\x9E\0\0\0\0", "app is a damaged UF2 file: block 0 of the file is cut short"),
         (b"!<arch>\nmain.o/", "app is a static library, not firmware"),
         (b"PK\x03\x04\x14\0", "app is a ZIP archive, not firmware"),

@@ -486,7 +486,7 @@ impl Probe for StLink {
             return Ok(None);
         }
         // It cannot measure in DFU mode, in which a V2 starts.
-        if self.mode()? == DFU {
+        if !self.engaged && self.mode()? == DFU {
             self.leave_mode()?;
         }
         self.refuse_boot_loader()?;
