@@ -255,12 +255,18 @@ fn answer(line: &str, output: &Output, folder: &Path) -> String {
     for out in steady(&output.stdout, folder).lines() {
         text += &format!("{out}\n");
     }
-    for err in steady(&output.stderr, folder).lines() {
+    for err in steady(&output.stderr, folder).lines().filter(|line| !is_progress(line)) {
         text += format!("! {err}").trim_end();
         text.push('\n');
     }
     let code = output.status.code().map_or("none, ended by a signal".to_string(), |code| code.to_string());
     text + &format!("exit {code}\n\n")
+}
+
+/// "erase: 1024 of 1024 KiB, 209 KiB/s", which only work that takes half a second shows.
+fn is_progress(line: &str) -> bool {
+    let rest = line.split_once(": ").map(|(_, rest)| rest.split(' ').collect::<Vec<_>>());
+    rest.is_some_and(|words| matches!(words[..], [_, "of", _, "KiB,", _, "KiB/s" | "KiB/s,", ..]))
 }
 
 /// What stands between two texts, a number, and what it is shown as: how long things take is not what transcripts are about,
