@@ -73,8 +73,8 @@ fn the_probe_is_listed_by_the_servers_address_and_chosen_by_its_serial_number() 
     let interface = served.interface(folder.path());
     let said = done(rocd(&interface, "stm32g0", "probe list"));
     let address = &served.address;
-    assert!(said.contains(&format!("ST-Link V3E (0483:374e) serial 303030303030303030303041 at {address}/0")), "{said}");
-    assert!(said.contains(&format!("ST-Link V2 (0483:3748) serial 526F6364426F617264000001 at {address}/1")), "{said}");
+    assert!(said.contains(&format!("ST-Link V3E (0483:374e) V3J10M3 serial 303030303030303030303041 at {address}/0")), "{said}");
+    assert!(said.contains(&format!("ST-Link V2 (0483:3748) V2J37S7 serial 526F6364426F617264000001 at {address}/1")), "{said}");
     let said = failed(rocd(&interface, "stm32g0", "connect"), 3);
     assert!(said.contains("2 probes are plugged in") && said.contains("adapter serial NUMBER"), "{said}");
     let said = done(rocd(&interface, "stm32g0", "adapter serial 303030303030303030303041; connect"));
