@@ -57,7 +57,7 @@ impl Ram {
             true => (behind, self.data.0 + self.data.1),
             false => (self.data.0, self.data.0 + self.data.1),
         };
-        (self.work.1 >= STACK && end.checked_sub(start)? >= 2048).then_some((start, end - start))
+        (self.work.1 >= STACK && end.checked_sub(start)? >= CHUNK as u32).then_some((start, end - start))
     }
 
     pub fn is_enough(self) -> bool {
@@ -156,6 +156,10 @@ impl<'a> Channel<'a> {
 
     /// Send the next job and its data, if there is one and room for it.
     fn push(&mut self, mem: &mut MemAp) -> Result<bool> {
+        if self.sent.is_empty() {
+            // From its start an empty ring takes whatever is not longer than itself.
+            (self.ring.taken, self.ring.freed) = (0, 0);
+        }
         let next = (self.tail + JOB) % (JOBS * JOB);
         let Some(task) = self.to_do.front().copied().filter(|_| next != self.head) else { return Ok(false) };
         let job = match task.what {
@@ -236,7 +240,10 @@ pub type Heard<'h> = &'h mut dyn FnMut(&Task, Duration);
 /// The flash of one chip through the loader; the banks that `tasks` name are unlocked, the core is halted.
 pub fn run(help: Help, mem: &mut MemAp, tasks: Vec<(Controller, Vec<Task>)>, ears: &Ears, done: Heard) -> Result<()> {
     let Help { core, ram } = help;
-    let Some(ring) = ram.ring() else { return Err(Error::target("there is too little RAM for the loader")) };
+    let enough = |ring: &(u32, u32)| ring.1 / tasks.len() as u32 >= CHUNK as u32;
+    let Some(ring) = ram.ring().filter(enough) else {
+        return Err(Error::target("there is too little RAM for the loader").hint("`program … noloader` does without it"));
+    };
     let ap = mem.ap;
     let mut channels = channels(mem, ram, ring, tasks)?;
     let mut mem = MemAp::new(&mut *mem.probe, ap);
@@ -355,4 +362,19 @@ fn read<const N: usize>(mem: &mut MemAp, address: u32) -> Result<[u32; N]> {
     mem.read_width(Width::Word, address, &mut raw)?;
     let mut words = raw.chunks(4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
     Ok(std::array::from_fn(|_| words.next().unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_gives_pieces_that_do_not_overlap_and_takes_them_back() {
+        let mut ring = Ring { start: 0x100, size: 1000, taken: 0, freed: 0 };
+        let (first, freed) = ring.take(600).unwrap();
+        assert_eq!((first, ring.take(500)), (0x100, None), "neither behind the first nor over it");
+        ring.freed = freed;
+        assert_eq!(ring.take(600).map(|(at, _)| at), Some(0x100), "the end that is too short is left out");
+        assert_eq!(ring.take(500), None);
+    }
 }
