@@ -1,6 +1,7 @@
 //! What the engine says while it works: progress, warnings, output of scripts. Front-ends show it; nobody below prints.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -16,6 +17,35 @@ pub enum Event {
     Debug(u8, String),
     /// `phase` ("erase", "write", "verify", "read" …) has done `done` of `total` bytes; the first has `done` 0, the last `done == total`.
     Progress { phase: &'static str, done: u64, total: u64 },
+    /// For whoever wants to know where the time goes (`timing`).
+    Time(Note),
+}
+
+/// `phase` is "attach", "read", "write", "reset", "erase", "upload", "program" or "verify"; `bank` is empty where it is no bank's.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// From now on the host is at this, until the `Leave` that belongs to it.
+    Enter {
+        phase: &'static str,
+        bank: String,
+    },
+    Leave,
+    /// The chip was at this by itself, whatever the host did meanwhile, and has just ended.
+    Worked {
+        phase: &'static str,
+        bank: String,
+        took: Duration,
+    },
+}
+
+/// What the host does is part of a phase until this is dropped.
+#[must_use]
+pub struct Phase(Rc<dyn Sink>);
+
+impl Drop for Phase {
+    fn drop(&mut self) {
+        self.0.emit(Event::Time(Note::Leave));
+    }
 }
 
 /// Where events go. One front-end, one sink.
@@ -70,5 +100,14 @@ impl Ears {
 
     pub fn progress(&self, phase: &'static str, done: u64, total: u64) {
         self.sink.emit(Event::Progress { phase, done, total });
+    }
+
+    pub fn phase(&self, phase: &'static str, bank: &str) -> Phase {
+        self.sink.emit(Event::Time(Note::Enter { phase, bank: bank.to_string() }));
+        Phase(self.sink.clone())
+    }
+
+    pub fn worked(&self, phase: &'static str, bank: &str, took: Duration) {
+        self.sink.emit(Event::Time(Note::Worked { phase, bank: bank.to_string(), took }));
     }
 }

@@ -352,7 +352,10 @@ fn run_line(cx: &Cx, script: &Script, text: &str) -> Result<Value> {
 fn up(script: Rc<Script>, debug: u8) -> Up {
     let (for_line, for_script, for_hook, for_closure) = (script.clone(), script.clone(), script.clone(), script);
     Up {
-        attach: Box::new(move |cx| attach(cx, debug)),
+        attach: Box::new(move |cx| {
+            let _phase = cx.ears.phase("attach", "");
+            attach(cx, debug)
+        }),
         line: Box::new(move |cx, text| run_line(cx, &for_line, text)),
         script: Box::new(move |cx, name| {
             let search = cx.settings.borrow().search.clone();

@@ -46,6 +46,8 @@ pub trait Pipe {
     /// Time since the pipe was opened.
     fn now(&self) -> Duration;
     fn sleep(&mut self, d: Duration);
+    /// The next transfers ask whether something is done: for who counts them.
+    fn poll(&self) {}
 }
 
 /// One probe as the bus shows it, before anything is opened.

@@ -435,6 +435,7 @@ pub(super) fn read(cx: &Cx, bank: &Bank, offset: u64, length: u64) -> Result<(Ve
     let mut session = cx.session()?;
     session.check(bank)?;
     cx.ears.progress("read", 0, length);
+    let _phase = cx.ears.phase("read", "");
     timed(&mut session, |session| {
         let mut bytes = vec![0; length as usize];
         for (index, chunk) in bytes.chunks_mut(CHUNK).enumerate() {

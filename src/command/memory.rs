@@ -213,6 +213,7 @@ pub(super) fn fetch(cx: &Cx, from: u32, len: usize, width: Option<Width>) -> Res
 fn take(cx: &Cx, from: u32, buf: &mut [u8], width: Option<Width>) -> Result<()> {
     (cx.ears.breathe)()?;
     let mut session = cx.session()?;
+    let _phase = cx.ears.phase("read", "");
     let mut mem = session.mem(cx.core.get());
     match width {
         Some(width) => mem.read_width(width, from, buf),
@@ -223,7 +224,9 @@ fn take(cx: &Cx, from: u32, buf: &mut [u8], width: Option<Width>) -> Result<()> 
 /// One chunk, in accesses of `width`, or (`None`) of whatever width suits.
 fn put(cx: &Cx, to: u32, data: &[u8], width: Option<Width>) -> Result<()> {
     (cx.ears.breathe)()?;
-    let written = cx.session()?.write_memory(cx.core.get(), width, to, data);
+    let mut session = cx.session()?;
+    let _phase = cx.ears.phase("write", "");
+    let written = session.write_memory(cx.core.get(), width, to, data);
     written.map_err(refused).during(format!("writing {} bytes at {to:#010x}", data.len()))
 }
 

@@ -112,6 +112,7 @@ pub fn erase(parts: &[(Bank, Erase)], driver: &dyn FlashDriver, mem: &mut MemAp,
         let erased = unlocked(bank, driver, mem, ears, |mem| {
             group.iter().try_for_each(|(_, what)| {
                 (ears.breathe)()?;
+                let _phase = ears.phase("erase", &bank.name);
                 let result = driver.erase(mem, bank, *what, ears).during(what.text(bank));
                 if was_erased(&result) {
                     done += what.bytes(bank);
@@ -282,6 +283,7 @@ impl<'a> Work<'a> {
     fn erase(&mut self, step: &Step, bank: &Bank, driver: &dyn FlashDriver, mem: &mut MemAp) -> Result<()> {
         let started = mem.now();
         let what = Erase::Sector(step.sector);
+        let _phase = self.ears.phase("erase", &bank.name);
         let result = driver.erase(mem, bank, what, self.ears);
         self.done.erase_seconds += (mem.now() - started).as_secs_f64();
         if was_erased(&result) {
@@ -305,6 +307,7 @@ impl<'a> Work<'a> {
 
     fn write(&mut self, address: u32, data: &[u8], bank: &Bank, driver: &dyn FlashDriver, mem: &mut MemAp) -> Result<()> {
         let ears = self.ears;
+        let _phase = ears.phase("program", &bank.name);
         let mut at = address;
         driver.program(mem, bank, address, data, ears, &mut |bytes| {
             self.note_written(at, bytes as u32);

@@ -7,7 +7,7 @@ use super::{Bank, Erase, Step};
 use crate::adi::MemAp;
 use crate::cortex_m::{Core, Guest};
 use crate::error::{Cause, Context, Error, Result};
-use crate::event::Ears;
+use crate::event::{Ears, Phase};
 use crate::probe::Width;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -87,6 +87,16 @@ pub enum What<'a> {
     Write(u32, &'a [u8]),
 }
 
+impl What<'_> {
+    /// As `Ears::phase` calls it.
+    fn phase(&self) -> &'static str {
+        match self {
+            What::Erase(_) => "erase",
+            What::Write(..) => "program",
+        }
+    }
+}
+
 impl<'a> Task<'a> {
     /// A run of flash words as jobs of a size that the ring takes.
     pub fn writes(bank: &'a Bank, step: &'a Step, address: u32, data: &'a [u8]) -> impl Iterator<Item = Task<'a>> {
@@ -138,6 +148,8 @@ struct Channel<'a> {
     at: u32,
     /// When `head` or `at` was last seen to move.
     moved: Duration,
+    /// When the job under way began.
+    began: Duration,
 }
 
 impl<'a> Channel<'a> {
@@ -179,7 +191,7 @@ impl<'a> Channel<'a> {
         }
         mem.write_width(Width::Word, self.queue + self.tail, &bytes(&job))?;
         if self.sent.len() == 1 {
-            self.moved = mem.now();
+            (self.moved, self.began) = (mem.now(), mem.now());
         }
         self.tail = next;
         self.to_do.pop_front();
@@ -225,6 +237,11 @@ impl<'a> Channel<'a> {
         time * 2 + SLACK
     }
 
+    /// What the host waits for when it looks; `None`: nothing.
+    fn phase(&self, ears: &Ears) -> Option<Phase> {
+        self.sent.front().map(|(task, _)| ears.phase(task.what.phase(), &task.bank.name))
+    }
+
     /// Between two looks.
     fn pause(&self) -> Duration {
         match self.sent.front().map(|(task, _)| task.what) {
@@ -244,6 +261,7 @@ pub fn run(help: Help, mem: &mut MemAp, tasks: Vec<(Controller, Vec<Task>)>, ear
     let Some(ring) = ram.ring().filter(enough) else {
         return Err(Error::target("there is too little RAM for the loader").hint("`program … noloader` does without it"));
     };
+    let _upload = ears.phase("upload", "");
     let ap = mem.ap;
     let mut channels = channels(mem, ram, ring, tasks)?;
     let mut mem = MemAp::new(&mut *mem.probe, ap);
@@ -276,6 +294,7 @@ fn channels<'a>(mem: &mut MemAp, ram: Ram, ring: (u32, u32), tasks: Vec<(Control
             head: 0,
             at: 0,
             moved: mem.now(),
+            began: mem.now(),
             controller,
         });
     }
@@ -305,8 +324,12 @@ fn work(mem: &mut MemAp, ram: Ram, channels: &mut [Channel], ears: &Ears, done: 
             if channel.sent.is_empty() {
                 continue;
             }
+            let _phase = channel.phase(ears);
+            mem.probe.poll();
             let (block, now) = (read(mem, channel.address)?, mem.now());
             for task in channel.hear(block, now)? {
+                ears.worked(task.what.phase(), &task.bank.name, now - channel.began);
+                channel.began = now;
                 done(&task, now);
             }
             if late && channel.moved != now && !channel.sent.is_empty() {
@@ -317,6 +340,7 @@ fn work(mem: &mut MemAp, ram: Ram, channels: &mut [Channel], ears: &Ears, done: 
             return Ok(());
         }
         if !pushed {
+            let _phase = channels.iter().find_map(|channel| channel.phase(ears));
             let pause = channels.iter().map(Channel::pause).min().unwrap_or_default();
             mem.sleep(pause);
         }

@@ -257,6 +257,7 @@ impl Sink for Terminal {
             Event::Warning(text) => self.aside(&format!("{} {text}", self.coloured(YELLOW, "warning:"))),
             Event::Debug(level, text) => self.debug_line(level, &text),
             Event::Progress { phase, done, total } => self.progress(phase, done, total),
+            Event::Time(_) => {}
         }
     }
 }

@@ -557,4 +557,8 @@ impl Probe for StLink {
     fn sleep(&mut self, d: Duration) {
         self.pipe.sleep(d)
     }
+
+    fn poll(&self) {
+        self.pipe.poll();
+    }
 }

@@ -22,6 +22,7 @@ impl Session {
         for one_bank in sectors.chunk_by(|(a, _), (b, _)| a.number == b.number) {
             self.check(&one_bank[0].0)?;
         }
+        let reading = self.ears.phase("read", "");
         let total = sectors.iter().map(|(bank, _)| u64::from(bank.sector)).sum();
         let mut there = BTreeMap::new();
         let mut damaged = Vec::new();
@@ -38,6 +39,7 @@ impl Session {
             there.insert(address, bytes);
         }
         self.ears.progress("read", done, total);
+        drop(reading);
         let plan = flash::plan(image, &self.banks, &there, policy)?;
         let banks = self.banks.clone();
         flash::check_plan(&plan, &banks, flash::driver(&self.target.driver)?, &mut self.mem(0))?;
@@ -174,6 +176,7 @@ impl Session {
 
     /// Compare memory with an image; kind mismatch names the first bad address, expected and actual. The bytes compared.
     pub fn verify(&mut self, image: &Image) -> Result<u64> {
+        let _phase = self.ears.phase("verify", "");
         let total = image.len();
         let mut done = 0;
         for segment in &image.segments {

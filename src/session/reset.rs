@@ -16,6 +16,7 @@ const POLL: Duration = Duration::from_millis(1);
 impl Session {
     /// `Run`: kind not_running if the core is locked up or not running 10 ms later.
     pub fn reset(&mut self, mode: ResetMode) -> Result<()> {
+        let _phase = self.ears.phase("reset", "");
         let halt = mode != ResetMode::Run;
         self.reset_chip(halt)?;
         self.flash_changed = false;
@@ -28,6 +29,7 @@ impl Session {
 
     /// Reset, and halt every core at its vector or let it run; what a reset takes away is set again.
     pub(super) fn reset_chip(&mut self, halt: bool) -> Result<()> {
+        let _phase = self.ears.phase("reset", "");
         self.look_again()?;
         if !self.arm_cores(halt)? {
             // Asleep or off: the pin brings it back, and then the usual way is open.
