@@ -23,6 +23,7 @@ use crate::script::Script;
 use crate::session::{AttachOptions, Left, Session};
 use crate::sim::DEFAULT_CHIP;
 use crate::tcp;
+use crate::timing::{Book, Counted, Noted, Timing};
 use crate::usb::{self, Found, Pipe, Trace};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -47,12 +48,14 @@ pub struct Outcome {
     pub wall_seconds: f64,
     pub probe: Option<String>,
     pub chip: Option<String>,
+    /// If it was asked for.
+    pub timing: Option<Timing>,
 }
 
 impl Outcome {
     /// An error from before there was a host or a chip.
     pub fn start_up(command: impl Into<String>, error: Error) -> Outcome {
-        Outcome { command: command.into(), result: Err(error), seconds: 0.0, wall_seconds: 0.0, probe: None, chip: None }
+        Outcome { command: command.into(), result: Err(error), seconds: 0.0, wall_seconds: 0.0, probe: None, chip: None, timing: None }
     }
 }
 
@@ -147,22 +150,25 @@ pub struct Host {
     /// The level of `-d`.
     debug: u8,
     watch: state::Watch,
+    book: Rc<Book>,
 }
 
 impl Host {
     /// `debug` is the level of `-d`.
     pub fn new(sink: Rc<dyn Sink>, cancel: Cancel, settings: Settings, debug: u8) -> Result<Host> {
         let flag = cancel.clone();
+        let book = Rc::<Book>::default();
+        let sink = Rc::new(Noted { sink, book: book.clone() });
         let ears = Ears { sink, breathe: Rc::new(move || flag.check()) };
         let commands = Commands::built_in()?;
         let mut script = None;
         let cx = Rc::new_cyclic(|weak| {
             let engine = script.insert(Rc::new(Script::new(weak.clone()))).clone();
-            Cx::new(ears, commands, up(engine, debug))
+            Cx::new(ears, commands, up(engine, book.clone(), debug))
         });
         let script = script.expect("new_cyclic has run its closure");
         cx.settings.replace(settings);
-        let host = Host { cx, script, cancel, debug, watch: state::Watch::default() };
+        let host = Host { cx, script, cancel, debug, watch: state::Watch::default(), book };
         host.start_up()?;
         Ok(host)
     }
@@ -235,10 +241,12 @@ impl Host {
 
     fn outcome(&self, command: &str, show: Show, run: impl FnOnce() -> Result<Value>) -> Result<()> {
         let (wall, start) = (Instant::now(), self.cx.now());
+        self.book.begin(self.cx.settings.borrow().timing);
         let result = self.cancel.check().and_then(|()| run());
         let (probe, chip) = self.attached();
         let seconds = (self.cx.now() - start).as_secs_f64();
-        let outcome = Outcome { command: command.to_string(), result, seconds, wall_seconds: wall.elapsed().as_secs_f64(), probe, chip };
+        let (command, wall_seconds, timing) = (command.to_string(), wall.elapsed().as_secs_f64(), self.book.end());
+        let outcome = Outcome { command, result, seconds, wall_seconds, probe, chip, timing };
         show(&outcome);
         self.watch.hear(&outcome);
         outcome.result.map(|_| ())
@@ -349,12 +357,12 @@ fn run_line(cx: &Cx, script: &Script, text: &str) -> Result<Value> {
     }
 }
 
-fn up(script: Rc<Script>, debug: u8) -> Up {
+fn up(script: Rc<Script>, book: Rc<Book>, debug: u8) -> Up {
     let (for_line, for_script, for_hook, for_closure) = (script.clone(), script.clone(), script.clone(), script);
     Up {
         attach: Box::new(move |cx| {
             let _phase = cx.ears.phase("attach", "");
-            attach(cx, debug)
+            attach(cx, &book, debug)
         }),
         line: Box::new(move |cx, text| run_line(cx, &for_line, text)),
         script: Box::new(move |cx, name| {
@@ -374,7 +382,7 @@ fn load(name: &str, search: &[PathBuf]) -> Result<Description> {
 }
 
 /// Open the probe that was asked for and attach to the chip behind it.
-fn attach(cx: &Cx, debug: u8) -> Result<Session> {
+fn attach(cx: &Cx, book: &Rc<Book>, debug: u8) -> Result<Session> {
     let interface = interface(cx)?;
     let driver = probe::DRIVERS.iter().find(|driver| driver.name == interface.driver);
     let driver = driver.ok_or_else(|| Error::usage(format!("there is no probe driver `{}`", interface.driver)))?;
@@ -387,7 +395,7 @@ fn attach(cx: &Cx, debug: u8) -> Result<Session> {
     let options = AttachOptions { khz: settings.khz.or(interface.khz), under_reset: settings.under_reset };
     drop(settings);
     let info = Info { serial: found.serial, vid: found.vid, pid: found.pid, path: found.path, ..Info::default() };
-    let probe = (driver.open)(traced(cx, pipe, debug), info)?;
+    let probe = (driver.open)(Box::new(Counted::new(traced(cx, pipe, debug), book.clone())), info)?;
     let session = Session::attach(probe, target, &options, cx.ears.clone())?;
     cx.ears.info(greeting(&session));
     Ok(session)

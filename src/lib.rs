@@ -19,4 +19,5 @@ pub mod script;
 pub mod session;
 pub mod sim;
 pub mod tcp;
+pub mod timing;
 pub mod usb;

@@ -5,6 +5,8 @@
 mod options;
 #[path = "main/terminal.rs"]
 mod terminal;
+#[path = "main/timing.rs"]
+mod timing;
 
 use options::{Options, Parsed, Step};
 use rocd::command::Settings;
@@ -81,6 +83,7 @@ fn run(options: Options) -> u8 {
     let panic = Panic::caught();
     let settings = Settings {
         dry_run: options.dry_run,
+        timing: options.timing,
         search: options.search.clone(),
         options: options::table(),
         about_options: options::MORE,

@@ -14,7 +14,7 @@ const ROWS: &[&[&str]] = &[
     &["flash", "cortex_m", "desc", "image"],
     &["adi"],
     &["probe"],
-    &["tcp"],
+    &["tcp", "timing"],
     &["usb"],
     &["event"],
     &["error"],

@@ -209,6 +209,8 @@ pub struct Settings {
     pub under_reset: bool,
     /// `--dry-run`
     pub dry_run: bool,
+    /// `--timing`, and `timing on`
+    pub timing: bool,
     /// `-s`, in order; then $ROCD_PATH and the user's config folder.
     pub search: Vec<PathBuf>,
     /// The front-end's own options, for the manual page and for shells, and what there is to say about them.

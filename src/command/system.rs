@@ -24,6 +24,7 @@ pub const COMMANDS: &[Command] = &[
         hook,
     ),
     Command::new("sleep <ms>", "Wait, on the chip's clock", "sleep 10", sleep),
+    Command::new("timing [on|off]", "Say for each command where its time went, or whether that is said", "timing on", timing),
     Command::new("script <file>", "Run a .rhai file", "script scripts/program.rhai", script),
     Command::new("exit [<code:num>]", "Leave rocd with this exit code", "exit 0", exit),
     Command::new("shutdown [error]", "Leave rocd; with `error`, exit code 1", "shutdown", shutdown),
@@ -113,6 +114,13 @@ fn hook(cx: &Cx, args: &Args) -> Result<Value> {
 
 fn sleep(cx: &Cx, args: &Args) -> Result<Value> {
     pause(cx, Duration::from_millis(args.num("ms")?)).map(Value::from)
+}
+
+/// From the next command on.
+fn timing(cx: &Cx, args: &Args) -> Result<Value> {
+    let timing = &mut cx.settings.borrow_mut().timing;
+    *timing = args.has("on") || (*timing && !args.has("off"));
+    Ok(Value::shown(*timing, format!("timing: {}", if *timing { "on" } else { "off" })))
 }
 
 /// Wait on the chip's clock.

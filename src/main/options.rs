@@ -24,6 +24,7 @@ pub struct Options {
     pub quiet: bool,
     pub json: bool,
     pub dry_run: bool,
+    pub timing: bool,
 }
 
 pub enum Parsed {
@@ -73,6 +74,7 @@ fn command() -> Command {
         )
         .arg(flag("quiet", "Results and errors only").short('q'))
         .arg(flag("json", "One line of JSON for each command").long("json"))
+        .arg(flag("timing", "Say for each command where its time went").long("timing"))
         .arg(flag("dry-run", "Show what would be erased and written, and change nothing").long("dry-run"))
 }
 
@@ -130,6 +132,7 @@ fn options(matches: &ArgMatches) -> Options {
         quiet: matches.get_flag("quiet"),
         json: matches.get_flag("json"),
         dry_run: matches.get_flag("dry-run"),
+        timing: matches.get_flag("timing"),
     }
 }
 

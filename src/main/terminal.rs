@@ -3,6 +3,7 @@
 //! Nobody may be there to read: a closed stdout or stderr is no error, and what was asked for is done all the same.
 
 use crate::options::Options;
+use crate::timing;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rocd::error::{Cause, Error, Result};
 use rocd::event::{Event, Sink};
@@ -19,6 +20,9 @@ const JSON_VERSION: u32 = 1;
 
 /// What stands for the phase of a bar where a value is shown in its place.
 const LIVE: &str = "live";
+
+/// Of a terminal that does not say.
+const COLUMNS: usize = 80;
 
 const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[33m";
@@ -126,6 +130,11 @@ impl Terminal {
                     None => text,
                 });
             }
+        }
+        if !self.json {
+            timing::report(outcome, None, false).inspect(|text| self.note(text));
+            let columns = self.lively.then(|| console::Term::stderr().size_checked().map_or(COLUMNS, |(_, columns)| columns.into()));
+            timing::report(outcome, columns, self.colours).inspect(|text| print_aside(text));
         }
     }
 
@@ -283,12 +292,15 @@ fn since_1970() -> u64 {
 
 /// One line of docs/json.schema.json.
 fn json_line(outcome: &Outcome) -> String {
-    let Outcome { command, result, seconds, wall_seconds, probe, chip } = outcome;
+    let Outcome { command, result, seconds, wall_seconds, probe, chip, timing } = outcome;
     let ended = matches!(result, Err(error) if matches!(error.cause, Cause::Exit(_)));
     let mut line = json!({
         "v": JSON_VERSION, "command": command, "ok": result.is_ok() || ended,
         "seconds": seconds, "wall_seconds": wall_seconds, "probe": probe, "chip": chip,
     });
+    if let Some(timing) = timing {
+        line["timing"] = timing::json(timing);
+    }
     match result {
         Ok(value) => line["value"] = value.json(),
         Err(_) if ended => line["value"] = Value::Null,
