@@ -44,6 +44,12 @@ pub const COMMANDS: &[Command] = &[
         "sim cache strict",
         cache,
     ),
+    Command::new(
+        "sim wire [off|<khz:num>]",
+        "The fastest clock that the board's wires bear: above it two bits of each word flip, unseen by parity; off: any",
+        "sim wire 8000; adapter speed; sim wire off",
+        wire,
+    ),
     Command::new("sim unplug", "Pull the board's USB plug", "sim unplug; sim plug; connect", |cx, _| {
         board(cx).map(|board| board.unplug()).map(Value::from)
     }),
@@ -206,6 +212,16 @@ fn cache(cx: &Cx, args: &Args) -> Result<Value> {
         return board.set_cache_strict(args.has("strict")).map(Value::from);
     }
     Ok(if board.cache_strict() { "strict" } else { "off" }.into())
+}
+
+fn wire(cx: &Cx, args: &Args) -> Result<Value> {
+    let board = board(cx)?;
+    match args.opt_num("khz") {
+        Some(khz) => board.set_wire(Some(number(khz)?)),
+        None if args.has("off") => board.set_wire(None),
+        None => return Ok(board.wire().map_or("off".into(), |khz| Value::shown(khz, format!("{khz} kHz")))),
+    }
+    Ok(Value::None)
 }
 
 const INJECTIONS: &[(&str, Inject)] =

@@ -224,6 +224,16 @@ impl Board {
         self.0.borrow().probe.wire.chip.cache_strict()
     }
 
+    /// The fastest clock, kHz, that the wire between probe and chip bears; above it two bits of each word are flipped,
+    /// which its parity does not show. `None`: any.
+    pub fn set_wire(&self, max_khz: Option<u32>) {
+        self.0.borrow_mut().probe.wire.max_khz = max_khz;
+    }
+
+    pub fn wire(&self) -> Option<u32> {
+        self.0.borrow().probe.wire.max_khz
+    }
+
     /// The flash controllers' state, one line each.
     pub fn flash_report(&self) -> Vec<String> {
         self.0.borrow().probe.wire.chip.flash_report()

@@ -88,12 +88,16 @@ pub struct Wire {
     /// Fault injection: so many commands meet an AP that answers WAIT for too long; the next read has a wrong parity bit.
     pub waits: u32,
     pub parity: bool,
+    /// The fastest clock, kHz, at which words arrive as they were sent; `None`: any.
+    pub max_khz: Option<u32>,
+    /// Words that did not.
+    flipped: u32,
 }
 
 impl Wire {
     pub fn new(row: &'static Row, costs: &'static Costs, khz: u32) -> Wire {
         let (dap, chip) = (Dap::new(row), Chip::new(row));
-        Wire { dap, chip, now: 0, khz, costs, select: None, csw: BTreeMap::new(), waits: 0, parity: false }
+        Wire { dap, chip, now: 0, khz, costs, select: None, csw: BTreeMap::new(), waits: 0, parity: false, max_khz: None, flipped: 0 }
     }
 
     /// Let time go by, for the chip too.
@@ -109,13 +113,14 @@ impl Wire {
             return Err(status);
         }
         let deadline = self.now + WAIT_MAX;
+        let flips = self.flips();
         loop {
             let answer = match write {
-                Some(value) => self.dap.write(&mut self.chip, port, a, value),
+                Some(value) => self.dap.write(&mut self.chip, port, a, value ^ flips),
                 None => self.dap.read(&mut self.chip, port, a),
             };
             match answer {
-                Ok(value) => return Ok(value),
+                Ok(value) => return Ok(value ^ flips),
                 Err(Nack::Wait { until }) if self.now < deadline => self.wait(until.min(deadline)),
                 Err(nack) => return Err(status(port, nack)),
             }
@@ -126,6 +131,17 @@ impl Wire {
         let retry = self.costs.retry(self.khz);
         let retries = until.saturating_sub(self.now).div_ceil(retry).max(1);
         self.pass(retries * retry);
+    }
+
+    /// What the wire does to the next word, in either direction: two bits each time, so that its parity stays right, and
+    /// other ones than the last time. Simplified: a real wire fails gradually, and requests and acknowledges too.
+    fn flips(&mut self) -> u32 {
+        if self.max_khz.is_none_or(|most| self.khz <= most) {
+            return 0;
+        }
+        self.flipped = self.flipped.wrapping_add(1);
+        let (first, apart) = (self.flipped.wrapping_mul(11) % 32, 1 + self.flipped % 31);
+        1 << first | 1 << ((first + apart) % 32)
     }
 
     fn injected(&mut self, port: Port, write: Option<u32>) -> Option<Status> {
