@@ -8,6 +8,7 @@ mod detach;
 mod flashing;
 mod identify;
 mod reset;
+mod survey;
 #[cfg(test)]
 mod tests;
 

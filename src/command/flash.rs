@@ -315,14 +315,14 @@ fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
 
 /// Nothing done: a dry run.
 fn plan_and_write(cx: &Cx, args: &Args, image: &Image) -> Result<(Plan, Option<Done>, f64)> {
-    let dry_run = cx.settings.borrow().dry_run;
+    let policy = if args.has("erase") { Policy::Erase } else { Policy::NoErase };
     let manner = Manner { noreset: args.has("noreset"), noloader: args.has("noloader") };
-    let ((plan, done), seconds) = timed(&mut *cx.session()?, |session| {
-        let plan = session.plan(image, if args.has("erase") { Policy::Erase } else { Policy::NoErase })?;
-        let done = if dry_run { None } else { Some(session.execute(&plan, manner)?) };
-        Ok((plan, done))
-    })?;
-    Ok((plan, done, if dry_run { 0.0 } else { seconds }))
+    let mut session = cx.session()?;
+    if cx.settings.borrow().dry_run {
+        return Ok((session.plan(image, policy)?, None, 0.0));
+    }
+    let ((plan, done), seconds) = timed(&mut session, |session| session.program(image, policy, manner))?;
+    Ok((plan, Some(done), seconds))
 }
 
 /// `unlock` asks for what is not there yet: said where it matters.

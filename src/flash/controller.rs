@@ -119,7 +119,7 @@ pub(super) fn refuse_readout_protection(code: u8, register: &str, value: u32) ->
 }
 
 /// What unlocks FLASH_CR on both families (RM0433 4.5.1, RM0444 3.3.6).
-const KEYS: [u32; 2] = [0x4567_0123, 0xCDEF_89AB];
+pub(super) const KEYS: [u32; 2] = [0x4567_0123, 0xCDEF_89AB];
 
 /// For a controller that is not as it was left.
 pub(super) const AGAIN: &str = "`reset halt`, then run the command again";

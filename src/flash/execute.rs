@@ -73,7 +73,7 @@ fn all_unlocked(
 }
 
 /// Each bank that a plan concerns, with its steps.
-fn by_bank<'p, 'b>(plan: &'p Plan, banks: &'b [Bank]) -> Vec<(&'b Bank, Vec<&'p Step>)> {
+pub fn by_bank<'p, 'b>(plan: &'p Plan, banks: &'b [Bank]) -> Vec<(&'b Bank, Vec<&'p Step>)> {
     let steps = |bank: &Bank| plan.steps.iter().filter(|step| step.bank == bank.number).collect::<Vec<_>>();
     banks.iter().map(|bank| (bank, steps(bank))).filter(|(_, steps)| !steps.is_empty()).collect()
 }
@@ -162,12 +162,16 @@ fn unlocked(
     }
 }
 
-/// What the loader is to do in a bank. If all of it is to be replaced, or was seen blank, it is erased as a whole where
-/// that is sooner.
-fn tasks<'p>(bank: &'p Bank, steps: &[&'p Step], controller: &Controller) -> Vec<Task<'p>> {
+/// Would erasing the bank as a whole be sooner, and take nothing that is to stay, where what has no step is blank?
+pub fn worth_whole(bank: &Bank, steps: &[&Step], driver: &dyn FlashDriver) -> Result<bool> {
+    let controller = driver.controller(bank)?;
     let erased = steps.iter().filter(|step| step.action == Action::Replace).count() as u32;
-    let all = steps.len() as u32 == bank.sectors() && steps.iter().all(|step| step.action != Action::Skip);
-    let whole = all && controller.erase_bits(Erase::Bank).1 < controller.erase_bits(Erase::Sector(0)).1 * erased;
+    let sooner = controller.erase_bits(Erase::Bank).1 < controller.erase_bits(Erase::Sector(0)).1 * erased;
+    Ok(sooner && steps.iter().all(|step| step.action != Action::Skip))
+}
+
+/// What the loader is to do in a bank.
+fn tasks<'p>(bank: &'p Bank, steps: &[&'p Step], whole: bool) -> Vec<Task<'p>> {
     let mut tasks = Vec::new();
     for step in steps {
         let own = step.action == Action::Replace && !whole;
@@ -184,6 +188,7 @@ fn tasks<'p>(bank: &'p Bank, steps: &[&'p Step], controller: &Controller) -> Vec
 /// What `execute` has done so far, and how it says so.
 struct Work<'a> {
     ears: &'a Ears,
+    blank_beside: &'a [usize],
     erase_total: u64,
     write_total: u64,
     done: Done,
@@ -196,10 +201,11 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(plan: &Plan, ears: &'a Ears) -> Work<'a> {
+    fn new(plan: &'a Plan, ears: &'a Ears) -> Work<'a> {
         let skipped = plan.with(Action::Skip).count() as u32;
         let work = Work {
             ears,
+            blank_beside: &plan.blank_beside,
             erase_total: plan.erase_bytes(),
             write_total: plan.write_bytes(),
             done: Done { skipped_sectors: skipped, ..Done::default() },
@@ -253,7 +259,10 @@ impl<'a> Work<'a> {
         }
         for (bank, steps) in banks {
             let controller = driver.controller(bank)?;
-            let tasks = tasks(bank, steps, &controller);
+            let whole = self.blank_beside.contains(&bank.number)
+                && worth_whole(bank, steps, driver)?
+                && !driver.protection(&mut MemAp::new(&mut *mem.probe, bank.ap), bank)?.contains(&true);
+            let tasks = tasks(bank, steps, whole);
             match channels.iter_mut().find(|(there, _)| there.at(there.sr) == controller.at(controller.sr)) {
                 Some((_, all)) => all.extend(tasks),
                 None => channels.push((controller, tasks)),
@@ -365,7 +374,7 @@ mod tests {
     use crate::event::{Event, Heard};
     use crate::flash::controller::Controller;
     use crate::flash::fake::{AP, Fake, bank, image};
-    use crate::flash::{Policy, plan};
+    use crate::flash::{Found, Policy, plan};
     use std::cell::{Cell, RefCell};
     use std::collections::BTreeMap;
     use std::rc::Rc;
@@ -449,10 +458,10 @@ mod tests {
     /// Sector 0 and 1 of bank 1 are used and blank, sector 0 of bank 2 is used, sector 1 of it holds the image's bytes.
     fn a_plan() -> Plan {
         let there = BTreeMap::from([
-            (0x0800_0000, vec![0; 0x100]),
-            (0x0800_0100, vec![0xFF; 0x100]),
-            (0x0800_0800, vec![0; 0x100]),
-            (0x0800_0900, vec![7; 0x100]),
+            (0x0800_0000, Found::Bytes(vec![0; 0x100])),
+            (0x0800_0100, Found::Bytes(vec![0xFF; 0x100])),
+            (0x0800_0800, Found::Bytes(vec![0; 0x100])),
+            (0x0800_0900, Found::Bytes(vec![7; 0x100])),
         ]);
         let image = image(&[(0x0800_0000, vec![7; 0x110]), (0x0800_0800, vec![7; 0x200])]);
         plan(&image, &banks(), &there, Policy::Erase).unwrap()
@@ -506,7 +515,7 @@ mod tests {
 
     #[test]
     fn bytes_outside_the_image_that_could_not_be_put_back_are_named() {
-        let there = BTreeMap::from([(0x0800_0000, vec![5; 0x100])]);
+        let there = BTreeMap::from([(0x0800_0000, Found::Bytes(vec![5; 0x100]))]);
         let plan = plan(&image(&[(0x0800_0000, vec![7; 0x20])]), &banks(), &there, Policy::Erase).unwrap();
         let driver = Scribe { fail: Some("program"), ..Scribe::default() };
         let error = execute(&plan, &banks(), &driver, &mut MemAp::new(&mut Fake::default(), AP), &Ears::none(), None).unwrap_err();
@@ -559,7 +568,7 @@ mod tests {
     #[test]
     fn a_protected_sector_that_needs_no_change_is_no_hindrance() {
         let driver = Scribe { protected: vec![true; 2], ..Scribe::default() };
-        let there = BTreeMap::from([(0x0800_0000, vec![7; 0x100])]);
+        let there = BTreeMap::from([(0x0800_0000, Found::Bytes(vec![7; 0x100]))]);
         let plan = plan(&image(&[(0x0800_0000, vec![7; 4])]), &banks(), &there, Policy::Erase).unwrap();
         execute(&plan, &banks(), &driver, &mut MemAp::new(&mut Fake::default(), AP), &Ears::none(), None).unwrap();
         assert_eq!(driver.calls(), "boot bank1");

@@ -6,18 +6,21 @@ mod execute;
 mod fake;
 mod loader;
 mod plan;
+mod sums;
 pub mod stm32g0;
 pub mod stm32h7;
 
-pub use execute::{Done, check_erase, check_plan, erase, execute};
+pub use execute::{Done, by_bank, check_erase, check_plan, erase, execute, worth_whole};
 pub use loader::{Help, Ram};
-pub use plan::{Action, Plan, Policy, Step, plan, touched};
+pub use plan::{Action, Found, Plan, Policy, Step, plan, touched};
+pub use sums::{GRAIN, sum};
 
 use crate::adi::MemAp;
 use crate::error::{Error, Result};
 use crate::event::Ears;
 use crate::probe::Ap;
 use controller::Controller;
+use std::ops::Range;
 
 /// One bank of the attached chip.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +83,7 @@ pub enum Erase {
 }
 
 impl Erase {
-    fn sectors(self, bank: &Bank) -> std::ops::Range<u32> {
+    fn sectors(self, bank: &Bank) -> Range<u32> {
         match self {
             Erase::Sector(index) => index..index + 1,
             Erase::Bank => 0..bank.sectors(),
@@ -142,6 +145,11 @@ pub trait FlashDriver {
     /// May a watchdog run after a reset, started by option bytes? It would bite the loader.
     fn watchdog(&self, _: &mut MemAp, _: &Bank) -> Result<bool> {
         Ok(true)
+    }
+    /// `sums::sum` of parts of the bank, multiples of `GRAIN` by address and length, made by the controller itself; a part
+    /// that it could not read has none. `None`: the controller makes no sums, or not now. No core may be using flash.
+    fn sums(&self, _: &mut MemAp, _: &Bank, _: &[Range<u32>]) -> Result<Option<Vec<Option<u32>>>> {
+        Ok(None)
     }
     /// One flag per sector of the bank: write protected.
     fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>>;

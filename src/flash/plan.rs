@@ -55,9 +55,23 @@ impl Step {
     }
 }
 
+/// What is known of a sector before it is planned.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// What the image has, wherever it has something.
+    Same,
+    /// 0xFF, all of it.
+    Blank,
+    /// Neither, and the image has every byte of it: what it is does not matter.
+    Other,
+    Bytes(Vec<u8>),
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     pub steps: Vec<Step>,
+    /// Numbers of the banks where every sector without a step was found blank.
+    pub blank_beside: Vec<usize>,
     /// Bytes of the image.
     pub image_bytes: u64,
 }
@@ -184,26 +198,39 @@ fn ranges(banks: &[Bank]) -> String {
     ranges.join(", ")
 }
 
-/// What must be done so that flash holds `image`, given what is there (`there`: sector address → its bytes, for every touched sector).
-pub fn plan(image: &Image, banks: &[Bank], there: &BTreeMap<u32, Vec<u8>>, policy: Policy) -> Result<Plan> {
+/// What must be done so that flash holds `image`, given what is there (`there`: by the sector's address, every touched
+/// sector, and others that were looked at).
+pub fn plan(image: &Image, banks: &[Bank], there: &BTreeMap<u32, Found>, policy: Policy) -> Result<Plan> {
     let mut steps = Vec::new();
     for (index, sector) in touched(image, banks)? {
         let bank = &banks[index];
         let address = bank.sector_address(sector);
-        let old = there
-            .get(&address)
-            .filter(|bytes| bytes.len() == bank.sector as usize)
-            .ok_or_else(|| Error::new(Kind::Bug, format!("the sector at {address:#010x} was not read before planning")))?;
-        let wanted = Wanted::new(image, address, old);
-        let (action, kept) = choose(bank, sector, old, &wanted, policy)?;
-        let runs = match action {
-            Action::Skip => Vec::new(),
-            Action::Program => runs(bank, address, &wanted.bytes, |at| wanted.bytes[at.clone()] != old[at]),
-            Action::Replace => runs(bank, address, &wanted.bytes, |_| true),
+        let (mut old, action) = match there.get(&address) {
+            Some(Found::Same) => (Vec::new(), Some(Action::Skip)),
+            Some(Found::Blank) => (vec![0xFF; bank.sector as usize], None),
+            Some(Found::Other) if policy == Policy::NoErase => return Err(not_blank(bank, sector, 0)),
+            Some(Found::Other) => (vec![0xFF; bank.sector as usize], Some(Action::Replace)),
+            Some(Found::Bytes(bytes)) if bytes.len() == bank.sector as usize => (bytes.clone(), None),
+            _ => return Err(Error::new(Kind::Bug, format!("the sector at {address:#010x} was not looked at before planning"))),
         };
+        let wanted = Wanted::new(image, address, &old);
+        let (action, kept) = match action {
+            Some(action) => (action, 0),
+            None => choose(bank, sector, &old, &wanted, policy)?,
+        };
+        if action == Action::Replace {
+            old.fill(0xFF);
+        }
+        let runs = runs(bank, address, &wanted.bytes, |at| wanted.bytes[at.clone()] != old[at]);
         steps.push(Step { bank: bank.number, bank_name: bank.name.clone(), sector, address, size: bank.sector, action, runs, kept });
     }
-    Ok(Plan { steps, image_bytes: image.len() })
+    let blank_beside = |bank: &&Bank| {
+        let has_step = |sector: &u32| steps.iter().any(|step| (step.bank, step.sector) == (bank.number, *sector));
+        let mut others = (0..bank.sectors()).filter(|sector| !has_step(sector));
+        others.all(|sector| there.get(&bank.sector_address(sector)) == Some(&Found::Blank))
+    };
+    let blank_beside = banks.iter().filter(blank_beside).map(|bank| bank.number).collect();
+    Ok(Plan { steps, blank_beside, image_bytes: image.len() })
 }
 
 /// What a sector is to hold, and which of its bytes the image gives.
@@ -328,6 +355,10 @@ mod tests {
     /// Flash as a chip has it: a word is programmed once per erase, and only while blank.
     struct Flash(BTreeMap<u32, Vec<u8>>);
 
+    fn found(there: &BTreeMap<u32, Vec<u8>>) -> BTreeMap<u32, Found> {
+        there.iter().map(|(at, bytes)| (*at, Found::Bytes(bytes.clone()))).collect()
+    }
+
     impl Flash {
         fn random(random: &mut Random) -> Flash {
             let mut sectors = BTreeMap::new();
@@ -389,7 +420,7 @@ mod tests {
         for _ in 0..2000 {
             let mut flash = Flash::random(&mut random);
             let image = random_image(&mut random, &flash);
-            let plan = plan(&image, &BANKS(), &flash.0, Policy::Erase).unwrap();
+            let plan = plan(&image, &BANKS(), &found(&flash.0), Policy::Erase).unwrap();
             let wanted = flash.overlay(&image);
             flash.apply(&plan);
             assert_eq!(flash.0, wanted);
@@ -406,7 +437,7 @@ mod tests {
             let mut flash = Flash::random(&mut random);
             let image = random_image(&mut random, &flash);
             let wanted = flash.overlay(&image);
-            match plan(&image, &BANKS(), &flash.0, Policy::NoErase) {
+            match plan(&image, &BANKS(), &found(&flash.0), Policy::NoErase) {
                 Ok(plan) => {
                     assert_eq!(plan.with(Action::Replace).count(), 0);
                     flash.apply(&plan);
@@ -422,8 +453,8 @@ mod tests {
         assert!(planned > 50 && refused > 50, "{planned} planned, {refused} refused");
     }
 
-    fn one_sector(bytes: Vec<u8>) -> BTreeMap<u32, Vec<u8>> {
-        BTreeMap::from([(0x0800_0000, bytes)])
+    fn one_sector(bytes: Vec<u8>) -> BTreeMap<u32, Found> {
+        BTreeMap::from([(0x0800_0000, Found::Bytes(bytes))])
     }
 
     #[test]
@@ -520,7 +551,7 @@ mod tests {
     #[test]
     fn a_plan_reads_as_what_will_be_done() {
         let mut there = one_sector(vec![0xFF; 256]);
-        there.insert(0x0800_0100, [vec![0xFF; 0xF0], vec![9; 16]].concat());
+        there.insert(0x0800_0100, Found::Bytes([vec![0xFF; 0xF0], vec![9; 16]].concat()));
         let image = image(&[(0x0800_0000, vec![5; 0x110])]);
         assert_eq!(
             plan(&image, &BANKS(), &there, Policy::Erase).unwrap().to_string(),

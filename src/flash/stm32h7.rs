@@ -4,10 +4,12 @@
 //! One controller per bank; bank 2's registers lie 0x100 above bank 1's. A flash word (32 bytes, H7A3: 16) is written by
 //! word stores in ascending order and programmed once the last has come. It can be programmed once per erase.
 
-use super::controller::{AGAIN, Controller, Flag, refuse_readout_protection, unknown_layout};
+use super::controller::{AGAIN, Controller, Flag, KEYS, refuse_readout_protection, unknown_layout};
 use super::{Bank, FlashDriver};
 use crate::adi::MemAp;
 use crate::error::{Error, Kind, Result};
+use crate::probe::{Deadline, MemOp};
+use std::ops::Range;
 use std::time::Duration;
 
 pub struct Stm32H7;
@@ -56,14 +58,19 @@ const CR: u32 = 0x0C;
 const SR: u32 = 0x10;
 const CCR: u32 = 0x14;
 const WPSN_CUR: u32 = 0x38;
+const CRCCR: u32 = 0x50;
+const CRCSADD: u32 = 0x54;
+const CRCEADD: u32 = 0x58;
 // For both banks, from bank 1's base.
 const OPTCR: u32 = 0x18;
 const OPTSR_CUR: u32 = 0x1C;
+const CRCDATA: u32 = 0x5C;
 
 const CR_LOCK: u32 = 1 << 0;
 const CR_PG: u32 = 1 << 1;
 const CR_SER: u32 = 1 << 2;
 const CR_BER: u32 = 1 << 3;
+const CR_CRC_EN: u32 = 1 << 15;
 
 const SR_BSY: u32 = 1 << 0;
 const SR_WBNE: u32 = 1 << 1;
@@ -74,6 +81,16 @@ const SR_BUSY: u32 = SR_BSY | SR_QW | SR_CRC_BUSY;
 const SR_SNECCERR: u32 = 1 << 25;
 /// Every flag that CCR clears: EOP 16 to CRCRDERR 28.
 const CCR_ALL: u32 = 0x1FEF_0000;
+
+/// DBECCERR and CRCRDERR: the unit met what it cannot read.
+const SR_CRC_ERRORS: u32 = 1 << 26 | 1 << 28;
+/// Those and CRCEND, as CCR clears them.
+const CCR_CRC: u32 = SR_CRC_ERRORS | 1 << 27;
+/// By address (bit 8 clear), bursts of four flash words.
+const CRCCR_START: u32 = 1 << 16;
+const CRCCR_CLEAN: u32 = 1 << 17;
+/// No source says how fast the unit is (assumed).
+const CRC_NS_PER_BYTE: u32 = 1000 / 32;
 
 /// OPTCR.SWAP_BANK and OPTSR_CUR.SWAP_BANK_OPT; reads 0 on dies with one bank.
 const SWAP_BANK: u32 = 1 << 31;
@@ -169,6 +186,32 @@ fn readout_code(options: u32) -> u8 {
     (options >> 8) as u8
 }
 
+/// One sum by the CRC unit, which is enabled; `None`: it met what it cannot read.
+fn crc(mem: &mut MemAp, bank: &Bank, part: &Range<u32>) -> Result<Option<u32>> {
+    if part.is_empty() {
+        return Ok(None);
+    }
+    let at = |register| bank.registers + register;
+    let first = part.start - bank.address;
+    let bytes = part.end - part.start;
+    let set = [(CCR, CCR_CRC), (CRCCR, CRCCR_CLEAN), (CRCSADD, first), (CRCEADD, first + bytes - 1), (CRCCR, CRCCR_START)];
+    mem.batch(&mut set.map(|(register, value)| MemOp::write(at(register), value)))?;
+    let time = Duration::from_nanos(u64::from(bytes * CRC_NS_PER_BYTE));
+    mem.sleep(time);
+    let deadline = Deadline::after(&*mem.probe, time * 50 + Duration::from_millis(10));
+    loop {
+        let late = deadline.passed(&*mem.probe);
+        let mut looks = [MemOp::read(at(SR)), MemOp::read(shared(bank, CRCDATA))];
+        mem.batch(&mut looks)?;
+        let [status, sum] = looks.map(|look| look.value());
+        match status & SR_CRC_BUSY {
+            0 => return Ok((status & SR_CRC_ERRORS == 0).then_some(sum)),
+            _ if late => return Ok(None),
+            _ => mem.sleep(time / 16),
+        }
+    }
+}
+
 impl FlashDriver for Stm32H7 {
     fn controller<'a>(&self, bank: &'a Bank) -> Result<Controller<'a>> {
         let layout = layout(bank)?;
@@ -221,6 +264,22 @@ impl FlashDriver for Stm32H7 {
 
     fn watchdog(&self, mem: &mut MemAp, bank: &Bank) -> Result<bool> {
         Ok(mem.read32(shared(bank, OPTSR_CUR))? & OPTSR_IWDG1_SW == 0)
+    }
+
+    /// RM0433 4.3.14, in the order of ST's HAL. CRC_EN can be set only while unlocked.
+    fn sums(&self, mem: &mut MemAp, bank: &Bank, parts: &[Range<u32>]) -> Result<Option<Vec<Option<u32>>>> {
+        let at = |register| bank.registers + register;
+        if mem.read32(at(SR))? & (SR_BUSY | SR_WBNE) != 0 {
+            return Ok(None);
+        }
+        let control = mem.read32(at(CR))?;
+        if control & CR_LOCK != 0 {
+            KEYS.iter().try_for_each(|key| mem.write32(at(KEYR), *key))?;
+        }
+        mem.write32(at(CR), control & !CR_LOCK | CR_CRC_EN)?;
+        let sums = parts.iter().map(|part| crc(mem, bank, part)).collect::<Result<_>>();
+        let left = mem.batch(&mut [MemOp::write(at(CCR), CCR_CRC), MemOp::write(at(CR), control)]);
+        sums.and_then(|sums| left.map(|()| Some(sums)))
     }
 
     fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>> {

@@ -1,85 +1,92 @@
 //! Flash and images: read what is there, plan, carry out, verify.
 
+use super::survey::Sector;
 use super::{Session, State, fatal};
 use crate::adi::MemAp;
 use crate::error::{Context, Error, Kind, Result};
 use crate::flash::{self, Bank, Done, Erase, FlashDriver, Help, Manner, Plan, Policy, Ram};
 use crate::image::Image;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Between two looks at Ctrl-C: some 40 ms on a V2 at 4 MHz.
 const CHUNK: usize = 8192;
 const HALT_WAIT: Duration = Duration::from_secs(1);
-/// More unreadable flash words than this are no interrupted write but a protected or dying flash.
-const MAX_DAMAGED: usize = 8;
 
 impl Session {
-    /// Read the sectors an image touches and plan; a plan that `execute` would refuse is an error. Changes nothing.
+    /// Look at the sectors an image touches and plan; a plan that `execute` would refuse is an error. Changes nothing.
     pub fn plan(&mut self, image: &Image, policy: Policy) -> Result<Plan> {
         let touched = flash::touched(image, &self.banks)?;
-        let sectors: Vec<(Bank, u32)> = touched.iter().map(|(bank, sector)| (self.banks[*bank].clone(), *sector)).collect();
+        let sectors: Vec<Sector> = touched.iter().map(|(bank, sector)| (self.banks[*bank].clone(), *sector)).collect();
         for one_bank in sectors.chunk_by(|(a, _), (b, _)| a.number == b.number) {
             self.check(&one_bank[0].0)?;
         }
-        let reading = self.ears.phase("read", "");
-        let total = sectors.iter().map(|(bank, _)| u64::from(bank.sector)).sum();
-        let mut there = BTreeMap::new();
-        let mut damaged = Vec::new();
-        let mut done = 0;
-        for (bank, sector) in sectors {
-            let address = bank.sector_address(sector);
-            let mut bytes = vec![0; bank.sector as usize];
-            for (index, chunk) in bytes.chunks_mut(CHUNK).enumerate() {
-                self.ears.progress("read", done, total);
-                self.read_flash(&bank, address + (index * CHUNK) as u32, chunk, image, &mut damaged)?;
-                done += chunk.len() as u64;
-                (self.ears.breathe)()?;
-            }
-            there.insert(address, bytes);
+        let driver = flash::driver(&self.target.driver)?;
+        let mut there = self.survey(image, &sectors, policy)?;
+        let mut plan = flash::plan(image, &self.banks, &there, policy)?;
+        let others = self.beside(&plan, driver)?;
+        if !others.is_empty() {
+            there.extend(self.blank(&others)?);
+            plan = flash::plan(image, &self.banks, &there, policy)?;
         }
-        self.ears.progress("read", done, total);
-        drop(reading);
-        let plan = flash::plan(image, &self.banks, &there, policy)?;
         let banks = self.banks.clone();
-        flash::check_plan(&plan, &banks, flash::driver(&self.target.driver)?, &mut self.mem(0))?;
+        flash::check_plan(&plan, &banks, driver, &mut self.mem(0))?;
         Ok(plan)
+    }
+
+    /// Plan and carry out. Cores that run are halted for the look at flash, and let go if nothing is to be done.
+    pub fn program(&mut self, image: &Image, policy: Policy, manner: Manner) -> Result<(Plan, Done)> {
+        let held = self.hold()?;
+        let plan = self.plan(image, policy);
+        if plan.as_ref().map_or(true, Plan::is_done) {
+            self.let_go(&held)?;
+        }
+        let plan = plan?;
+        let done = self.execute(&plan, manner)?;
+        Ok((plan, done))
+    }
+
+    /// Halt the cores that run, for rocd's own purposes: these. One that cannot be halted runs on.
+    fn hold(&mut self) -> Result<Vec<usize>> {
+        let mut held = Vec::new();
+        for core in self.available() {
+            if !matches!(self.state(core), Ok(State::Running)) {
+                continue;
+            }
+            let (found, mut mem, ears) = self.parts(core)?;
+            match found.halt(&mut mem, ears, HALT_WAIT) {
+                Ok(()) => {
+                    found.own_halt = true;
+                    held.push(core);
+                }
+                Err(error) if fatal(&error) => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(held)
+    }
+
+    fn let_go(&mut self, held: &[usize]) -> Result<()> {
+        held.iter().try_for_each(|core| {
+            let (core, mut mem, ears) = self.parts(*core)?;
+            core.resume(&mut mem, ears, None)
+        })
+    }
+
+    /// The sectors without a step of banks that are erased sooner as a whole, if these sectors are blank.
+    fn beside(&self, plan: &Plan, driver: &dyn FlashDriver) -> Result<Vec<Sector>> {
+        let mut others = Vec::new();
+        for (bank, steps) in flash::by_bank(plan, &self.banks) {
+            if flash::worth_whole(bank, &steps, driver)? {
+                let without = (0..bank.sectors()).filter(|sector| steps.iter().all(|step| step.sector != *sector));
+                others.extend(without.map(|sector| (bank.clone(), sector)));
+            }
+        }
+        Ok(others)
     }
 
     /// What can be neither read nor programmed (readout protection, swapped banks) is said before flash is read.
     pub fn check(&mut self, bank: &Bank) -> Result<()> {
         flash::driver(&self.target.driver)?.check(&mut self.mem(0), bank)
-    }
-
-    /// A flash word that an interrupted write left damaged cannot be read (H7: DBECCERR faults the access), and only
-    /// erasing its sector mends it: it reads as something the image is not, so that the sector is replaced. Where the
-    /// image does not cover all of it, bytes that were to be kept are lost already, and the user decides.
-    fn read_flash(&mut self, bank: &Bank, address: u32, chunk: &mut [u8], image: &Image, damaged: &mut Vec<u32>) -> Result<()> {
-        let mut mem = MemAp::new(&mut *self.probe, bank.ap);
-        let error = match mem.read(address, chunk) {
-            Err(error) if error.is_fault() => error,
-            other => return other.during(format!("reading flash at {address:#010x}")),
-        };
-        for (index, word) in chunk.chunks_mut(bank.word as usize).enumerate() {
-            let at = address + index as u32 * bank.word;
-            match MemAp::new(&mut *self.probe, bank.ap).read(at, word) {
-                Ok(()) => {}
-                Err(fault) if fault.is_fault() && damaged.len() < MAX_DAMAGED => {
-                    if !covers(image, at, bank.word) {
-                        return Err(lost(bank, at));
-                    }
-                    damaged.push(at);
-                    self.ears.warn(format!("the flash word at {at:#010x} is damaged and cannot be read: its sector must be erased"));
-                    word.iter_mut().zip(0..).for_each(|(byte, i)| *byte = unlike(image, at + i));
-                }
-                Err(fault) if fault.is_fault() => {
-                    let hint = "flash cannot be read: is it read protected (RDP), or its clock or supply wrong?";
-                    return Err(error.during(format!("reading flash at {address:#010x}")).hint(hint));
-                }
-                Err(other) => return Err(other),
-            }
-        }
-        Ok(())
     }
 
     /// Reset-halt (unless `noreset`: only halt), carry out the plan, note that flash changed.
@@ -180,43 +187,30 @@ impl Session {
         let total = image.len();
         let mut done = 0;
         for segment in &image.segments {
-            for (index, wanted) in segment.data.chunks(CHUNK).enumerate() {
-                let address = segment.address.wrapping_add((index * CHUNK) as u32);
-                self.ears.progress("verify", done, total);
-                let mut is = vec![0; wanted.len()];
-                self.as_it_is(address).read(address, &mut is).during(format!("verifying at {address:#010x}"))?;
-                if let Some(at) = is.iter().zip(wanted).position(|(is, wanted)| is != wanted) {
-                    return Err(mismatch(address + at as u32, is[at], wanted[at]));
+            for (address, wanted) in self.unproven(segment.address, &segment.data)? {
+                for (index, wanted) in wanted.chunks(CHUNK).enumerate() {
+                    let address = address.wrapping_add((index * CHUNK) as u32);
+                    self.ears.progress("verify", done, total);
+                    self.compare(address, wanted)?;
+                    done += wanted.len() as u64;
+                    (self.ears.breathe)()?;
                 }
-                done += wanted.len() as u64;
-                (self.ears.breathe)()?;
             }
         }
-        self.ears.progress("verify", done, total);
-        Ok(done)
+        self.ears.progress("verify", total, total);
+        Ok(total)
+    }
+
+    fn compare(&mut self, address: u32, wanted: &[u8]) -> Result<()> {
+        let mut is = vec![0; wanted.len()];
+        self.as_it_is(address).read(address, &mut is).during(format!("verifying at {address:#010x}"))?;
+        match is.iter().zip(wanted).position(|(is, wanted)| is != wanted) {
+            Some(at) => Err(mismatch(address + at as u32, is[at], wanted[at])),
+            None => Ok(()),
+        }
     }
 }
 
 fn mismatch(address: u32, is: u8, wanted: u8) -> Error {
     Error::new(Kind::Mismatch, format!("{address:#010x} reads {is:#04x}, the image has {wanted:#04x} there"))
-}
-
-/// The image has every byte of the flash word.
-fn covers(image: &Image, address: u32, word: u32) -> bool {
-    let end = u64::from(address) + u64::from(word);
-    image.segments.iter().any(|segment| segment.address <= address && end <= segment.end())
-}
-
-/// Bytes beside the image that cannot be read, so cannot be put back after the erase.
-fn lost(bank: &Bank, address: u32) -> Error {
-    let sector = (address - bank.address) / bank.sector;
-    Error::target(format!("the flash word at {address:#010x} is damaged and cannot be read, and the image does not cover it"))
-        .during(format!("keeping what shares sector {sector} of {} with the image", bank.name))
-        .hint(format!("`flash erase_sector {} {sector} {sector}` gives up what is in that sector; then program again", bank.number))
-}
-
-/// A byte that is neither blank nor what the image has at `address`.
-pub(super) fn unlike(image: &Image, address: u32) -> u8 {
-    let byte = image.segments.iter().find_map(|segment| segment.data.get(address.checked_sub(segment.address)? as usize));
-    if byte == Some(&0) { 0x55 } else { 0 }
 }

@@ -464,6 +464,6 @@ fn breakpoints_are_software_in_ram_and_hardware_in_flash() {
 fn a_damaged_flash_byte_never_looks_like_the_image() {
     let segments = vec![Segment { address: 0x0800_0010, data: vec![0x00, 0xFF] }];
     let image = Image::new("", Format::Bin, segments);
-    let bytes = [0x0800_0010, 0x0800_0011].map(|address| flashing::unlike(&image, address));
+    let bytes = [0x0800_0010, 0x0800_0011].map(|address| survey::unlike(&image, address));
     assert_eq!(bytes, [0x55, 0]);
 }
