@@ -157,6 +157,8 @@ pub struct Controller<'a> {
     pub(super) partial: u32,
     pub(super) corrected: u32,
     pub(super) errors: &'static [Flag],
+    /// CR's bits for fast programming, and bytes of a row, where the family has it.
+    pub(super) fast: Option<(u32, u32)>,
     /// The data sheet's maxima for a flash word, a sector, the bank.
     pub(super) times: [Duration; 3],
 }

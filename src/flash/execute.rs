@@ -177,7 +177,7 @@ fn tasks<'p>(bank: &'p Bank, steps: &[&'p Step], whole: bool) -> Vec<Task<'p>> {
         let own = step.action == Action::Replace && !whole;
         let first = if whole && tasks.is_empty() { Some(Erase::Bank) } else { own.then_some(Erase::Sector(step.sector)) };
         tasks.extend(first.map(|erase| Task { bank, step, what: What::Erase(erase), last: false }));
-        tasks.extend(step.runs.iter().flat_map(|(address, data)| Task::writes(bank, step, *address, data)));
+        tasks.extend(step.runs.iter().map(|(address, data)| Task { bank, step, what: What::Write(*address, data), last: false }));
         if let Some(task) = tasks.last_mut() {
             task.last = true;
         }

@@ -21,20 +21,25 @@ const ENTRY: u32 = 0x40;
 const MAILBOX: u32 = 0x200;
 const QUEUES: u32 = 0x300;
 const JOB: u32 = 16;
-const JOBS: u32 = 32;
-const STACK: u32 = QUEUES + 2 * JOBS * JOB + 0x80;
 
 // jobs.s, the mailbox and a channel.
 const FAULT: u32 = 12;
 const CHANNELS: u32 = 16;
-const CHANNEL: u32 = 64;
+const CHANNEL: u32 = 80;
+const STATUS: u32 = 8;
 const TAIL: u32 = 16;
+const FAST: u32 = 64;
 const FAILED: u32 = 3;
 const ERASE: u32 = 1;
 const PROGRAM: u32 = 2;
+const FASTROWS: u32 = 3;
 
-/// Bytes of the longest program job: some 25 ms on a V2 at 4 MHz.
-const CHUNK: usize = 4096;
+/// Bytes of the longest program job, where there is room for many: some 50 ms on a V2 at 4 MHz.
+const MOST: u32 = 8192;
+/// And of the shortest where there is little room: so much must a ring take.
+const LEAST: u32 = 1024;
+/// While there is room for more the queue is looked at so often.
+const LOOK: Duration = Duration::from_millis(50);
 /// What a job may take beyond the flash's own time.
 const SLACK: Duration = Duration::from_millis(100);
 
@@ -50,14 +55,23 @@ pub struct Ram {
 }
 
 impl Ram {
+    /// Jobs in a queue: so many that they fill a large ring.
+    fn jobs(self) -> u32 {
+        if self.work.1 < 0x4000 { 32 } else { 128 }
+    }
+
+    fn stack(self) -> u32 {
+        QUEUES + 2 * self.jobs() * JOB + 0x80
+    }
+
     /// Where data goes: the rest of the work area, or RAM of its own. `None`: too little of it.
     fn ring(self) -> Option<(u32, u32)> {
-        let behind = self.work.0 + STACK;
+        let behind = self.work.0 + self.stack();
         let (start, end) = match self.data.0 == self.work.0 {
             true => (behind, self.data.0 + self.data.1),
             false => (self.data.0, self.data.0 + self.data.1),
         };
-        (self.work.1 >= STACK && end.checked_sub(start)? >= CHUNK as u32).then_some((start, end - start))
+        (self.work.1 >= self.stack() && end.checked_sub(start)? >= 2 * LEAST).then_some((start, end - start))
     }
 
     pub fn is_enough(self) -> bool {
@@ -97,22 +111,12 @@ impl What<'_> {
     }
 }
 
-impl<'a> Task<'a> {
-    /// A run of flash words as jobs of a size that the ring takes.
-    pub fn writes(bank: &'a Bank, step: &'a Step, address: u32, data: &'a [u8]) -> impl Iterator<Item = Task<'a>> {
-        (address..).step_by(CHUNK).zip(data.chunks(CHUNK)).map(move |(at, data)| Task {
-            bank,
-            step,
-            what: What::Write(at, data),
-            last: false,
-        })
-    }
-}
-
 /// Data's place in RAM, as counts of all bytes that ever went in and came out.
 struct Ring {
     start: u32,
     size: u32,
+    /// The longest piece.
+    chunk: u32,
     taken: u64,
     freed: u64,
 }
@@ -131,6 +135,34 @@ impl Ring {
     }
 }
 
+/// Where rows may be written fast (G0): in order in the page that was erased last, anywhere after the whole bank was
+/// (seen on G0B1 and G030; RM0444 says less).
+#[derive(Clone, Copy)]
+enum Rows {
+    Nowhere,
+    From(u32),
+    Anywhere,
+}
+
+impl Rows {
+    fn after(self, what: What, fast: bool, bank: &Bank) -> Rows {
+        match (self, what) {
+            (_, What::Erase(Erase::Bank)) | (Rows::Anywhere, What::Write(..)) => Rows::Anywhere,
+            (_, What::Erase(Erase::Sector(index))) => Rows::From(bank.sector_address(index)),
+            (Rows::From(_), What::Write(address, data)) if fast => Rows::From(address + data.len() as u32),
+            (_, What::Write(..)) => Rows::Nowhere,
+        }
+    }
+
+    fn take(self, address: u32) -> bool {
+        match self {
+            Rows::Nowhere => false,
+            Rows::From(next) => next == address,
+            Rows::Anywhere => true,
+        }
+    }
+}
+
 /// A controller's queue.
 struct Channel<'a> {
     controller: Controller<'a>,
@@ -139,10 +171,13 @@ struct Channel<'a> {
     /// Of its block in the mailbox.
     address: u32,
     queue: u32,
+    /// Bytes of the queue.
+    length: u32,
     to_do: VecDeque<Task<'a>>,
     /// In the queue, with the ring's `freed` behind it.
     sent: VecDeque<(Task<'a>, u64)>,
     ring: Ring,
+    rows: Rows,
     tail: u32,
     head: u32,
     at: u32,
@@ -158,12 +193,45 @@ impl<'a> Channel<'a> {
     }
 
     /// Its block, at rest.
-    fn block(&self) -> [u32; 16] {
+    fn block(&self) -> [u32; 20] {
         let controller = &self.controller;
         let errors = controller.errors.iter().fold(0, |bits, flag| bits | 1 << flag.bit);
         let (sr, cr) = (controller.at(controller.sr), controller.at(controller.cr));
         let [rest, pg] = [self.cr(0), self.cr(controller.pg)];
-        [0, 0, 0, 0, 0, 0, 0, sr, cr, controller.busy, errors, rest, pg, controller.bank.word, self.queue, JOBS * JOB - 1]
+        let fast = controller.fast.map_or(0, |(bits, _)| self.cr(bits));
+        let (word, mask) = (controller.bank.word, self.length - 1);
+        [0, 0, 0, 0, 0, 0, 0, sr, cr, controller.busy, errors, rest, pg, word, self.queue, mask, fast, 0, 0, 0]
+    }
+
+    /// What comes next, no longer than a job may be; and whether as rows.
+    fn next(&self) -> Option<(Task<'a>, bool)> {
+        let task = *self.to_do.front()?;
+        let What::Write(address, data) = task.what else { return Some((task, false)) };
+        let most = data.len().min(self.ring.chunk as usize);
+        let row = self.controller.fast.map_or(u32::MAX, |(_, row)| row);
+        let rows = most as u32 / row * row;
+        let fast = rows > 0 && address.is_multiple_of(row) && self.rows.take(address);
+        let len = match fast {
+            true => rows as usize,
+            // Up to where rows may begin.
+            false if row != u32::MAX && matches!(self.rows, Rows::Anywhere) => {
+                most.min((row - address % row) as usize)
+            }
+            false => most,
+        };
+        Some((Task { what: What::Write(address, &data[..len]), last: task.last && len == data.len(), ..task }, fast))
+    }
+
+    /// It is sent: what is left of it comes next.
+    fn sent(&mut self, task: Task<'a>, fast: bool, freed: u64) {
+        self.rows = self.rows.after(task.what, fast, task.bank);
+        self.sent.push_back((task, freed));
+        match (self.to_do.front_mut().map(|task| &mut task.what), task.what) {
+            (Some(What::Write(address, data)), What::Write(_, now)) if now.len() < data.len() => {
+                (*address, *data) = (*address + now.len() as u32, &data[now.len()..]);
+            }
+            _ => drop(self.to_do.pop_front()),
+        }
     }
 
     /// Send the next job and its data, if there is one and room for it.
@@ -172,30 +240,26 @@ impl<'a> Channel<'a> {
             // From its start an empty ring takes whatever is not longer than itself.
             (self.ring.taken, self.ring.freed) = (0, 0);
         }
-        let next = (self.tail + JOB) % (JOBS * JOB);
-        let Some(task) = self.to_do.front().copied().filter(|_| next != self.head) else { return Ok(false) };
-        let job = match task.what {
+        let next = (self.tail + JOB) % self.length;
+        let Some((task, fast)) = self.next().filter(|_| next != self.head) else { return Ok(false) };
+        let (job, freed) = match task.what {
             What::Erase(what) => {
                 let bits = self.cr(self.controller.erase_bits(what).0);
-                [ERASE, bits, bits | self.controller.start, 0]
+                ([ERASE, bits, bits | self.controller.start, 0], self.ring.taken)
             }
             What::Write(address, data) => {
                 let Some((at, freed)) = self.ring.take(data.len() as u32) else { return Ok(false) };
                 mem.write_width(Width::Word, at, data)?;
-                self.sent.push_back((task, freed));
-                [PROGRAM, address, data.len() as u32, at]
+                ([if fast { FASTROWS } else { PROGRAM }, address, data.len() as u32, at], freed)
             }
         };
-        if job[0] == ERASE {
-            self.sent.push_back((task, self.ring.taken));
-        }
         mem.write_width(Width::Word, self.queue + self.tail, &bytes(&job))?;
+        mem.write32(self.address + TAIL, next)?;
+        self.tail = next;
+        self.sent(task, fast, freed);
         if self.sent.len() == 1 {
             (self.moved, self.began) = (mem.now(), mem.now());
         }
-        self.tail = next;
-        self.to_do.pop_front();
-        mem.write32(self.address + TAIL, next)?;
         Ok(true)
     }
 
@@ -210,7 +274,7 @@ impl<'a> Channel<'a> {
         while self.head != head {
             let Some((task, freed)) = self.sent.pop_front() else { return Err(astray(format!("HEAD = {head:#x}"))) };
             self.ring.freed = freed;
-            self.head = (self.head + JOB) % (JOBS * JOB);
+            self.head = (self.head + JOB) % self.length;
             done.push(task);
         }
         if phase == FAILED && done.is_empty() {
@@ -257,7 +321,7 @@ pub type Heard<'h> = &'h mut dyn FnMut(&Task, Duration);
 /// The flash of one chip through the loader; the banks that `tasks` name are unlocked, the core is halted.
 pub fn run(help: Help, mem: &mut MemAp, tasks: Vec<(Controller, Vec<Task>)>, ears: &Ears, done: Heard) -> Result<()> {
     let Help { core, ram } = help;
-    let enough = |ring: &(u32, u32)| ring.1 / tasks.len() as u32 >= CHUNK as u32;
+    let enough = |ring: &(u32, u32)| ring.1 / tasks.len() as u32 >= 2 * LEAST;
     let Some(ring) = ram.ring().filter(enough) else {
         return Err(Error::target("there is too little RAM for the loader").hint("`program … noloader` does without it"));
     };
@@ -267,9 +331,9 @@ pub fn run(help: Help, mem: &mut MemAp, tasks: Vec<(Controller, Vec<Task>)>, ear
     let mut mem = MemAp::new(&mut *mem.probe, ap);
     let mem = &mut mem;
     upload(mem, ram, &channels)?;
-    let guest = Guest { vectors: ram.work.0, entry: ram.work.0 + ENTRY, stack: ram.work.0 + STACK, r7: ram.work.0 + MAILBOX };
+    let guest = Guest { vectors: ram.work.0, entry: ram.work.0 + ENTRY, stack: ram.work.0 + ram.stack(), r7: ram.work.0 + MAILBOX };
     let host = core.start_guest(mem, &guest).during("starting the loader")?;
-    let worked = work(mem, ram, &mut channels, ears, done);
+    let worked = work(mem, ram, &mut channels, ears, done).and_then(|()| say_refused(mem, &channels, ears));
     let stopped = core.stop_guest(mem, ears, host).during("stopping the loader");
     let settled = match &worked {
         Err(error) if matches!(error.cause, Cause::Unplugged) => Ok(()),
@@ -286,10 +350,12 @@ fn channels<'a>(mem: &mut MemAp, ram: Ram, ring: (u32, u32), tasks: Vec<(Control
         channels.push(Channel {
             base,
             address: ram.work.0 + MAILBOX + CHANNELS + index * CHANNEL,
-            queue: ram.work.0 + QUEUES + index * JOBS * JOB,
+            queue: ram.work.0 + QUEUES + index * ram.jobs() * JOB,
+            length: ram.jobs() * JOB,
             to_do: to_do.into(),
             sent: VecDeque::new(),
-            ring: Ring { start: ring.0 + index * share, size: share, taken: 0, freed: 0 },
+            ring: Ring { start: ring.0 + index * share, size: share, chunk: (share / 8).clamp(LEAST, MOST) & !255, taken: 0, freed: 0 },
+            rows: Rows::Nowhere,
             tail: 0,
             head: 0,
             at: 0,
@@ -306,19 +372,24 @@ fn upload(mem: &mut MemAp, ram: Ram, channels: &[Channel]) -> Result<()> {
     let mut image = CODE.to_vec();
     image.resize(MAILBOX as usize, 0);
     image.extend(bytes(&[ram.watchdogs[0], ram.watchdogs[1], 0, 0]));
-    let blocks = [0, 1].map(|index| channels.get(index).map_or([0; 16], Channel::block));
+    let blocks = [0, 1].map(|index| channels.get(index).map_or([0; 20], Channel::block));
     image.extend(blocks.iter().flat_map(|block| bytes(block)));
     mem.write_width(Width::Word, ram.work.0, &image).during("putting the loader into RAM")
 }
 
 /// Feed the queues until all is done.
 fn work(mem: &mut MemAp, ram: Ram, channels: &mut [Channel], ears: &Ears, done: Heard) -> Result<()> {
+    let mut looked = mem.now();
     loop {
         (ears.breathe)()?;
         let mut pushed = false;
         for channel in channels.iter_mut() {
             pushed |= channel.push(mem)?;
         }
+        if pushed && mem.now() < looked + LOOK {
+            continue;
+        }
+        looked = mem.now();
         let late: Vec<bool> = channels.iter().map(|channel| mem.now() > channel.moved + channel.limit()).collect();
         for (channel, late) in channels.iter_mut().zip(late) {
             if channel.sent.is_empty() {
@@ -345,6 +416,17 @@ fn work(mem: &mut MemAp, ram: Ram, channels: &mut [Channel], ears: &Ears, done: 
             mem.sleep(pause);
         }
     }
+}
+
+/// Rows that the chip did not take fast.
+fn say_refused(mem: &mut MemAp, channels: &[Channel], ears: &Ears) -> Result<()> {
+    for channel in channels.iter().filter(|channel| channel.controller.fast.is_some()) {
+        if mem.read32(channel.address + FAST)? == 0 {
+            let status = mem.read32(channel.address + STATUS)?;
+            ears.warn(format!("the chip took a row amiss (FLASH_SR = {status:#x}): fast programming is off, words go one by one"));
+        }
+    }
+    Ok(())
 }
 
 /// After an error or Ctrl-C the core is halted, but its controller ends the erase that it had begun.
@@ -394,7 +476,7 @@ mod tests {
 
     #[test]
     fn a_ring_gives_pieces_that_do_not_overlap_and_takes_them_back() {
-        let mut ring = Ring { start: 0x100, size: 1000, taken: 0, freed: 0 };
+        let mut ring = Ring { start: 0x100, size: 1000, chunk: 600, taken: 0, freed: 0 };
         let (first, freed) = ring.take(600).unwrap();
         assert_eq!((first, ring.take(500)), (0x100, None), "neither behind the first nor over it");
         ring.freed = freed;

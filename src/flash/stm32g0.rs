@@ -43,6 +43,8 @@ const CR_MER2: u32 = 1 << 15;
 const CR_STRT: u32 = 1 << 16;
 const CR_FSTPG: u32 = 1 << 18;
 const CR_LOCK: u32 = 1 << 31;
+/// Bytes of a row of fast programming (RM0444 3.3.8).
+const ROW: u32 = 256;
 /// What says which operation; the rest of CR stays as it is (SEC_PROT can only be set, OPTLOCK is not ours).
 const CR_OPERATION: u32 = CR_PG | CR_PER | CR_MER1 | CR_PNB | CR_BKER | CR_MER2 | CR_STRT | CR_FSTPG;
 
@@ -135,6 +137,7 @@ impl FlashDriver for Stm32G0 {
             partial: 0,
             corrected: 0,
             errors: ERRORS,
+            fast: Some((CR_FSTPG, ROW)),
             times: [WORD, PAGE, BANK],
         })
     }

@@ -237,6 +237,7 @@ impl FlashDriver for Stm32H7 {
             partial: SR_WBNE,
             corrected: SR_SNECCERR,
             errors: ERRORS,
+            fast: None,
             times: [Duration::from_micros(word_us), Duration::from_millis(sector_ms), Duration::from_millis(bank_ms)],
         })
     }

@@ -31,16 +31,19 @@
         .equ    WORD, 52        @ bytes of a flash word
         .equ    QUEUE, 56       @ address of the jobs, 16 bytes each
         .equ    MASK, 60        @ what keeps HEAD inside the queue
-        .equ    CHANNEL, 64     @ bytes of a channel
+        .equ    FAST, 64        @ CR while a row is written fast; 0: not here, or the chip refused
+        .equ    CHANNEL, 80     @ bytes of a channel
 
 @ PHASE
         .equ    IDLE, 0
         .equ    ERASES, 1
         .equ    WRITES, 2
         .equ    FAILED, 3
+        .equ    ROWS, 4
 
-@ Jobs: ERASE cr, cr with start. PROGRAM address, bytes, RAM address.
+@ Jobs: ERASE cr, cr with start. PROGRAM and FASTROWS: address, bytes, RAM address; the latter whole rows without a word of ones.
         .equ    ERASE, 1
+        .equ    FASTROWS, 3
 
         .section .text
 vectors:
@@ -96,6 +99,8 @@ step:
         bne     failed
         cmp     r2, #WRITES
         beq     words
+        cmp     r2, #ROWS
+        beq     rows
 done:
         ldr     r0, [r6, #CR]
         ldr     r1, [r6, #REST]
@@ -111,6 +116,8 @@ out:    bx      lr
 
 failed:
         str     r0, [r6, #STATUS]
+        cmp     r2, #ROWS
+        beq     refused
         movs    r0, #FAILED
         str     r0, [r6, #PHASE]
         bx      lr
@@ -135,6 +142,15 @@ next:
 1:      str     r2, [r6, #AT]
         str     r3, [r6, #LEFT]
         str     r4, [r6, #FROM]
+        cmp     r0, #FASTROWS
+        bne     start_words
+        ldr     r0, [r6, #FAST]
+        cmp     r0, #0
+        beq     start_words
+        movs    r0, #ROWS
+        str     r0, [r6, #PHASE]
+        bx      lr
+start_words:
         ldr     r0, [r6, #PG]
         str     r0, [r1]
         dsb
@@ -172,6 +188,59 @@ words:
         bne     2b
         dsb
         bx      lr
+
+@ One row of 256 bytes, all at once (RM0444 3.3.8, fast programming).
+rows:
+        ldr     r3, [r6, #LEFT]
+        cmp     r3, #0
+        beq     done
+        ldr     r1, [r6, #CR]
+        ldr     r0, [r6, #REST]
+        str     r0, [r1]
+        ldr     r0, [r6, #FAST]
+        str     r0, [r1]
+        dsb
+        ldr     r0, [r6, #FROM]
+        ldr     r1, [r6, #AT]
+        movs    r2, #1
+        lsls    r2, r2, #8
+        subs    r3, r3, r2
+        str     r3, [r6, #LEFT]
+        adds    r3, r0, r2
+        str     r3, [r6, #FROM]
+        adds    r3, r1, r2
+        str     r3, [r6, #AT]
+        mov     r12, r3
+1:      ldmia   r0!, {r2, r3, r4, r5}
+        stmia   r1!, {r2, r3, r4, r5}
+        cmp     r1, r12
+        bne     1b
+        dsb
+        bx      lr
+
+@ The chip took a row amiss, and wrote nothing of it: that one and all that come, word by word.
+refused:
+        movs    r0, #0
+        str     r0, [r6, #FAST]
+        movs    r2, #1
+        lsls    r2, r2, #8
+        ldr     r0, [r6, #LEFT]
+        adds    r0, r0, r2
+        str     r0, [r6, #LEFT]
+        ldr     r0, [r6, #FROM]
+        subs    r0, r0, r2
+        str     r0, [r6, #FROM]
+        ldr     r0, [r6, #AT]
+        subs    r0, r0, r2
+        str     r0, [r6, #AT]
+        ldr     r0, [r6, #CR]
+        ldr     r1, [r6, #REST]
+        str     r1, [r0]
+        ldr     r0, [r6, #SR]
+        ldr     r1, [r6, #ERRORS]
+        str     r1, [r0]        @ cleared by writing 1
+        ldr     r1, [r6, #CR]
+        b       start_words
 
 exception:
         mrs     r0, ipsr
