@@ -243,6 +243,10 @@ impl Core {
         })
     }
 
+    pub fn is_halted(&mut self, mem: &mut MemAp) -> Result<bool> {
+        Ok(self.dhcsr(mem)? & S_HALT != 0)
+    }
+
     /// `Err` unless the core is halted: what needs a halted core says so before it touches anything.
     fn need_halted(&mut self, mem: &mut MemAp) -> Result<()> {
         match self.dhcsr(mem)? & S_HALT {

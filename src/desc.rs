@@ -161,6 +161,8 @@ pub struct Target {
     pub reset: Reset,
     #[serde(default)]
     pub watchdogs: Watchdogs,
+    /// By which flash is summed, where its controller cannot.
+    pub crc: Option<CrcUnit>,
     /// Where DEV_ID (bits 11:0) and REV_ID (31:16) are read; the first address that answers counts.
     pub idcode: Vec<Place>,
     #[serde(rename = "core")]
@@ -183,6 +185,19 @@ pub struct Reset {
     pub hold_ms: u64,
     /// From the release of NRST until the debug port answers, ms.
     pub settle_ms: u64,
+}
+
+/// The CRC calculation unit, for a program of ours in RAM.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct CrcUnit {
+    /// CRC_DR
+    pub registers: u32,
+    /// The register with its clock's enable bit, and the bit.
+    pub clock: u32,
+    pub bit: u32,
+    /// FLASH_ECCR
+    pub eccr: u32,
 }
 
 /// What a loader must feed, because it stops only while the core is halted. 0: there is none.

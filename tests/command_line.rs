@@ -113,7 +113,9 @@ fn a_missing_or_faulty_file_ends_the_run_before_anything_is_done() {
 fn help_and_version_go_to_stdout() {
     assert_eq!(out(&rocd(&["--version"])), concat!("rocd ", env!("CARGO_PKG_VERSION"), "\n"));
     let help = out(&rocd(&["--help"]));
-    for option in ["-f <FILE>", "-c <LINE>", "-s <FOLDER>", "-d <N>", "-l <FILE>", "-q", "--json", "--timing", "--dry-run", "--version", "--help"] {
+    for option in
+        ["-f <FILE>", "-c <LINE>", "-s <FOLDER>", "-d <N>", "-l <FILE>", "-q", "--json", "--timing", "--dry-run", "--version", "--help"]
+    {
         assert!(help.contains(option), "{option}\n{help}");
     }
 }

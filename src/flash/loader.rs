@@ -214,9 +214,7 @@ impl<'a> Channel<'a> {
         let len = match fast {
             true => rows as usize,
             // Up to where rows may begin.
-            false if row != u32::MAX && matches!(self.rows, Rows::Anywhere) => {
-                most.min((row - address % row) as usize)
-            }
+            false if row != u32::MAX && matches!(self.rows, Rows::Anywhere) => most.min((row - address % row) as usize),
             false => most,
         };
         Some((Task { what: What::Write(address, &data[..len]), last: task.last && len == data.len(), ..task }, fast))

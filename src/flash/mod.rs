@@ -6,14 +6,14 @@ mod execute;
 mod fake;
 mod loader;
 mod plan;
-mod sums;
 pub mod stm32g0;
 pub mod stm32h7;
+mod sums;
 
 pub use execute::{Done, by_bank, check_erase, check_plan, erase, execute, worth_whole};
 pub use loader::{Help, Ram};
 pub use plan::{Action, Found, Plan, Policy, Step, plan, touched};
-pub use sums::{GRAIN, sum};
+pub use sums::{GRAIN, Unit, by_core as sums_by_core, sum};
 
 use crate::adi::MemAp;
 use crate::error::{Error, Result};

@@ -106,7 +106,7 @@ impl Session {
     }
 
     /// RAM for the loader: the first core's work area, and for data the largest that every part of this die has.
-    fn loader_ram(&self) -> Option<Ram> {
+    pub(super) fn loader_ram(&self) -> Option<Ram> {
         let work = &self.target.cores.first()?.work_area;
         let data = self.die.ram.iter().max_by_key(|region| region.size)?;
         let dogs = self.target.watchdogs;

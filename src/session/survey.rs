@@ -59,7 +59,8 @@ impl Session {
         for ((_, sector), pieces) in sectors.iter().zip(&pieces) {
             let address = bank.sector_address(*sector);
             parts.push(address..address + bank.sector);
-            parts.extend(pieces.iter().filter(|piece| piece.1.len() < bank.sector as usize).map(|piece| inner(*piece).0));
+            let smaller = pieces.iter().filter(|piece| piece.1.len() < bank.sector as usize);
+            parts.extend(smaller.map(|piece| inner(*piece).0).filter(|part| !part.is_empty()));
         }
         let Some(sums) = self.sums(bank, &parts)? else { return Ok(nothing) };
         let mut sums = sums.into_iter();
@@ -67,7 +68,8 @@ impl Session {
         for pieces in pieces {
             let whole = sums.next().flatten();
             let covered = matches!(pieces[..], [(_, data)] if data.len() == bank.sector as usize);
-            let own: Vec<Option<u32>> = if covered { vec![whole] } else { sums.by_ref().take(pieces.len()).collect() };
+            let mut own = |piece: &(u32, &[u8])| if inner(*piece).0.is_empty() { None } else { sums.next().flatten() };
+            let own: Vec<Option<u32>> = if covered { vec![whole] } else { pieces.iter().map(&mut own).collect() };
             found.push(match whole {
                 None => None,
                 Some(sum) if sum == flash::sum(&vec![0xFF; bank.sector as usize]) => Some(Found::Blank),
@@ -102,7 +104,8 @@ impl Session {
         let mut blank = Vec::new();
         for group in sectors.chunk_by(|(a, _), (b, _)| a.number == b.number) {
             let bank = &group[0].0;
-            let parts: Vec<Range<u32>> = group.iter().map(|(_, sector)| bank.sector_address(*sector)).map(|at| at..at + bank.sector).collect();
+            let parts: Vec<Range<u32>> =
+                group.iter().map(|(_, sector)| bank.sector_address(*sector)).map(|at| at..at + bank.sector).collect();
             let blank_sum = flash::sum(&vec![0xFF; bank.sector as usize]);
             let sums = self.sums(bank, &parts)?.unwrap_or_default();
             blank.extend(parts.iter().zip(sums).filter(|(_, sum)| *sum == Some(blank_sum)).map(|(part, _)| (part.start, Found::Blank)));
@@ -138,15 +141,22 @@ impl Session {
 
     /// Sums by the chip, unless a core runs that could be using flash meanwhile.
     fn sums(&mut self, bank: &Bank, parts: &[Range<u32>]) -> Result<Option<Vec<Option<u32>>>> {
+        let mut halted = true;
         for core in self.available() {
             match self.state(core) {
-                Ok(State::Halted(_) | State::Lockup) => {}
+                Ok(State::Halted(_)) => {}
+                Ok(State::Lockup) => halted = false,
                 Err(error) if fatal(&error) => return Err(error),
                 _ => return Ok(None),
             }
         }
         let driver = flash::driver(&self.target.driver)?;
-        driver.sums(&mut MemAp::new(&mut *self.probe, bank.ap), bank, parts).during(format_args!("summing {}", bank.name))
+        let what = format!("summing {}", bank.name);
+        let own = driver.sums(&mut MemAp::new(&mut *self.probe, bank.ap), bank, parts).during(&what)?;
+        let (Some(unit), Some(ram), None, true) = (self.target.crc, self.loader_ram(), &own, halted) else { return Ok(own) };
+        let unit = flash::Unit { registers: unit.registers, clock: (unit.clock, unit.bit), eccr: unit.eccr };
+        let (core, mut mem, ears) = self.parts(0)?;
+        flash::sums_by_core(flash::Help { core, ram }, unit, &mut mem, ears, parts).during(what).map(Some)
     }
 
     fn read_sector(&mut self, bank: &Bank, address: u32, image: &Image, damaged: &mut Vec<u32>) -> Result<Vec<u8>> {

@@ -82,6 +82,8 @@ pub enum Unit {
     },
     /// The hardware semaphores.
     Semaphores,
+    /// The CRC calculation unit.
+    Checksum,
     /// The independent watchdog, and the window watchdog.
     Independent,
     Window {

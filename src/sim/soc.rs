@@ -1,6 +1,7 @@
 //! What peripherals do by themselves: clocks, pins, timers, watchdogs, serial ports, interrupts. Registers are in
 //! periph.rs; here is what a write sets off, what reads otherwise than it was written, and what happens as time goes by.
 
+pub mod checksum;
 pub mod clock;
 mod exti;
 pub mod gpio;
@@ -19,6 +20,7 @@ pub use super::chip::Ns;
 use super::boards::{self, BoardRow, Pin};
 use super::chip::Cause;
 use super::periph::{Block, Periph, RtcFlags, Unit};
+use checksum::Checksum;
 use clock::{Clocks, Tree};
 use exti::Exti;
 use gpio::{Gpio, LedState, PinState};
@@ -49,6 +51,7 @@ pub struct Soc {
     exti: Option<Exti>,
     lines: Lines,
     semaphores: Semaphores,
+    checksum: Checksum,
     /// A semaphore's interrupt line rose.
     freed: Each<bool>,
     /// It is the second core, or its access port, that reads and writes now.
@@ -81,6 +84,7 @@ impl Soc {
             exti: None,
             lines: Lines::new(regs),
             semaphores: Semaphores::default(),
+            checksum: Checksum::default(),
             freed: [false; 2],
             second: false,
             domains: 0,
@@ -97,7 +101,7 @@ impl Soc {
 
     fn add(&mut self, block: &'static Block) {
         match block.unit {
-            Unit::Registers | Unit::Port(_) | Unit::Semaphores => {}
+            Unit::Registers | Unit::Port(_) | Unit::Semaphores | Unit::Checksum => {}
             Unit::Uart { .. } => self.uarts.push(Uart::new(block)),
             Unit::Exti { kind, select } => self.exti = Some(Exti::new(block, kind, select)),
             Unit::Clocks(tree) => self.rcc = Some((tree, block.base)),
@@ -113,6 +117,7 @@ impl Soc {
         let now = self.now;
         self.gpio.reset();
         (self.semaphores, self.freed) = (Semaphores::default(), [false; 2]);
+        self.checksum = Checksum::default();
         self.timers.iter_mut().for_each(|timer| timer.reset(now));
         self.uarts.iter_mut().for_each(Uart::reset);
         self.exti.iter_mut().for_each(Exti::reset);
@@ -207,7 +212,7 @@ impl Soc {
             Unit::Semaphores => return self.judge_semaphores(block),
             Unit::Window { .. } => self.window.as_ref().map(|watchdog| watchdog.pending(regs)),
             Unit::Rtc { .. } => self.rtc.as_ref().map(|rtc| rtc.pending(regs)),
-            Unit::Registers | Unit::Clocks(_) | Unit::Port(_) | Unit::Independent => None,
+            Unit::Registers | Unit::Clocks(_) | Unit::Port(_) | Unit::Independent | Unit::Checksum => None,
         };
         let pending = pending.unwrap_or(0);
         self.lines.set(block, [pending; 2]);
@@ -287,6 +292,7 @@ impl Soc {
             Unit::Rtc { .. } => self.rtc.as_ref().map_or(plain, |rtc| rtc.read(regs, offset, plain, self.now)),
             Unit::Window { .. } => self.window.as_ref().map_or(plain, |watchdog| watchdog.read(offset, plain, self.now)),
             Unit::Semaphores => self.semaphores.read(offset),
+            Unit::Checksum => self.checksum.read(offset),
             Unit::Registers | Unit::Independent | Unit::Exti { .. } => plain,
         }
     }
@@ -365,6 +371,7 @@ impl Soc {
                 self.semaphores.wrote(offset, value, usize::from(self.second));
                 return self.judge_semaphores(block);
             }
+            Unit::Checksum => return self.checksum.wrote(offset, value),
             // EXTICR may be another's, in SYSCFG.
             Unit::Clocks(_) | Unit::Registers => self.sense(regs),
         }

@@ -6,6 +6,7 @@ use super::super::coresight::{ARM, Component, ST, rom_table, unit};
 use super::super::cpu::{Arch, CoreRow};
 use super::super::flash_g0::{Banks, G0};
 use super::super::periph::{Block, ExtiKind, Kind, Reg, RtcFlags, Unit, block, reg, special};
+use super::super::soc::checksum;
 use super::super::soc::clock::{Apb, Tree};
 use super::common::{ALL, COMPARE, IWDG, RTC_3, UPDATE, WWDG, port, rtc, timer_32, timer_block as timer, usart};
 use super::{Causes, Row};
@@ -107,6 +108,8 @@ const fn gpio(moder: u32, ospeedr: u32, pupdr: u32) -> [Reg; 11] {
 }
 
 /// Without RCC_APBENR1.DBGEN writes are ignored; reads, IDCODE among them, answer.
+/// CRCEN is bit 12.
+const RCC_AHBENR: u32 = 0x4002_1038;
 const DEBUG_CLOCK: (u32, u32) = (0x4002_103C, 27);
 
 const fn dbg(idcode: u32) -> [Reg; 4] {
@@ -179,7 +182,7 @@ macro_rules! blocks {
             block("DMAMUX", 0x4002_0800, 0x400, &[]),
             block("RCC", 0x4002_1000, 0x400, RCC).unit(Unit::Clocks(Tree::G0)),
             block("EXTI", 0x4002_1800, 0x400, EXTI).unit(LINES).irq(&[(5, 0x0003), (6, 0x000C), (7, 0xFFF0)]),
-            block("CRC", 0x4002_3000, 0x400, &[]),
+            block("CRC", 0x4002_3000, 0x400, checksum::REGS).unit(Unit::Checksum).clock(RCC_AHBENR, 12),
             port("GPIOA", 0x5000_0000, 'A', IOP, GPIO_A),
             port("GPIOB", 0x5000_0400, 'B', IOP, GPIO),
             port("GPIOC", 0x5000_0800, 'C', IOP, GPIO),

@@ -6,6 +6,7 @@ use super::super::coresight::{ARM, Component, ST, rom_table, unit};
 use super::super::cpu::{Arch, Cache, CoreRow};
 use super::super::flash_h7::{H7, LAYOUT_H7A, LAYOUT_H74, TIMES_H7A, TIMES_H74};
 use super::super::periph::{Block, ExtiKind, Irq, Kind, Reg, RtcFlags, Unit, block, reg, special};
+use super::super::soc::checksum;
 use super::super::soc::clock::{Apb, Tree};
 use super::common::{ALL, COMPARE, IWDG, RTC, RTC_3, UPDATE, WWDG, port, rtc, timer_32, timer_block as timer, usart};
 use super::{Causes, Row};
@@ -357,7 +358,7 @@ macro_rules! blocks {
             port("GPIOK", 0x5802_2800, 'K', AHB4, GPIO),
             Block { alias: $alias, ..block("RCC", 0x5802_4400, 0x400, $rcc) }.unit(Unit::Clocks(Tree::H7)),
             block("PWR", 0x5802_4800, 0x400, $pwr),
-            block("CRC", 0x5802_4C00, 0x400, &[]),
+            block("CRC", 0x5802_4C00, 0x400, checksum::REGS).unit(Unit::Checksum).clock(AHB4, 19),
             block("BDMA", 0x5802_5400, 0x400, &[]),
             block("DMAMUX2", 0x5802_5800, 0x400, &[]),
             block("ADC3", 0x5802_6000, 0x400, &[]),
