@@ -72,6 +72,12 @@ pub const COMMANDS: &[Command] = &[
         "sim poke 0x20000000 0xde 0xad",
         poke,
     ),
+    Command::new(
+        "sim tear <addr>",
+        "Make a flash word of the board one whose programming was interrupted: it cannot be read until it is erased",
+        "sim tear 0x08020000",
+        |cx, args| board(cx)?.tear(number(args.num("addr")?)?).map(Value::from),
+    ),
     Command::new("sim save <file>", "Save the board's flash and option bytes", "sim save board.state", |cx, args| {
         board(cx)?.save(Path::new(args.text("file")?)).map(Value::from)
     }),

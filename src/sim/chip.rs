@@ -348,6 +348,15 @@ impl Chip {
         }
     }
 
+    /// Flash times that nobody has measured last so many times longer.
+    pub fn set_assumed(&mut self, times: u32) {
+        match &mut self.bus.flash {
+            Flash::H7(flash) => flash.assumed = times,
+            Flash::G0(flash) => flash.assumed = times,
+            Flash::Plain(_) => (),
+        }
+    }
+
     /// Level 1 caches that can be stale (`true`), or memory that is always coherent. False: its core has no caches.
     pub fn set_cache_strict(&mut self, strict: bool) -> bool {
         self.core.set_strict(&mut self.bus, strict)

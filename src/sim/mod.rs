@@ -224,6 +224,21 @@ impl Board {
         self.0.borrow().probe.wire.chip.cache_strict()
     }
 
+    /// What a goal is worth that rests on times which nobody has measured: they last so many times longer.
+    pub fn set_assumed(&self, times: u32) {
+        self.0.borrow_mut().probe.wire.chip.set_assumed(times);
+    }
+
+    /// Make the flash word at `address` one whose programming was interrupted: it cannot be read until it is erased.
+    pub fn tear(&self, address: u32) -> Result<()> {
+        let chip = &mut self.0.borrow_mut().probe.wire.chip;
+        if chip.set_ecc(address, flash::Ecc::TwoBits) {
+            Ok(())
+        } else {
+            Err(Error::command(format!("{} has no flash at {address:#010x}", chip.row.name)))
+        }
+    }
+
     /// The fastest clock, kHz, that the wire between probe and chip bears; above it two bits of each word are flipped,
     /// which its parity does not show. `None`: any.
     pub fn set_wire(&self, max_khz: Option<u32>) {
