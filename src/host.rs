@@ -159,7 +159,12 @@ impl Host {
         let flag = cancel.clone();
         let book = Rc::<Book>::default();
         let sink = Rc::new(Noted { sink, book: book.clone() });
-        let ears = Ears { sink, breathe: Rc::new(move || flag.check()) };
+        let still = sink.clone();
+        let breathe = move || {
+            still.still();
+            flag.check()
+        };
+        let ears = Ears { sink, breathe: Rc::new(breathe) };
         let commands = Commands::built_in()?;
         let mut script = None;
         let cx = Rc::new_cyclic(|weak| {

@@ -72,9 +72,14 @@ impl Timing {
     }
 }
 
-/// Kept for the command that runs, if anybody wants to know.
+/// Kept for the command that runs.
 #[derive(Default)]
-pub struct Book(RefCell<Option<Page>>);
+pub struct Book {
+    /// If anybody wants to know.
+    page: RefCell<Option<Page>>,
+    /// What was heard last of work that is not at its end.
+    progress: RefCell<Option<Event>>,
+}
 
 #[derive(Default)]
 struct Page {
@@ -90,16 +95,17 @@ struct Page {
 impl Book {
     /// A new command.
     pub fn begin(&self, wanted: bool) {
-        self.0.replace(wanted.then(Page::default));
+        self.page.replace(wanted.then(Page::default));
+        self.progress.take();
     }
 
     /// `None`: nobody wanted to know.
     pub fn end(&self) -> Option<Timing> {
-        self.0.take().map(Page::sum)
+        self.page.take().map(Page::sum)
     }
 
     fn note(&self, note: Note) {
-        let mut page = self.0.borrow_mut();
+        let mut page = self.page.borrow_mut();
         let Some(page) = page.as_mut() else { return };
         match note {
             Note::Enter { phase, bank } => page.turn(|open| open.push((phase, bank))),
@@ -109,7 +115,7 @@ impl Book {
     }
 
     fn count(&self, passed: Duration, counts: Counts) {
-        if let Some(page) = self.0.borrow_mut().as_mut() {
+        if let Some(page) = self.page.borrow_mut().as_mut() {
             page.now += passed;
             let phase = page.open.last().map_or(OTHER, |open| open.0);
             match page.counts.iter_mut().find(|row| row.0 == phase) {
@@ -181,11 +187,25 @@ pub struct Noted {
     pub book: Rc<Book>,
 }
 
+impl Noted {
+    /// Still at it: called in every wait, so that a step that takes long, as an erase does, is seen to.
+    pub fn still(&self) {
+        if let Some(progress) = self.book.progress.borrow().clone() {
+            self.sink.emit(progress);
+        }
+    }
+}
+
 impl Sink for Noted {
     fn emit(&self, event: Event) {
         match event {
             Event::Time(note) => self.book.note(note),
-            other => self.sink.emit(other),
+            other => {
+                if let Event::Progress { done, total, .. } = other {
+                    self.book.progress.replace((done < total).then(|| other.clone()));
+                }
+                self.sink.emit(other);
+            }
         }
     }
 }

@@ -213,8 +213,8 @@ impl<'a> Work<'a> {
             written: Vec::new(),
             lost: Vec::new(),
         };
-        work.show("erase", 0, work.erase_total);
         work.show("write", 0, work.write_total);
+        work.show("erase", 0, work.erase_total);
         work
     }
 

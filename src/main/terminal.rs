@@ -4,7 +4,7 @@
 
 use crate::options::Options;
 use crate::timing;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use rocd::error::{Cause, Error, Result};
 use rocd::event::{Event, Sink};
 use rocd::host::{Outcome, exit_code};
@@ -23,6 +23,10 @@ const LIVE: &str = "live";
 
 /// Of a terminal that does not say.
 const COLUMNS: usize = 80;
+
+fn columns() -> usize {
+    console::Term::stderr().size_checked().map_or(COLUMNS, |(_, columns)| columns.into())
+}
 
 const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[33m";
@@ -133,8 +137,7 @@ impl Terminal {
         }
         if !self.json {
             timing::report(outcome, None, false).inspect(|text| self.note(text));
-            let columns = self.lively.then(|| console::Term::stderr().size_checked().map_or(COLUMNS, |(_, columns)| columns.into()));
-            timing::report(outcome, columns, self.colours).inspect(|text| print_aside(text));
+            timing::report(outcome, self.lively.then(columns), self.colours).inspect(|text| print_aside(text));
         }
     }
 
@@ -235,19 +238,15 @@ impl Bar {
     fn advance(&mut self, done: u64, total: u64, lively: bool) -> Option<String> {
         self.done = done;
         let took = self.began.elapsed();
-        if took < QUICK {
+        // A line without a rate says nothing.
+        if took < QUICK || (done == 0 && !lively) {
             return None;
         }
         let first = self.shown.is_none();
         let shown = self.shown.get_or_insert_with(|| bar(self.phase, total, lively).with_elapsed(took));
         shown.set_length(total);
         shown.set_position(done);
-        let line = || {
-            let rate = done as f64 / took.as_secs_f64();
-            let left =
-                if done > 0 && done < total { format!(", {:.0} s left", total.saturating_sub(done) as f64 / rate) } else { String::new() };
-            format!("{}: {} of {} KiB, {:.0} KiB/s{left}", self.phase, done / 1024, total / 1024, rate / 1024.0)
-        };
+        let line = || format!("{}: {} of {} KiB, {}", self.phase, done / 1024, total / 1024, pace(done, total, took));
         (!lively && (first || done >= total)).then(line)
     }
 }
@@ -277,9 +276,29 @@ fn without_controls(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
+/// "146 KiB/s, 3 s left"; while nothing is done there is no rate.
+fn pace(done: u64, total: u64, took: Duration) -> String {
+    let seconds = took.as_secs_f64();
+    let rate = done as f64 / seconds;
+    match (done, total.saturating_sub(done)) {
+        (0, _) => format!("{seconds:.0} s so far"),
+        (_, 0) => format!("{:.0} KiB/s", rate / 1024.0),
+        (_, left) => format!("{:.0} KiB/s, {:.0} s left", rate / 1024.0, left as f64 / rate),
+    }
+}
+
+/// Columns that it takes, and what a bar looks like.
+const FORMS: &[(usize, &str)] =
+    &[(92, "{msg:>8} [{bar:32}] {bytes} of {total_bytes}, {pace}"), (46, "{msg:>8} [{bar:8}] {pace}"), (0, "{pace}")];
+
 fn bar(phase: &'static str, total: u64, lively: bool) -> ProgressBar {
-    let form = "{msg:>8} [{bar:32}] {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
+    let form = FORMS.iter().find(|form| form.0 <= columns()).map_or("", |form| form.1);
     let style = ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar());
+    // indicatif's own rate takes all that was done before the bar was shown for the work of a moment.
+    let pace = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = out.write_str(&pace(state.pos(), state.len().unwrap_or(0), state.elapsed()));
+    };
+    let style = style.with_key("pace", pace);
     let target = if lively { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(total), target).with_style(style.progress_chars("=> "));
     bar.set_message(phase);
