@@ -217,6 +217,28 @@ fn the_pictures_are_current() {
     must_be(&repo("docs/pictures/prompt.svg"), &picture::of(folder.path(), &["-f", "sim", "-f", "stm32h7"], &lines));
 }
 
+/// Sectors of both banks hold something, and get something else; the firmware before them stays.
+#[test]
+#[cfg(unix)]
+fn the_picture_of_timing_is_current() {
+    const MAKE: &str = "program app.elf; flash write_image erase new.bin 0x080c0000 bin; dump_image both.hex 0x080c0000 512K; \
+        flash write_image erase old.bin 0x080c0000 bin";
+    let folder = bench("app.elf");
+    for (name, mark) in [("new.bin", 0x55), ("old.bin", 0xaa)] {
+        let noise: Vec<u8> = (0..512u32 << 10).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 ^ mark).collect();
+        fs::write(folder.path().join(name), noise).unwrap();
+    }
+    let board = "driver = \"stlink\"\ntransport = \"sim\"\nsim.state = \"board.state\"\n";
+    fs::write(folder.path().join("board.toml"), board).unwrap();
+    let made = shell(folder.path(), &format!("rocd -q -f board.toml -f stm32h7 -c '{MAKE}' && echo made"));
+    assert!(made.ends_with("made\n"), "{made}");
+    let picture = picture::of(folder.path(), &["--timing", "-f", "board.toml", "-f", "stm32h7", "program", "both.hex", "verify"], &[]);
+    // This machine's own time is another in every run.
+    let steady = picture.split_inclusive('\n').filter(|line| !line.contains(">wall ")).collect::<String>();
+    assert!(steady.contains("erase bank 1") && steady.contains("program bank 2") && steady.len() < picture.len(), "{picture}");
+    must_be(&repo("docs/pictures/timing.svg"), &steady);
+}
+
 #[test]
 fn links_of_the_pages_lead_somewhere() {
     for page in pages().into_iter().chain([repo("README.md"), repo("docs/commands.md")]) {
