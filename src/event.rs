@@ -16,6 +16,7 @@ pub enum Event {
     /// Detail for `-d`: 1 engine steps, 3 every transfer.
     Debug(u8, String),
     /// `phase` ("erase", "write", "verify", "read" …) has done `done` of `total` bytes; the first has `done` 0, the last `done == total`.
+    /// Nothing of nothing: whatever was under way has failed.
     Progress { phase: &'static str, done: u64, total: u64 },
     /// For whoever wants to know where the time goes (`timing`).
     Time(Note),

@@ -74,15 +74,14 @@ impl Timing {
 
 /// Kept for the command that runs.
 #[derive(Default)]
-pub struct Book {
-    /// If anybody wants to know.
-    page: RefCell<Option<Page>>,
-    /// What was heard last of work that is not at its end.
-    progress: RefCell<Option<Event>>,
-}
+pub struct Book(RefCell<Page>);
 
 #[derive(Default)]
 struct Page {
+    /// Somebody wants to know what is below.
+    wanted: bool,
+    /// What was heard last of work that is not at its end.
+    progress: Option<Event>,
     /// What has passed on the clocks of all pipes.
     now: Duration,
     /// Phase and bank that the host is at, innermost last, and since when it is at the innermost.
@@ -95,27 +94,36 @@ struct Page {
 impl Book {
     /// A new command.
     pub fn begin(&self, wanted: bool) {
-        self.page.replace(wanted.then(Page::default));
-        self.progress.take();
+        self.0.replace(Page { wanted, ..Page::default() });
     }
 
     /// `None`: nobody wanted to know.
     pub fn end(&self) -> Option<Timing> {
-        self.page.take().map(Page::sum)
+        let page = self.0.take();
+        page.wanted.then(|| page.sum())
     }
 
     fn note(&self, note: Note) {
-        let mut page = self.page.borrow_mut();
-        let Some(page) = page.as_mut() else { return };
+        let mut page = self.0.borrow_mut();
         match note {
             Note::Enter { phase, bank } => page.turn(|open| open.push((phase, bank))),
             Note::Leave => page.turn(|open| drop(open.pop())),
-            Note::Worked { phase, bank, took } => page.add(phase, &bank, page.now.saturating_sub(took)),
+            Note::Worked { phase, bank, took } => {
+                let from = page.now.saturating_sub(took);
+                page.add(phase, &bank, from);
+            }
+        }
+    }
+
+    fn progress(&self, event: &Event) {
+        if let Event::Progress { done, total, .. } = event {
+            self.0.borrow_mut().progress = (done < total).then(|| event.clone());
         }
     }
 
     fn count(&self, passed: Duration, counts: Counts) {
-        if let Some(page) = self.page.borrow_mut().as_mut() {
+        let mut page = self.0.borrow_mut();
+        if page.wanted {
             page.now += passed;
             let phase = page.open.last().map_or(OTHER, |open| open.0);
             match page.counts.iter_mut().find(|row| row.0 == phase) {
@@ -190,7 +198,8 @@ pub struct Noted {
 impl Noted {
     /// Still at it: called in every wait, so that a step that takes long, as an erase does, is seen to.
     pub fn still(&self) {
-        if let Some(progress) = self.book.progress.borrow().clone() {
+        let progress = self.book.0.borrow().progress.clone();
+        if let Some(progress) = progress {
             self.sink.emit(progress);
         }
     }
@@ -201,9 +210,7 @@ impl Sink for Noted {
         match event {
             Event::Time(note) => self.book.note(note),
             other => {
-                if let Event::Progress { done, total, .. } = other {
-                    self.book.progress.replace((done < total).then(|| other.clone()));
-                }
+                self.book.progress(&other);
                 self.sink.emit(other);
             }
         }

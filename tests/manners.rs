@@ -257,6 +257,19 @@ mod terminal {
     }
 
     #[test]
+    fn the_bar_of_what_failed_is_gone() {
+        // Only the last byte is another, so there is a bar until then.
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image.bin");
+        std::fs::write(&image, [vec![0xFF; 192 << 10], vec![0]].concat()).unwrap();
+        let verify = format!("verify_image(`{}`, 0x08000000, \"bin\")", image.display());
+        let (terminal, lines) = paced(100, &format!("try {{ {verify} }} catch {{ }} print(\"caught\"); sleep(1200)"));
+        let (before, after) = terminal.split_once("caught").unwrap_or_else(|| panic!("{terminal:?}"));
+        assert!(before.contains("  verify [") && !after.contains("verify"), "{terminal:?}");
+        assert_eq!(lines.matches("verify: ").count(), 1, "{lines}");
+    }
+
+    #[test]
     fn a_long_erase_is_seen_to_go_on() {
         let (terminal, lines) = paced(40, "flash erase_sector 0 0 1");
         assert!(terminal.contains("\r0 s so far") || terminal.contains("1 s so far"), "{terminal:?}");

@@ -361,9 +361,11 @@ impl Cx {
             self.ears.info(format!("dry run: `{line}` was not done"));
             return Ok(Value::None);
         }
-        match entry.action {
+        let result = match entry.action {
             Action::BuiltIn(run) => run(self, &args),
             Action::Script(number) => (self.up.closure)(self, number, &args),
-        }
+        };
+        // Work that failed is never at its end, and a script may go on.
+        result.inspect_err(|_| self.ears.progress("", 0, 0))
     }
 }
