@@ -34,12 +34,12 @@ const ERASE: u32 = 1;
 const PROGRAM: u32 = 2;
 const FASTROWS: u32 = 3;
 
-/// Bytes of the longest program job, where there is room for many: some 50 ms on a V2 at 4 MHz.
-const MOST: u32 = 8192;
+/// Bytes of the longest program job, where there is room for many: some 100 ms on a V2 at 4 MHz.
+const MOST: u32 = 16 << 10;
 /// And of the shortest where there is little room: so much must a ring take.
 const LEAST: u32 = 1024;
 /// While there is room for more the queue is looked at so often.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(250);
 /// What a job may take beyond the flash's own time.
 const SLACK: Duration = Duration::from_millis(100);
 
@@ -50,6 +50,8 @@ pub struct Ram {
     pub work: (u32, u32),
     /// Data; may be the same.
     pub data: (u32, u32),
+    /// Bytes of `data` on the largest part that it may be.
+    pub up_to: u32,
     /// IWDG_KR and WWDG_CR, to be fed; 0: none.
     pub watchdogs: [u32; 2],
 }
@@ -76,6 +78,23 @@ impl Ram {
 
     pub fn is_enough(self) -> bool {
         self.ring().is_some()
+    }
+
+    /// With as much of `data` as this part has: where there is more, its end takes what its beginning does not.
+    fn measured(self, mem: &mut MemAp) -> Result<Ram> {
+        const MARKS: [u32; 2] = [0x5AA5_C33C, 0xA55A_3CC3];
+        let more = Ram { data: (self.data.0, self.up_to), ..self };
+        if self.up_to <= self.data.1 {
+            return Ok(self);
+        }
+        let ends = [self.data.0, self.data.0 + self.up_to - 4];
+        let marked = ends.iter().zip(MARKS).try_for_each(|(at, mark)| mem.write32(*at, mark));
+        let there = marked.and_then(|()| Ok([mem.read32(ends[0])?, mem.read32(ends[1])?]));
+        match there {
+            Ok(there) if there == MARKS => Ok(more),
+            Err(error) if !error.is_fault() => Err(error),
+            _ => Ok(self),
+        }
     }
 }
 
@@ -319,6 +338,7 @@ pub type Heard<'h> = &'h mut dyn FnMut(&Task, Duration);
 /// The flash of one chip through the loader; the banks that `tasks` name are unlocked, the core is halted.
 pub fn run(help: Help, mem: &mut MemAp, tasks: Vec<(Controller, Vec<Task>)>, ears: &Ears, done: Heard) -> Result<()> {
     let Help { core, ram } = help;
+    let ram = ram.measured(mem)?;
     let enough = |ring: &(u32, u32)| ring.1 / tasks.len() as u32 >= 2 * LEAST;
     let Some(ring) = ram.ring().filter(enough) else {
         return Err(Error::target("there is too little RAM for the loader").hint("`program … noloader` does without it"));
@@ -352,7 +372,7 @@ fn channels<'a>(mem: &mut MemAp, ram: Ram, ring: (u32, u32), tasks: Vec<(Control
             length: ram.jobs() * JOB,
             to_do: to_do.into(),
             sent: VecDeque::new(),
-            ring: Ring { start: ring.0 + index * share, size: share, chunk: (share / 8).clamp(LEAST, MOST) & !255, taken: 0, freed: 0 },
+            ring: Ring { start: ring.0 + index * share, size: share, chunk: (share / 16).clamp(LEAST, MOST) & !255, taken: 0, freed: 0 },
             rows: Rows::Nowhere,
             tail: 0,
             head: 0,

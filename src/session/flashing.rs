@@ -110,7 +110,8 @@ impl Session {
         let work = &self.target.cores.first()?.work_area;
         let data = self.die.ram.iter().max_by_key(|region| region.size)?;
         let dogs = self.target.watchdogs;
-        Some(Ram { work: (work.address, work.size), data: (data.address, data.size), watchdogs: [dogs.iwdg, dogs.wwdg] })
+        let up_to = data.up_to.unwrap_or(data.size);
+        Some(Ram { work: (work.address, work.size), data: (data.address, data.size), up_to, watchdogs: [dogs.iwdg, dogs.wwdg] })
     }
 
     /// Would `erase` refuse? Changes nothing.
