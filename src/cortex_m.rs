@@ -14,7 +14,7 @@ mod registers;
 
 pub use guest::{Guest, Host};
 pub use points::{Access, Breakpoint, Watchpoint};
-pub use registers::Register;
+pub use registers::{DCRDR, Register};
 
 use crate::adi::MemAp;
 use crate::error::{Cause, Error, Result};
@@ -144,6 +144,11 @@ fn part_name(number: u32) -> String {
     part_of(number << 4).map_or(format!("PARTNO {number:#05x}"), |part| part.name.to_string())
 }
 
+/// A word that never changes.
+pub fn cpuid(mem: &mut MemAp) -> Result<u32> {
+    mem.read32(CPUID)
+}
+
 /// One core, and what it looked like when it was found.
 #[derive(Debug)]
 pub struct Core {
@@ -170,7 +175,7 @@ pub struct Core {
 impl Core {
     /// Look at a core without changing it. `number` is the PARTNO the target file promises.
     pub fn examine(name: &str, number: u32, mem: &mut MemAp) -> Result<Core> {
-        let cpuid = mem.read32(CPUID)?;
+        let cpuid = cpuid(mem)?;
         if cpuid == 0 {
             // The H745's second core until it is clocked (OpenOCD: "PARTNO 0x0 is unrecognized").
             let error = Error::target(format!("core {name} is not clocked (CPUID = 0)"));

@@ -397,7 +397,7 @@ fn attach(cx: &Cx, book: &Rc<Book>, debug: u8) -> Result<Session> {
     };
     let target = target(cx)?;
     let settings = cx.settings.borrow();
-    let options = AttachOptions { khz: settings.khz.or(interface.khz), under_reset: settings.under_reset };
+    let options = AttachOptions { khz: settings.khz.or(interface.khz), exact: settings.exact, under_reset: settings.under_reset };
     drop(settings);
     let info = Info { serial: found.serial, vid: found.vid, pid: found.pid, path: found.path, ..Info::default() };
     let probe = (driver.open)(Box::new(Counted::new(traced(cx, pipe, debug), book.clone())), info)?;

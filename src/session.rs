@@ -4,6 +4,7 @@
 //! registers) is remembered, and `detach` puts it back on every path.
 
 mod attach;
+mod clock;
 mod detach;
 mod flashing;
 mod identify;
@@ -43,7 +44,10 @@ pub enum BreakKind {
 /// How the user wants to come in, and what he allowed.
 #[derive(Clone, Debug)]
 pub struct AttachOptions {
+    /// Upper bound of the clock; `None`: what the target file says.
     pub khz: Option<u32>,
+    /// `khz`, and no other.
+    pub exact: bool,
     pub under_reset: bool,
 }
 
@@ -64,6 +68,7 @@ pub struct Session {
     pub die: Die,
     pub dev_id: u32,
     pub rev_id: u32,
+    /// In force now.
     pub khz: u32,
     pub volts: Option<f32>,
     pub banks: Vec<Bank>,
@@ -71,6 +76,7 @@ pub struct Session {
     /// In the target file's order; `None`: its AP does not answer.
     cores: Vec<Option<Core>>,
     found: Found,
+    clock: clock::Clock,
     /// Since the last reset.
     flash_changed: bool,
     /// The last verb that spoke of running or halting asked for halted.

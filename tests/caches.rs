@@ -78,7 +78,7 @@ fn running(probe: &str) -> Bench {
     let info = Info { vid: found.vid, pid: found.pid, serial: found.serial, path: found.path, ..Info::default() };
     let probe = (stlink::DRIVER.open)(board.pipe(), info).unwrap();
     let target = Rc::new(Target::parse(H7, "stm32h7.toml", &known).unwrap());
-    let mut session = Session::attach(probe, target, &AttachOptions { khz: None, under_reset: false }, Ears::none()).unwrap();
+    let mut session = Session::attach(probe, target, &AttachOptions { khz: None, exact: false, under_reset: false }, Ears::none()).unwrap();
     session.reset(ResetMode::Run).unwrap();
     board.pass(Duration::from_millis(1));
     assert_eq!(session.mem(0).read32(CCR).unwrap() & DC_IC, DC_IC, "the program switched its caches on");

@@ -34,7 +34,7 @@ fn attach(board: &Board) -> Session {
     let found = board.found();
     let info = Info { vid: found.vid, pid: found.pid, serial: found.serial, path: found.path, ..Info::default() };
     let probe = (stlink::DRIVER.open)(board.pipe(), info).unwrap();
-    Session::attach(probe, target, &AttachOptions { khz: None, under_reset: false }, Ears::none()).expect("it attaches")
+    Session::attach(probe, target, &AttachOptions { khz: None, exact: false, under_reset: false }, Ears::none()).expect("it attaches")
 }
 
 /// The image's bytes, put into flash by the board's own door.

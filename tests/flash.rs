@@ -123,7 +123,7 @@ fn attach(chip: &Chip, board: Board) -> Rig {
     let found = board.found();
     let info = Info { vid: found.vid, pid: found.pid, serial: found.serial, path: found.path, ..Info::default() };
     let probe = (probe::DRIVERS[0].open)(board.pipe(), info).unwrap();
-    let session = Session::attach(probe, target, &AttachOptions { khz: None, under_reset: false }, ears).unwrap();
+    let session = Session::attach(probe, target, &AttachOptions { khz: None, exact: false, under_reset: false }, ears).unwrap();
     Rig { board, session, heard, stop }
 }
 

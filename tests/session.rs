@@ -57,7 +57,7 @@ fn attach_with(board: &Board, text: &str, under_reset: bool, ears: Ears) -> Resu
     let found = board.found();
     let info = Info { vid: found.vid, pid: found.pid, serial: found.serial, path: found.path, ..Info::default() };
     let probe = (stlink::DRIVER.open)(board.pipe(), info)?;
-    Session::attach(probe, target(text), &AttachOptions { khz: None, under_reset }, ears)
+    Session::attach(probe, target(text), &AttachOptions { khz: None, exact: false, under_reset }, ears)
 }
 
 fn attach(board: &Board, text: &str) -> Session {

@@ -132,6 +132,7 @@ fn load_image(cx: &Cx, args: &Args) -> Result<Value> {
         cx.ears.warn(warning.as_str());
     }
     refuse_flash(&image, &cx.session()?.banks)?;
+    cx.session()?.hurry(image.len())?;
     let start = now(cx)?;
     load(cx, &image).during(format!("loading {path}"))?;
     let seconds = (now(cx)? - start).as_secs_f64();
@@ -144,6 +145,7 @@ fn dump_image(cx: &Cx, args: &Args) -> Result<Value> {
     let path = args.text("file")?;
     let (from, len) = (address(args, "addr")?, args.num("len")?);
     let len = span(from, 1, len)?;
+    cx.session()?.hurry(len as u64)?;
     let start = now(cx)?;
     let bytes = fetch(cx, from, len, None)?;
     let seconds = (now(cx)? - start).as_secs_f64();
@@ -199,6 +201,7 @@ pub(super) fn one(cx: &Cx, from: u32, unit: usize) -> Result<u64> {
 /// Chunk by chunk, in accesses of `width`, or (`None`) of whatever width suits.
 pub(super) fn fetch(cx: &Cx, from: u32, len: usize, width: Option<Width>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    cx.session()?.hurry(len as u64)?;
     while bytes.len() < len {
         let done = bytes.len();
         let chunk = CHUNK.min(len - done);
@@ -207,6 +210,7 @@ pub(super) fn fetch(cx: &Cx, from: u32, len: usize, width: Option<Width>) -> Res
         take(cx, at, &mut bytes[done..], width).map_err(refused).during(format!("reading {chunk} bytes at {at:#010x}"))?;
         tell(cx, "read", done + chunk, len);
     }
+    cx.session()?.check_link()?;
     Ok(bytes)
 }
 

@@ -204,6 +204,8 @@ pub struct Settings {
     pub interface: Option<Rc<Interface>>,
     pub target: Option<Rc<Target>>,
     pub khz: Option<u32>,
+    /// That clock and no other.
+    pub exact: bool,
     pub serial: Option<String>,
     pub usb_path: Option<String>,
     pub under_reset: bool,

@@ -18,9 +18,10 @@ pub const COMMANDS: &[Command] = &[
         connect,
     ),
     Command::new(
-        "adapter speed [<khz:num>]",
-        "Show the clock of the debug port, or set its upper bound in kHz",
-        "adapter speed 1000",
+        "adapter speed [<khz:num> [exact]]",
+        "Show the clock of the debug port, the fastest that a test of the link has shown to be right; or set its upper bound \
+         in kHz, or with exact the one that must be",
+        "adapter speed 1000; adapter speed 1800 exact",
         adapter_speed,
     ),
     Command::new(
@@ -181,13 +182,17 @@ fn describe(session: &Session) -> Value {
 
 fn adapter_speed(cx: &Cx, args: &Args) -> Result<Value> {
     if let Some(khz) = args.opt_num("khz") {
-        set_speed(cx, speed(khz)?)?;
+        set_speed(cx, speed(khz)?, args.has("exact"))?;
     }
-    if let Some(session) = cx.session.borrow().as_ref() {
+    if let Some(session) = cx.session.borrow_mut().as_mut() {
+        session.hurry(u64::MAX)?;
         return Ok(Value::shown(session.khz, format!("adapter speed: {} kHz", session.khz)));
     }
     Ok(match cx.settings.borrow().khz {
-        Some(khz) => Value::shown(khz, format!("adapter speed: at most {khz} kHz, not connected yet")),
+        Some(khz) => Value::shown(
+            khz,
+            format!("adapter speed: {} {khz} kHz, not connected yet", if cx.settings.borrow().exact { "exactly" } else { "at most" }),
+        ),
         None => Value::shown(Value::None, "adapter speed: the fastest that probe and chip bear, not connected yet"),
     })
 }
@@ -199,12 +204,10 @@ fn speed(khz: u64) -> Result<u32> {
     }
 }
 
-fn set_speed(cx: &Cx, khz: u32) -> Result<()> {
-    cx.settings.borrow_mut().khz = Some(khz);
-    if let Some(session) = cx.session.borrow_mut().as_mut() {
-        session.khz = session.probe.set_khz(khz.min(session.target.khz))?;
-    }
-    Ok(())
+fn set_speed(cx: &Cx, khz: u32, exact: bool) -> Result<()> {
+    let mut settings = cx.settings.borrow_mut();
+    (settings.khz, settings.exact) = (Some(khz), exact);
+    cx.session.borrow_mut().as_mut().map_or(Ok(()), |session| session.set_clock(khz, exact).map(drop))
 }
 
 /// One way to say which probe is meant: shown, or set for the next attach.

@@ -7,7 +7,8 @@ use crate::probe::{Deadline, MemOp};
 use std::time::Duration;
 
 const DCRSR: u32 = 0xE000_EDF4;
-const DCRDR: u32 = 0xE000_EDF8;
+/// Between debugger and core; alone it does nothing.
+pub const DCRDR: u32 = 0xE000_EDF8;
 const WRITE: u32 = 1 << 16;
 /// A transfer takes a few core clocks; this is for a core at 32 kHz behind a slow probe.
 const TRANSFER_WAIT: Duration = Duration::from_millis(100);

@@ -96,7 +96,7 @@ pub trait Probe {
     fn detach(&mut self) -> Result<()>;
     /// Change the clock while connected; the speed taken, in kHz.
     fn set_khz(&mut self, khz: u32) -> Result<u32>;
-    /// Every clock the probe has, in kHz, fastest first.
+    /// Every clock the probe has and its firmware bears, in kHz, fastest first.
     fn speeds(&mut self) -> Result<Vec<u32>>;
     /// Volts on the target's VREF; `None` where the probe cannot measure.
     fn voltage(&mut self) -> Result<Option<f32>>;

@@ -389,7 +389,9 @@ impl StLink {
         let block = Block::new(GET_COM_FREQ).u8(self.is_jtag());
         self.patiently(true, |link| link.ask(&block, &"", &mut reply))?;
         let count = usize::from(reply[8]).min(10);
-        let speeds: Vec<u32> = reply[12..].chunks_exact(4).take(count).map(word).filter(|khz| *khz > 0).collect();
+        let most = if self.has(Feature::FastestClock) { u32::MAX } else { SAFE_KHZ };
+        let borne = |khz: &u32| (1..=most).contains(khz);
+        let speeds: Vec<u32> = reply[12..].chunks_exact(4).take(count).map(word).filter(borne).collect();
         if speeds.is_empty() {
             return Err(Error::probe("GET_COM_FREQ: the probe names no clock").hint("unplug the probe and plug it in again"));
         }
@@ -454,8 +456,7 @@ impl Probe for StLink {
     }
 
     fn set_khz(&mut self, khz: u32) -> Result<u32> {
-        let most = if self.has(Feature::FastestClock) { u32::MAX } else { SAFE_KHZ };
-        let chosen = clock_below(&self.speeds()?, khz.min(most));
+        let chosen = clock_below(&self.speeds()?, khz);
         // Slower than the only clock of an old firmware cannot be had; a newer one has it.
         if chosen > khz && self.version.hardware < 3 {
             self.need(self.freq_feature())?;

@@ -1,11 +1,12 @@
 //! Coming in: connect, power up, identify, the target file's attach writes; under reset the cores are caught first.
 
+use super::clock::{self, Clock, TRUSTED_KHZ};
 use super::identify;
 use super::{AttachOptions, Reason, Session, State, asleep, core_ap, fatal};
 use crate::adi::{MemAp, dp};
 use crate::cortex_m::{self, Armed, Core};
 use crate::desc::{CoreRow, Target, Write};
-use crate::error::{Cause, Context, Error, Result};
+use crate::error::{Cause, Context, Error, Kind, Result};
 use crate::event::Ears;
 use crate::probe::{Ap, Connect, Deadline, Port, Probe, Protocol};
 use std::rc::Rc;
@@ -21,6 +22,9 @@ const POWER_WAIT: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(1);
 /// A core whose NRST rose long ago has halted by now, or never will.
 const CATCH_WAIT: Duration = Duration::from_millis(100);
+
+/// A wire that does not bear this is broken.
+const SLOWEST_KHZ: u32 = 100;
 
 /// ST's tools speak of a missing target below this, and no STM32 runs below 1.6 V.
 const LOW_VOLTS: f32 = 1.5;
@@ -50,15 +54,12 @@ impl Session {
     /// Connect, identify, apply the attach writes. Neither halts nor resets (under reset: halted at the reset vector).
     pub fn attach(mut probe: Box<dyn Probe>, target: Rc<Target>, options: &AttachOptions, ears: Ears) -> Result<Session> {
         let mut found = Found { under_reset: options.under_reset, ..Found::default() };
-        let came = come_in(&mut *probe, &target, options, &ears, &mut found);
-        let came = came.and_then(|khz| examine_chip(&mut *probe, &target, &ears, &mut found, khz));
-        let (khz, chip) = match came {
-            Ok(came) => came,
-            Err(error) => {
-                leave_early(&mut *probe, &target, &mut found);
-                return Err(error);
-            }
-        };
+        let most = options.khz.map_or(target.khz, |khz| khz.min(target.khz));
+        if let Some(khz) = options.khz.filter(|_| options.exact) {
+            clock::check_exact(&probe.speeds()?, khz, target.khz)?;
+        }
+        let ((khz, most), chip) = come_down(&mut *probe, &target, options, &ears, &mut found, most)?;
+        let clock = Clock { most, exact: options.exact, settled: false };
         let Chip { die, dev_id, rev_id, volts, banks, cores } = chip;
         let mut session = Session {
             probe,
@@ -72,10 +73,12 @@ impl Session {
             ears,
             cores,
             found,
+            clock,
             flash_changed: false,
             wanted_halted: false,
         };
-        if let Err(error) = session.catch_at_vector() {
+        let hurried = if options.exact { session.hurry(u64::MAX) } else { Ok(()) };
+        if let Err(error) = hurried.and_then(|()| session.catch_at_vector()) {
             // The reason to give up is the one to report.
             let _ = session.detach();
             return Err(error);
@@ -122,11 +125,52 @@ impl Session {
     }
 }
 
+pub(super) fn how(khz: u32, under_reset: bool) -> Connect {
+    Connect { protocol: Protocol::Swd, khz, under_reset }
+}
+
+/// Come in and identify, at slower and slower clocks where that looks like the wire's fault: the chip's ids are the test of
+/// a clock that needs no pattern. What two clocks say alike is the truth. The
+/// clock taken, and the bound that is left, for what the wire did not bear is not tried again.
+fn come_down(
+    probe: &mut dyn Probe,
+    target: &Target,
+    options: &AttachOptions,
+    ears: &Ears,
+    found: &mut Found,
+    most: u32,
+) -> Result<((u32, u32), Chip)> {
+    let (mut khz, mut first) = (most.min(TRUSTED_KHZ), None::<Error>);
+    loop {
+        let came =
+            come_in(probe, target, options, ears, found, khz).and_then(|khz| Ok((khz, examine_chip(probe, target, ears, found, khz)?)));
+        let error = match came {
+            Ok((khz, chip)) => {
+                if let Some(error) = &first {
+                    ears.warn(format!("the clock is down to {khz} kHz; above it: {}", error.message));
+                }
+                return Ok(((khz, if first.is_some() { khz } else { most }), chip));
+            }
+            Err(error) => error,
+        };
+        leave_early(probe, target, found);
+        let wire = error.kind == Kind::Target && matches!(error.cause, Cause::Link | Cause::Fault { .. } | Cause::None);
+        let alike = error.cause == Cause::None && first.as_ref().is_some_and(|first| first.message == error.message);
+        let slower = match wire && !alike && !options.exact {
+            true => clock::below(&probe.speeds()?, khz).filter(|khz| *khz >= SLOWEST_KHZ),
+            false => None,
+        };
+        match slower {
+            Some(slower) => khz = slower,
+            None => return Err(if wire { first.unwrap_or(error) } else { error }),
+        }
+        first.get_or_insert(error);
+    }
+}
+
 /// Up to a powered debug port of the right family. The clock taken, kHz.
-fn come_in(probe: &mut dyn Probe, target: &Target, options: &AttachOptions, ears: &Ears, found: &mut Found) -> Result<u32> {
-    let khz = options.khz.map_or(target.khz, |khz| khz.min(target.khz));
-    let how = Connect { protocol: Protocol::Swd, khz, under_reset: options.under_reset };
-    let khz = probe.connect(&how)?;
+fn come_in(probe: &mut dyn Probe, target: &Target, options: &AttachOptions, ears: &Ears, found: &mut Found, khz: u32) -> Result<u32> {
+    let khz = probe.connect(&how(khz, options.under_reset))?;
     if options.under_reset {
         probe.drive_nrst(true)?;
         probe.sleep(Duration::from_millis(target.reset.hold_ms));
@@ -142,7 +186,7 @@ fn come_in(probe: &mut dyn Probe, target: &Target, options: &AttachOptions, ears
 }
 
 /// Clear sticky errors, ask for power, wait for it. CTRL/STAT as it was.
-fn power_up(probe: &mut dyn Probe, ears: &Ears) -> Result<u32> {
+pub(super) fn power_up(probe: &mut dyn Probe, ears: &Ears) -> Result<u32> {
     let found = probe.read_reg(Port::Dp, dp::CTRL_STAT).during("reading DP CTRL/STAT")?;
     probe.write_reg(Port::Dp, dp::ABORT, CLEAR_STICKY)?;
     if found & POWER_REQUESTS == POWER_REQUESTS && found & POWER_ACKS == POWER_ACKS {
@@ -204,7 +248,7 @@ struct Chip {
 
 /// DEV_ID first: before the chip is known to be the target file's, nothing in it is written. The attach writes come
 /// before the cores, because a sleeping H7 core's AP answers only after them.
-fn examine_chip(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut Found, khz: u32) -> Result<(u32, Chip)> {
+fn examine_chip(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut Found, khz: u32) -> Result<Chip> {
     let volts = probe.voltage()?;
     if let Some(volts) = volts.filter(|volts| *volts < LOW_VOLTS) {
         ears.warn(format!("target voltage is {volts:.2} V: connect VREF, or power the board"));
@@ -231,7 +275,7 @@ fn examine_chip(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut
     let kib = identify::flash_kib(probe, target, &die)?;
     let banks = identify::banks(&die, kib, core_ap(target, 0), volts);
     ears.debug(1, || format!("{} (DEV_ID {dev_id:#05x}, REV_ID {rev_id:#06x}), {kib} KiB flash, {khz} kHz", die.name));
-    Ok((khz, Chip { die, dev_id, rev_id, volts, banks, cores }))
+    Ok(Chip { die, dev_id, rev_id, volts, banks, cores })
 }
 
 /// `None`: its AP is not there or does not answer, which is a state and no error.

@@ -21,6 +21,7 @@ impl Session {
             self.check(&one_bank[0].0)?;
         }
         let driver = flash::driver(&self.target.driver)?;
+        self.hurry(sectors.iter().map(|(bank, _)| u64::from(bank.sector)).sum())?;
         let mut there = self.survey(image, &sectors, policy)?;
         let mut plan = flash::plan(image, &self.banks, &there, policy)?;
         let others = self.beside(&plan, driver)?;
@@ -28,6 +29,7 @@ impl Session {
             there.extend(self.blank(&others)?);
             plan = flash::plan(image, &self.banks, &there, policy)?;
         }
+        self.check_link()?;
         let banks = self.banks.clone();
         flash::check_plan(&plan, &banks, driver, &mut self.mem(0))?;
         Ok(plan)
@@ -186,6 +188,7 @@ impl Session {
     pub fn verify(&mut self, image: &Image) -> Result<u64> {
         let _phase = self.ears.phase("verify", "");
         let total = image.len();
+        self.hurry(total)?;
         let mut done = 0;
         for segment in &image.segments {
             for (address, wanted) in self.unproven(segment.address, &segment.data)? {

@@ -89,7 +89,7 @@ fn chip(dev_id: u32, kib: u32) -> Chip {
 }
 
 fn attach_to(fake: &Fake, under_reset: bool) -> Result<Session> {
-    let options = AttachOptions { khz: None, under_reset };
+    let options = AttachOptions { khz: None, exact: false, under_reset };
     Session::attach(Box::new(fake.clone()), target(), &options, Ears::none())
 }
 
@@ -246,7 +246,7 @@ fn low_voltage_is_a_warning_with_the_number() {
     low.volts = Some(0.42);
     let heard = Rc::new(Heard::default());
     let ears = Ears { sink: heard.clone(), ..Ears::none() };
-    let options = AttachOptions { khz: Some(1000), under_reset: false };
+    let options = AttachOptions { khz: Some(1000), exact: false, under_reset: false };
     let session = Session::attach(Box::new(Fake::new(low)), target(), &options, ears).unwrap();
     assert_eq!((session.volts, session.khz), (Some(0.42), 1000));
     assert_eq!(heard.0.borrow()[0], Event::Warning("target voltage is 0.42 V: connect VREF, or power the board".to_string()));
