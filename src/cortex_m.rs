@@ -21,6 +21,7 @@ use crate::error::{Cause, Error, Result};
 use crate::event::Ears;
 use crate::probe::{Deadline, MemOp};
 use points::Units;
+use registers::Seen;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -67,8 +68,10 @@ const TRCENA: u32 = 1 << 24;
 const BKPT: u16 = 0xBE00;
 const BKPT_MASK: u16 = 0xFF00;
 
-/// Between two looks at DHCSR.
-const POLL: Duration = Duration::from_millis(1);
+/// Between two looks at DHCSR: an eighth of the time waited so far, within these.
+const POLLS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(10));
+/// A look at DHCSR so short ago needs no other: less than the time of one to answer a slow host.
+const FRESH: Duration = Duration::from_millis(1);
 /// One instruction with interrupts masked; WFI is the only one that may take longer.
 const STEP_WAIT: Duration = Duration::from_millis(500);
 
@@ -144,9 +147,18 @@ fn part_name(number: u32) -> String {
     part_of(number << 4).map_or(format!("PARTNO {number:#05x}"), |part| part.name.to_string())
 }
 
-/// A word that never changes.
-pub fn cpuid(mem: &mut MemAp) -> Result<u32> {
-    mem.read32(CPUID)
+/// `Err` if CPUID, which never changes, is not what it was: the wire garbles words, and parity does not show it.
+pub fn check_link(mem: &mut MemAp, cpuid: u32) -> Result<()> {
+    match mem.read32(CPUID)? {
+        now if now == cpuid => Ok(()),
+        now => Err(garbled(cpuid, now)),
+    }
+}
+
+fn garbled(cpuid: u32, now: u32) -> Error {
+    Error::target(format!("the link is not right any more: CPUID reads {now:#010x}, not {cpuid:#010x}"))
+        .cause(Cause::Link)
+        .hint("nothing read through it was passed on; look at the wires, then `connect`, or go slower with `adapter speed`")
 }
 
 /// One core, and what it looked like when it was found.
@@ -165,6 +177,13 @@ pub struct Core {
     pub retired: bool,
     found_dhcsr: u32,
     found_demcr: u32,
+    /// The last look at DHCSR showed S_HALT; when that was.
+    stood: Option<Duration>,
+    /// What the halted core holds; `None` where it may have moved since.
+    seen: Option<Seen>,
+    /// What DCRDR held before registers went through it: back before the core runs, for a program may speak to a debugger
+    /// by it.
+    dcrdr: Option<u32>,
     /// FPB and DWT before rocd used them.
     units: Option<Units>,
     stepped: bool,
@@ -175,7 +194,7 @@ pub struct Core {
 impl Core {
     /// Look at a core without changing it. `number` is the PARTNO the target file promises.
     pub fn examine(name: &str, number: u32, mem: &mut MemAp) -> Result<Core> {
-        let cpuid = cpuid(mem)?;
+        let cpuid = mem.read32(CPUID)?;
         if cpuid == 0 {
             // The H745's second core until it is clocked (OpenOCD: "PARTNO 0x0 is unrecognized").
             let error = Error::target(format!("core {name} is not clocked (CPUID = 0)"));
@@ -185,24 +204,30 @@ impl Core {
             let (is, wanted) = (part_name((cpuid >> 4) & 0xFFF), part_name(number));
             Error::target(format!("core {name} is a {is} (CPUID = {cpuid:#010x}), the target file says {wanted}"))
         })?;
-        let fpu = part.fpu && mem.read32(MVFR0)? != 0;
         let mut core = Core {
             name: name.to_string(),
             part,
             cpuid,
-            fpu,
+            fpu: false,
             breakpoints: Vec::new(),
             watchpoints: Vec::new(),
             own_halt: false,
             reset_seen: false,
             retired: false,
             found_dhcsr: 0,
-            found_demcr: mem.read32(DEMCR)?,
+            found_demcr: 0,
+            stood: None,
+            seen: None,
+            dcrdr: None,
             units: None,
             stepped: false,
             written: BTreeSet::new(),
         };
-        core.found_dhcsr = core.dhcsr(mem)?;
+        let mut ops = [MemOp::read(DEMCR), MemOp::read(if part.fpu { MVFR0 } else { DEMCR }), MemOp::read(DHCSR)];
+        mem.batch(&mut ops)?;
+        let [demcr, mvfr0, dhcsr] = ops.map(|op| op.value());
+        (core.fpu, core.found_demcr, core.found_dhcsr) = (part.fpu && mvfr0 != 0, demcr, dhcsr);
+        core.note(dhcsr, mem.now());
         Ok(core)
     }
 
@@ -214,16 +239,38 @@ impl Core {
 
     fn dhcsr(&mut self, mem: &mut MemAp) -> Result<u32> {
         let dhcsr = mem.read32(DHCSR)?;
-        self.note(dhcsr);
+        self.note(dhcsr, mem.now());
         Ok(dhcsr)
     }
 
-    fn note(&mut self, dhcsr: u32) {
+    /// Halted, by a look that may be `FRESH` old; of a core that runs each look is a new one.
+    fn stands(&mut self, mem: &mut MemAp) -> Result<bool> {
+        let fresh = self.stood.is_some_and(|at| mem.now().saturating_sub(at) < FRESH);
+        Ok(fresh || self.dhcsr(mem)? & S_HALT != 0)
+    }
+
+    /// What was seen of a core stays true while it stands: S_RETIRE_ST and S_RESET_ST would tell if it had not.
+    fn note(&mut self, dhcsr: u32, now: Duration) {
         self.reset_seen |= dhcsr & S_RESET_ST != 0;
         self.retired |= dhcsr & S_RETIRE_ST != 0;
+        if dhcsr & (S_HALT | S_RETIRE_ST | S_RESET_ST) != S_HALT {
+            self.seen = None;
+        }
+        self.stood = (dhcsr & S_HALT != 0).then_some(now);
+        if self.stood.is_some() {
+            self.seen.get_or_insert_default();
+        }
+    }
+
+    /// It may move, or was moved.
+    fn forget(&mut self) {
+        (self.seen, self.stood) = (None, None);
     }
 
     pub fn state(&mut self, mem: &mut MemAp) -> Result<State> {
+        if self.stood.is_some() && self.stands(mem)? {
+            return Ok(State::Halted(self.reason(mem)?));
+        }
         let mut dhcsr = self.dhcsr(mem)?;
         if dhcsr & S_RESET_ST != 0 {
             // It clears when read, so a second 1 is a reset that lasts (DDI0403 C1.6.2).
@@ -241,9 +288,9 @@ impl Core {
     }
 
     fn reason(&mut self, mem: &mut MemAp) -> Result<Reason> {
-        Ok(match Reason::from_dfsr(mem.read32(DFSR)?) {
+        Ok(match Reason::from_dfsr(self.dfsr(mem)?) {
             // A step sets DFSR.HALTED as a request does.
-            Reason::Request if self.stepped => Reason::Step,
+            Reason::Request | Reason::Unknown if self.stepped => Reason::Step,
             reason => reason,
         })
     }
@@ -252,12 +299,23 @@ impl Core {
         Ok(self.dhcsr(mem)? & S_HALT != 0)
     }
 
+    /// DFSR, which a halted core does not change.
+    fn dfsr(&mut self, mem: &mut MemAp) -> Result<u32> {
+        if let Some(Seen { dfsr: Some(dfsr), .. }) = self.seen {
+            return Ok(dfsr);
+        }
+        let dfsr = mem.read32(DFSR)?;
+        self.seen.iter_mut().for_each(|seen| seen.dfsr = Some(dfsr));
+        Ok(dfsr)
+    }
+
+    fn running(&self) -> Error {
+        Error::target(format!("core {} is running", self.name)).hint("`halt` first")
+    }
+
     /// `Err` unless the core is halted: what needs a halted core says so before it touches anything.
     fn need_halted(&mut self, mem: &mut MemAp) -> Result<()> {
-        match self.dhcsr(mem)? & S_HALT {
-            0 => Err(Error::target(format!("core {} is running", self.name)).hint("`halt` first")),
-            _ => Ok(()),
-        }
+        if self.stands(mem)? { Ok(()) } else { Err(self.running()) }
     }
 
     fn control(mem: &mut MemAp, bits: u32) -> Result<()> {
@@ -266,12 +324,21 @@ impl Core {
 
     /// Ask the core to halt; a core in lock-up leaves it for debug state. `wait` of 0 does not wait.
     pub fn halt(&mut self, mem: &mut MemAp, ears: &Ears, wait: Duration) -> Result<()> {
-        if self.dhcsr(mem)? & S_HALT != 0 {
+        if self.stood.is_some() && self.stands(mem)? {
             return Ok(());
         }
-        self.forget_reasons(mem)?;
-        Self::control(mem, C_DEBUGEN | C_HALT)?;
-        if wait.is_zero() { Ok(()) } else { self.until_halted(mem, ears, wait) }
+        self.stepped = false;
+        let request = MemOp::write(DHCSR, DBGKEY | C_DEBUGEN | C_HALT);
+        let mut ops = vec![MemOp::read(DHCSR), MemOp::read(DFSR), MemOp::write(DFSR, DFSR_ALL), request];
+        match wait.is_zero() {
+            true => mem.batch(&mut ops)?,
+            false => ops = self.gather(mem, ops, &registers::CORE)?,
+        }
+        if ops[0].value() & S_HALT != 0 {
+            // It had halted since the last look: why is what DFSR said before it was cleared.
+            self.seen.iter_mut().for_each(|seen| seen.dfsr = Some(ops[1].value()));
+        }
+        if wait.is_zero() || self.stood.is_some() { Ok(()) } else { self.until_halted(mem, ears, wait) }
     }
 
     /// Wait for a halt that is on its way (a breakpoint, another front-end's request).
@@ -289,7 +356,7 @@ impl Core {
     }
 
     fn until_halted(&mut self, mem: &mut MemAp, ears: &Ears, wait: Duration) -> Result<()> {
-        let deadline = Deadline::after(mem.probe, wait);
+        let (start, deadline) = (mem.now(), Deadline::after(mem.probe, wait));
         loop {
             let late = deadline.passed(mem.probe);
             let dhcsr = self.dhcsr(mem)?;
@@ -300,14 +367,9 @@ impl Core {
                 return Err(not_halted(dhcsr));
             }
             (ears.breathe)()?;
-            mem.sleep(POLL);
+            let waited = mem.now() - start;
+            mem.sleep((waited / 8).clamp(POLLS.0, POLLS.1).min(wait.saturating_sub(waited)).max(POLLS.0));
         }
-    }
-
-    /// DFSR bits stay until they are cleared, so they are before each run: the next halt shows only its own.
-    fn forget_reasons(&mut self, mem: &mut MemAp) -> Result<()> {
-        self.stepped = false;
-        mem.write32(DFSR, DFSR_ALL)
     }
 
     /// Run on from pc, or from `at`: over an own breakpoint there, and past a BKPT that is the program's.
@@ -321,25 +383,64 @@ impl Core {
 
     fn run(&mut self, mem: &mut MemAp) -> Result<()> {
         self.code_settled(mem)?;
-        self.forget_reasons(mem)?;
+        self.stepped = false;
         self.own_halt = false;
+        let mut ops = self.before_it_moves();
         // C_MASKINTS must not change in the write that clears C_HALT (DDI0403 C1.6.2).
-        Self::control(mem, C_DEBUGEN | C_HALT)?;
-        Self::control(mem, C_DEBUGEN)
+        ops.extend([C_DEBUGEN | C_HALT, C_DEBUGEN].map(|bits| MemOp::write(DHCSR, DBGKEY | bits)));
+        mem.batch(&mut ops)
+    }
+
+    /// DCRDR as the program left it, and no reasons of an earlier halt, which stay until they are cleared. What was seen is not true any more.
+    fn before_it_moves(&mut self) -> Vec<MemOp> {
+        self.forget();
+        let dcrdr = self.dcrdr.take().map(|value| MemOp::write(DCRDR, value));
+        dcrdr.into_iter().chain([MemOp::write(DFSR, DFSR_ALL)]).collect()
     }
 
     /// One instruction, interrupts masked. The pc after it.
     pub fn step(&mut self, mem: &mut MemAp, ears: &Ears, at: Option<u32>) -> Result<u32> {
-        self.start_at(mem, at)?;
+        // That a core still stands which stood at the last look is in the batch of the step.
+        if at.is_some() || self.stood.is_none() {
+            self.start_at(mem, at)?;
+        }
+        if self.step_freely(mem, ears)? {
+            return self.pc(mem);
+        }
         if let Some(pc) = self.skip_bkpt(mem)? {
-            self.stepped = true;
+            // That is the step, and not the BKPT that the core would not leave.
+            mem.write32(DFSR, DFSR_ALL)?;
+            self.seen.iter_mut().for_each(|seen| seen.dfsr = None);
             return Ok(pc);
         }
-        match self.stands_on_breakpoint(mem)? {
-            true => self.step_off(mem, ears)?,
-            false => self.step_one(mem, ears)?,
-        }
+        self.step_off(mem, ears)?;
         self.pc(mem)
+    }
+
+    /// As if no breakpoint were at pc, and in the same batch every register; false: there was one, and nothing was executed.
+    fn step_freely(&mut self, mem: &mut MemAp, ears: &Ears) -> Result<bool> {
+        self.code_settled(mem)?;
+        let mut ops = vec![MemOp::read(DHCSR)];
+        ops.extend(self.before_it_moves());
+        // Interrupts are masked in a write of their own, before C_HALT is cleared (Cortex-M erratum 377497), and until the
+        // core is to run.
+        ops.extend([C_HALT, C_STEP].map(|bits| MemOp::write(DHCSR, DBGKEY | C_DEBUGEN | C_MASKINTS | bits)));
+        let lead = ops.len();
+        let ops = self.gather(mem, ops, &registers::CORE)?;
+        self.stepped = true;
+        if ops[0].value() & S_HALT == 0 {
+            // It did not stand any more, as after a reset: it goes on as it was.
+            Self::control(mem, C_DEBUGEN | C_HALT)?;
+            self.run(mem)?;
+            return Err(self.running());
+        }
+        if self.stood.is_none() {
+            let stepped = self.until_halted(mem, ears, STEP_WAIT);
+            Self::control(mem, C_DEBUGEN | C_HALT)?;
+            stepped.map_err(|error| error.during("stepping one instruction"))?;
+        }
+        let moved = ops[lead..].iter().find(|op| op.address == DHCSR).is_some_and(|op| op.value() & S_RETIRE_ST != 0);
+        Ok(moved || self.dfsr(mem)? & DFSR_BKPT == 0)
     }
 
     fn start_at(&mut self, mem: &mut MemAp, at: Option<u32>) -> Result<()> {
@@ -350,29 +451,17 @@ impl Core {
         }
     }
 
-    fn step_one(&mut self, mem: &mut MemAp, ears: &Ears) -> Result<()> {
-        self.code_settled(mem)?;
-        self.forget_reasons(mem)?;
-        // Interrupts are masked in a write of their own, before C_HALT is cleared (Cortex-M erratum 377497).
-        Self::control(mem, C_DEBUGEN | C_HALT | C_MASKINTS)?;
-        Self::control(mem, C_DEBUGEN | C_STEP | C_MASKINTS)?;
-        let stepped = self.until_halted(mem, ears, STEP_WAIT);
-        Self::control(mem, C_DEBUGEN | C_HALT)?;
-        self.stepped = true;
-        stepped.map_err(|error| error.during("stepping one instruction"))
-    }
-
     /// A breakpoint stands at pc: one of ours, or one that was armed before rocd came (DFSR says so).
     fn stands_on_breakpoint(&mut self, mem: &mut MemAp) -> Result<bool> {
         let pc = self.pc(mem)?;
-        Ok(self.breakpoints.iter().any(|point| point.address == pc) || mem.read32(DFSR)? & DFSR_BKPT != 0)
+        Ok(self.breakpoints.iter().any(|point| point.address == pc) || self.dfsr(mem)? & DFSR_BKPT != 0)
     }
 
     /// Step with every breakpoint at pc lifted, and set them again also when the step went wrong.
     fn step_off(&mut self, mem: &mut MemAp, ears: &Ears) -> Result<()> {
         let pc = self.pc(mem)?;
         let lifted = self.lift(mem, pc)?;
-        let steps = [self.step_one(mem, ears), self.lower(mem, lifted)];
+        let steps = [self.step_freely(mem, ears).map(drop), self.lower(mem, lifted)];
         steps.into_iter().collect()
     }
 
@@ -403,7 +492,8 @@ impl Core {
     pub fn arm_reset(&mut self, mem: &mut MemAp, halt: bool) -> Result<()> {
         let dhcsr = self.dhcsr(mem)?;
         self.reset_seen = false;
-        self.forget_reasons(mem)?;
+        self.stepped = false;
+        mem.batch(&mut self.before_it_moves())?;
         if halt {
             Self::control(mem, C_DEBUGEN | if dhcsr & (S_SLEEP | S_HALT) != 0 { C_HALT } else { 0 })?;
         }
@@ -441,6 +531,7 @@ impl Core {
     /// After a reset that should run: C_HALT survives a reset, so it is cleared now and the core starts from its vectors.
     pub fn run_after_reset(&mut self, mem: &mut MemAp) -> Result<()> {
         self.own_halt = false;
+        self.forget();
         let points = !self.breakpoints.is_empty() || !self.watchpoints.is_empty();
         // As without a debugger, unless somebody waits for a point: C_DEBUGEN turns a HardFault at a BKPT into a halt.
         Self::control(mem, if points { C_DEBUGEN } else { self.found_dhcsr & C_DEBUGEN })
@@ -458,8 +549,15 @@ impl Core {
         let points = self.put_points_back(mem);
         let code = self.code_settled(mem);
         let demcr = mem.write32(DEMCR, self.found_demcr);
-        let dhcsr = if stay_halted { Ok(()) } else { Self::control(mem, self.found_dhcsr & (C_DEBUGEN | C_MASKINTS)) };
-        points.and(code).and(demcr).and(dhcsr)
+        let dcrdr = self.dcrdr.take().map_or(Ok(()), |value| mem.write32(DCRDR, value));
+        // A step left C_STEP and C_MASKINTS set.
+        let dhcsr = match stay_halted {
+            true if !self.stepped => Ok(()),
+            true => Self::control(mem, C_DEBUGEN | C_HALT),
+            false => Self::control(mem, self.found_dhcsr & (C_DEBUGEN | C_MASKINTS)),
+        };
+        self.forget();
+        points.and(code).and(demcr).and(dcrdr).and(dhcsr)
     }
 }
 

@@ -106,11 +106,12 @@ fn stop(cx: &Cx, args: &Args, how: fn(&mut Session, usize, Duration) -> Result<(
     let wait = Duration::from_millis(args.opt_num("ms").unwrap_or(WAIT_MS));
     let core = cx.core.get();
     let mut session = cx.session()?;
-    let before = session.state(core)?;
+    let heard = cx.settings.borrow().target.as_ref().is_some_and(|target| target.hooks.contains_key("halted"));
+    let ran = heard && halted(session.state(core)?).is_none();
     how(&mut session, core, wait)?;
-    let after = session.state(core)?;
+    let stopped = ran && halted(session.state(core)?).is_some();
     drop(session);
-    if halted(before).is_none() && halted(after).is_some() {
+    if stopped {
         cx.fire("halted")?;
     }
     where_it_is(cx, None)
@@ -248,10 +249,10 @@ fn reg(cx: &Cx, args: &Args) -> Result<Value> {
 
 /// A running core's registers cannot be read: they are listed without values.
 fn list_registers(session: &mut Session, core: usize, registers: &[Register]) -> Result<Value> {
-    let stopped = halted(session.state(core)?).is_some();
+    let read = halted(session.state(core)?).map(|_| session.read_regs(core, registers)).transpose()?;
     let (mut lines, mut values) = (vec!["===== arm v7m registers".to_string()], vec![]);
-    for register in registers {
-        let value = if stopped { Some(session.read_reg(core, *register)?) } else { None };
+    for (index, register) in registers.iter().enumerate() {
+        let value = read.as_ref().map(|values| values[index]);
         lines.push(format!("({}) {}", register.number, register_line(*register, value)));
         values.push((register.name.to_string(), value.into()));
     }

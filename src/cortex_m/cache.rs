@@ -22,6 +22,8 @@ const DCCISW: u32 = 0xE000_EF74;
 const LINE: u32 = 32;
 /// Beyond so many lines all of the cache is less work (its 512 lines go in 9 transfers of a V2, in one of a V3).
 const MOST_LINES: usize = 64;
+/// The private peripheral bus (DDI0403 B3.1).
+const PRIVATE: u32 = 0xE000_0000;
 /// Where cached code can be: code, SRAM and external RAM (DDI0403 B3.1).
 const EXECUTABLE: [RangeInclusive<u32>; 2] = [0..=0x3FFF_FFFF, 0x6000_0000..=0x9FFF_FFFF];
 
@@ -37,6 +39,10 @@ impl Core {
     /// Memory was written that may be code: `code_settled` sees to it before the core runs.
     pub fn wrote(&mut self, address: u32, len: usize) {
         let last = u64::from(address) + (len as u64).saturating_sub(1);
+        if address >= PRIVATE {
+            // Registers may be written by hand, through DCRSR.
+            self.forget();
+        }
         let executable = EXECUTABLE.iter().any(|range| range.contains(&address));
         if self.part.caches && executable && len > 0 {
             let lines = (address / LINE..).map(|line| line * LINE).take_while(|line| u64::from(*line) <= last);

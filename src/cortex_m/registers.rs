@@ -1,9 +1,10 @@
 //! Core registers by DCRSR and DCRDR (DDI0403 C1.6.3, C1.6.4), named and numbered as OpenOCD and gdb do.
 
-use super::{Core, DHCSR, S_HALT, S_REGRDY};
+use super::{CPUID, Core, DFSR, DHCSR, S_HALT, S_REGRDY, S_RESET_ST, S_RETIRE_ST};
 use crate::adi::MemAp;
 use crate::error::{Cause, Error, Result};
 use crate::probe::{Deadline, MemOp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const DCRSR: u32 = 0xE000_EDF4;
@@ -18,9 +19,19 @@ pub(super) const XPSR: u32 = 16;
 pub(super) const MSP: u32 = 17;
 /// CONTROL 31:24, FAULTMASK 23:16, BASEPRI 15:8, PRIMASK 7:0.
 pub(super) const SPECIAL: u32 = 0x14;
+/// Selectors of what every core has: r0-r12, sp, lr, pc, xPSR, msp, psp, and CONTROL to PRIMASK.
+pub(super) const CORE: [u32; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, PC, XPSR, MSP, MSP + 1, SPECIAL];
 const FPSCR: u32 = 0x21;
 /// S0, then S1 …
 const S0: u32 = 0x40;
+
+/// What a halted core was seen to hold.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub dfsr: Option<u32>,
+    /// By selector.
+    words: BTreeMap<u32, u32>,
+}
 
 /// One register as `reg` lists it. `number` is OpenOCD's and gdb's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,26 +168,57 @@ impl Core {
         Error::command(format!("core {} has no register {}: it is a {}{without}", self.name, row.1, self.part.name))
     }
 
-    /// Raw DCRSR selectors to values. DCRDR goes back to what it held: a program may speak to a debugger through it.
+    /// Raw DCRSR selectors to values. All that every core has come together: one is hardly ever wanted alone.
     pub(super) fn read_core(&mut self, mem: &mut MemAp, selectors: &[u32]) -> Result<Vec<u32>> {
         self.need_halted(mem)?;
-        let mut ops = vec![MemOp::read(DCRDR)];
+        let seen = self.seen.as_ref().map(|seen| &seen.words);
+        let missing = |selector: &u32| seen.is_none_or(|words| !words.contains_key(selector));
+        let others = CORE.iter().filter(|_| selectors.iter().any(|selector| CORE.contains(selector) && missing(selector)));
+        let wanted: BTreeSet<u32> = selectors.iter().chain(others).copied().filter(missing).collect();
+        if !wanted.is_empty() {
+            self.gather(mem, vec![], &wanted.into_iter().collect::<Vec<_>>())?;
+        }
+        let words = self.seen.as_ref().map(|seen| &seen.words);
+        selectors.iter().map(|selector| words.and_then(|words| words.get(selector)).copied().ok_or_else(|| self.running())).collect()
+    }
+
+    /// `lead`, and then these registers, in one batch, which is returned; what was read is in `seen`, and nothing is if the
+    /// core did not stand. A register counts only if the DHCSR read before it shows S_HALT and S_REGRDY: if one does not,
+    /// all are read once more, one by one. CPUID, which never changes, is asked on the way for whether words come right.
+    pub(super) fn gather(&mut self, mem: &mut MemAp, lead: Vec<MemOp>, selectors: &[u32]) -> Result<Vec<MemOp>> {
+        let (mut ops, first) = (lead, self.dcrdr.is_none());
+        ops.extend([MemOp::read(CPUID)].into_iter().chain(first.then_some(MemOp::read(DCRDR))));
+        let start = ops.len();
         for selector in selectors {
             ops.extend([MemOp::write(DCRSR, *selector), MemOp::read(DHCSR), MemOp::read(DCRDR)]);
         }
+        ops.push(MemOp::read(DFSR));
         mem.batch(&mut ops)?;
-        let values = ops[1..].chunks(3).zip(selectors).map(|(ops, selector)| {
-            let dhcsr = ops[1].value();
-            self.note(dhcsr);
-            match dhcsr & (S_HALT | S_REGRDY) == S_HALT | S_REGRDY {
-                true => Ok(ops[2].value()),
-                // The batch was faster than the core.
-                false => self.read_slowly(mem, *selector),
+        if let Some(other) = ops[..start].iter().find(|op| op.address == CPUID && op.value() != self.cpuid) {
+            return Err(super::garbled(self.cpuid, other.value()));
+        }
+        if first {
+            self.dcrdr = Some(ops[start - 1].value());
+        }
+        let now = mem.now();
+        ops.iter().filter(|op| op.address == DHCSR && !op.write).for_each(|op| self.note(op.value(), now));
+        let triples = || ops[start..].chunks_exact(3).zip(selectors);
+        let ready = |dhcsr: u32| dhcsr & (S_HALT | S_REGRDY) == S_HALT | S_REGRDY;
+        let moved = triples().skip(1).any(|(ops, _)| ops[1].value() & (S_RETIRE_ST | S_RESET_ST) != 0);
+        let good = !moved && triples().all(|(ops, _)| ready(ops[1].value()));
+        let words: Vec<(u32, u32)> = match good {
+            true => triples().map(|(ops, selector)| (*selector, ops[2].value())).collect(),
+            // The batch was faster than the core.
+            false if self.stood.is_some() => {
+                selectors.iter().map(|selector| Ok((*selector, self.read_slowly(mem, *selector)?))).collect::<Result<_>>()?
             }
-        });
-        let values = values.collect();
-        mem.write32(DCRDR, ops[0].value())?;
-        values
+            false => vec![],
+        };
+        if let Some(seen) = self.seen.as_mut() {
+            seen.words.extend(words);
+            seen.dfsr = seen.dfsr.or(ops.last().filter(|_| good).map(MemOp::value));
+        }
+        Ok(ops)
     }
 
     fn read_slowly(&mut self, mem: &mut MemAp, selector: u32) -> Result<u32> {
@@ -189,25 +231,33 @@ impl Core {
         self.write_core_all(mem, &[(selector, value)])
     }
 
-    /// Values to raw DCRSR selectors, in order; DCRDR goes back to what it held.
+    /// Values to raw DCRSR selectors, in order. A batch that was faster than the core is written once more, one by one.
     pub(super) fn write_core_all(&mut self, mem: &mut MemAp, values: &[(u32, u32)]) -> Result<()> {
         self.need_halted(mem)?;
-        let mut ops = vec![MemOp::read(DCRDR)];
+        let first = self.dcrdr.is_none();
+        let mut ops: Vec<MemOp> = first.then_some(MemOp::read(DCRDR)).into_iter().collect();
         for (selector, value) in values {
             ops.extend([MemOp::write(DCRDR, *value), MemOp::write(DCRSR, WRITE | selector), MemOp::read(DHCSR)]);
         }
         mem.batch(&mut ops)?;
-        for (ops, (selector, value)) in ops[1..].chunks(3).zip(values) {
-            self.note(ops[2].value());
-            if ops[2].value() & S_REGRDY == 0 {
-                // The batch was faster than the core: what came behind may have been lost, so it is written once more.
-                self.until_transferred(mem, *selector)?;
-                mem.write32(DCRDR, *value)?;
-                mem.write32(DCRSR, WRITE | selector)?;
-                self.until_transferred(mem, *selector)?;
-            }
+        if first {
+            self.dcrdr = Some(ops[0].value());
         }
-        mem.write32(DCRDR, ops[0].value())
+        // One register is seen through several selectors: sp, msp and psp.
+        self.seen.iter_mut().for_each(|seen| seen.words.clear());
+        let now = mem.now();
+        let states: Vec<u32> = ops.iter().filter(|op| op.address == DHCSR).map(MemOp::value).collect();
+        states.iter().for_each(|dhcsr| self.note(*dhcsr, now));
+        if states.iter().all(|dhcsr| dhcsr & S_REGRDY != 0) {
+            return Ok(());
+        }
+        for (selector, value) in values {
+            self.until_transferred(mem, *selector)?;
+            mem.write32(DCRDR, *value)?;
+            mem.write32(DCRSR, WRITE | selector)?;
+            self.until_transferred(mem, *selector)?;
+        }
+        Ok(())
     }
 
     fn until_transferred(&mut self, mem: &mut MemAp, selector: u32) -> Result<()> {
@@ -222,7 +272,7 @@ impl Core {
                 let what = format!("core register {selector:#x} was not transferred (DHCSR = {dhcsr:#010x})");
                 return Err(Error::target(what).cause(Cause::Timeout));
             }
-            mem.sleep(super::POLL);
+            mem.sleep(super::POLLS.0);
         }
     }
 }

@@ -117,14 +117,8 @@ impl Session {
     /// What was read until now was read through a wire that still carries a word right: the core's CPUID.
     pub fn check_link(&mut self) -> Result<()> {
         let Some(Some(core)) = self.cores.first() else { return Ok(()) };
-        let (known, khz) = (core.cpuid, self.khz);
-        match cortex_m::cpuid(&mut self.mem(0))? {
-            now if now == known => Ok(()),
-            now => {
-                let what = format!("the link is not right any more at {khz} kHz: CPUID reads {now:#010x}, not {known:#010x}");
-                Err(wrong(what).hint("nothing of this was passed on; look at the wires, then `connect`, or go slower with `adapter speed`"))
-            }
-        }
+        let cpuid = core.cpuid;
+        cortex_m::check_link(&mut self.mem(0), cpuid)
     }
 
     /// Where the pattern goes, read while the clock is slow.

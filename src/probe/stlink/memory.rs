@@ -14,6 +14,8 @@ const LONGEST_TRANSFER: Duration = Duration::from_millis(40);
 
 /// Where a repeated write does no harm: SRAM and the private peripheral bus (ARMv7-M, DDI0403 B3.1).
 pub(super) const REPEATABLE: &[(u32, u32)] = &[(0x2000_0000, 0x3fff_ffff), (0xe000_0000, 0xe00f_ffff)];
+/// Where READDEBUGREG and WRITEDEBUGREG, whose reply has its status in it, do for a word: the private peripheral bus.
+const DEBUG_REGISTERS: &[(u32, u32)] = &[(0xe000_0000, 0xe00f_ffff)];
 /// Where a data cache may hold the word: SRAM and external RAM (ARMv7-M, DDI0403 B3.1).
 const CACHED_RAM: &[(u32, u32)] = &[(0x2000_0000, 0x3fff_ffff), (0x6000_0000, 0x9fff_ffff)];
 
@@ -27,6 +29,10 @@ struct Access {
 }
 
 impl Access {
+    fn is_debug_register(&self, width: Width) -> bool {
+        width == Width::Word && self.len == 4 && self.ap.index == 0 && within(DEBUG_REGISTERS, self.address, 4)
+    }
+
     fn covers(&self, address: u32) -> bool {
         address.checked_sub(self.address).is_some_and(|offset| offset as usize <= self.len)
     }
@@ -49,6 +55,13 @@ impl StLink {
         };
         let mut access = Access { op, ap, address, len: buf.len() };
         self.ready_memory(&access, width)?;
+        if access.is_debug_register(width) {
+            access.op = READDEBUGREG;
+            let (block, mut reply) = (Block::new(READDEBUGREG).u32(address), [0; 8]);
+            self.patiently(true, |link| link.debug_register(&access, &block, &mut reply))?;
+            buf.copy_from_slice(&reply[4..]);
+            return Ok(());
+        }
         for part in buf.chunks_mut(self.chunk(width, &self.limits.read_pace, BLOCK)) {
             access.len = part.len();
             self.patiently(true, |link| link.read_block(&access, part))?;
@@ -65,6 +78,11 @@ impl StLink {
         };
         let mut access = Access { op, ap, address, len: data.len() };
         self.ready_memory(&access, width)?;
+        if access.is_debug_register(width) {
+            access.op = WRITEDEBUGREG;
+            let block = Block::new(WRITEDEBUGREG).u32(address).put(data);
+            return self.patiently(true, |link| link.debug_register(&access, &block, &mut [0; 2]));
+        }
         for part in data.chunks(self.chunk(width, &self.limits.write_pace, self.limits.write)) {
             access.len = part.len();
             let harmless = within(REPEATABLE, access.address, part.len());
@@ -72,6 +90,11 @@ impl StLink {
             access.address = access.address.wrapping_add(part.len() as u32);
         }
         Ok(())
+    }
+
+    fn debug_register(&mut self, access: &Access, block: &Block, reply: &mut [u8]) -> Result<()> {
+        self.receive(block, reply).during(access)?;
+        judge(reply[0], access, Some(access.address))
     }
 
     fn ready_memory(&mut self, access: &Access, width: Width) -> Result<()> {

@@ -120,6 +120,10 @@ impl Script {
                 [&[status, 0, 0, 0][..], &address.to_le_bytes(), &[0; 4]].concat()
             }
             (0xf2, 0x3b) => vec![self.memory_status.pop_front().map_or(0x80, |row| row.0), 0],
+            (0xf2, 0x36) => {
+                let bytes = (0..4).map(|offset| word(&cmd[2..]).wrapping_add(offset) as u8);
+                [self.status_of(0x36), 0, 0, 0].into_iter().chain(bytes).collect()
+            }
             (0xf2, 0x42) => (self.trace.len() as u16).to_le_bytes().to_vec(),
             (0xf2, 0x45) => self.register(cmd),
             (0xf2, 0x52) => self.misc(),
@@ -236,9 +240,11 @@ const V2J16: &str = "
     f2 31                       in 80 00 00 00 77 14 a0 1b 00 00 00 00
     f5                          in 02 00
     f7                          in 9b 06 00 00 02 08 00 00
-    f2 07 f0 ed 00 e0 04 00     in 00 00 03 00              # DHCSR
+    f2 36 f0 ed 00 e0           in 80 00 78 00 03 00 03 03  # DHCSR; what stands beside the status means nothing
+    f2 35 f0 ed 00 e0 03 00 5f a0   in 80 00
+    f2 07 00 00 00 20 04 00     in 00 00 03 00
     f2 3e                       in 80 00 00 00 00 00 00 00 00 00 00 00
-    f2 08 f0 ed 00 e0 04 00     out 03 00 5f a0
+    f2 08 00 00 00 20 04 00     out 03 00 5f a0
     f2 3e                       in 80 00 00 00 00 00 00 00 00 00 00 00
     f2 40 00 10 80 84 1e 00     in 80 00                    # SWO, 2 MHz
     f2 42                       in 03 00
@@ -262,8 +268,12 @@ fn an_old_v2_is_spoken_to_byte_for_byte_as_it_answered_on_a_real_board() {
     assert!((volts - 2.91).abs() < 0.01, "{volts}");
     let mut dhcsr = [0; 4];
     probe.read_mem(CACHED, Width::Word, 0xe000_edf0, &mut dhcsr).unwrap();
-    assert_eq!(u32::from_le_bytes(dhcsr), 0x0003_0000);
+    assert_eq!(u32::from_le_bytes(dhcsr), 0x0303_0003);
     probe.write_mem(CACHED, Width::Word, 0xe000_edf0, &0xa05f_0003u32.to_le_bytes()).unwrap();
+    let mut word = [0; 4];
+    probe.read_mem(CACHED, Width::Word, 0x2000_0000, &mut word).unwrap();
+    assert_eq!(word, [0, 0, 3, 0]);
+    probe.write_mem(CACHED, Width::Word, 0x2000_0000, &0xa05f_0003u32.to_le_bytes()).unwrap();
     probe.trace(Some(2_000_000)).unwrap();
     let mut swo = [0; 64];
     assert_eq!(probe.read_trace(&mut swo).unwrap(), 3);
@@ -435,8 +445,8 @@ fn ap_and_csw_are_fields_of_the_command_only_where_the_firmware_knows_them() {
     probe.read_mem(ap2, Width::Word, 0xe00e_1000, &mut [0; 4]).unwrap();
     assert_eq!(blocks(&script, 12), ["f24b02000000000000000000", "f20700100ee00400020000a2", "f23e00000000000000000000"]);
     let (script, mut probe) = connected(v2(31));
-    probe.read_mem(CACHED, Width::Word, 0xe00e_1000, &mut [0; 4]).unwrap();
-    assert_eq!(blocks(&script, 12)[0], "f20700100ee0040000000000");
+    probe.read_mem(CACHED, Width::Word, 0x5c00_1000, &mut [0; 4]).unwrap();
+    assert_eq!(blocks(&script, 12)[0], "f2070010005c040000000000");
 }
 
 #[test]
@@ -487,7 +497,7 @@ fn a_narrow_way_to_the_probe_splits_further_and_keeps_batches_apart() {
     assert_eq!(lens, [1020, 1020, 8, 1022, 2]);
     script.borrow_mut().sent.clear();
     probe.batch(AP0, &mut [MemOp::read(0xE000_ED00), MemOp::write(0xE000_EDFC, 1)]).unwrap();
-    assert_eq!(memory_commands(&script).len(), 2, "one command each");
+    assert_eq!(blocks(&script, 2), ["f236", "f235"], "one command each");
 }
 
 #[test]
@@ -767,7 +777,7 @@ fn a_batch_is_split_at_the_probes_number_of_items_and_at_40_ms() {
     probe.batch(AP0, &mut [MemOp::write(0xe000_0000, 0); 32]).unwrap();
     let script = script.borrow();
     let items: Vec<u8> = script.sent.iter().filter(|sent| sent.0[1] == 0x51).map(|sent| sent.0[2]).collect();
-    assert_eq!((items, script.sent[2].0[1]), (vec![63], 0x08), "the last one goes alone");
+    assert_eq!((items, script.sent[2].0[1]), (vec![63], 0x35), "the last one goes alone");
 }
 
 #[test]
@@ -775,7 +785,7 @@ fn old_firmware_runs_a_batch_as_single_accesses_in_order() {
     let (script, mut probe) = connected(v2(31));
     let mut ops = [MemOp::write(0xe000_edf4, 15), MemOp::read(0xe000_edf0)];
     probe.batch(AP0, &mut ops).unwrap();
-    assert_eq!(blocks(&script, 2), ["f208", "f23e", "f207", "f23e"]);
+    assert_eq!(blocks(&script, 2), ["f235", "f236"]);
     assert_eq!(ops[1].value(), 0xf3f2_f1f0);
 }
 

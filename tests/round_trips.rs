@@ -1,0 +1,139 @@
+//! How many commands the probe gets for what a user does all day: counted by the board, each command with its data phase
+//! being one transfer over USB.
+
+use rocd::command::{Settings, Value};
+use rocd::event::Silent;
+use rocd::host::{Cancel, Host};
+use rocd::sim::{Board, Config};
+use std::rc::Rc;
+
+struct Desk {
+    host: Host,
+    board: Board,
+    probe: &'static str,
+}
+
+/// Chip, target file, firmware.
+const CHIPS: [(&str, &str, &str); 2] = [("stm32h743", "stm32h7", "blinky-h743.elf"), ("stm32g071", "stm32g0", "blinky-g071.elf")];
+const PROBES: [&str; 3] = ["v2", "v2-1", "v3"];
+
+impl Desk {
+    /// Programmed and left running, nobody attached.
+    fn new(chip: (&str, &str, &str), probe: &'static str, firmware: Option<&str>) -> Desk {
+        let config =
+            Config { chip: Some(chip.0.into()), probe: Some(probe.into()), firmware: firmware.map(str::to_string), ..Config::default() };
+        let board = Board::new(&config).unwrap();
+        let desk = Desk { host: Desk::host(&board, chip.1), board, probe };
+        desk.run(&format!("program tests/firmware/{} verify reset", chip.2));
+        desk.host.leave().unwrap();
+        Desk { host: Desk::host(&desk.board, chip.1), ..desk }
+    }
+
+    fn host(board: &Board, target: &str) -> Host {
+        let host = Host::new(Rc::new(Silent), Cancel::default(), Settings::default(), 0).unwrap();
+        host.file("sim").unwrap();
+        host.file(target).unwrap();
+        host.cx().board.borrow_mut().board = Some(board.clone());
+        host
+    }
+
+    fn run(&self, line: &str) -> String {
+        let mut last = Value::None;
+        let done = self.host.line(line, &mut |outcome| last = outcome.result.clone().unwrap_or(Value::None));
+        done.unwrap_or_else(|error| panic!("{line} on {}: {error}", self.probe));
+        last.to_string()
+    }
+
+    /// What `line` says, and the commands it took.
+    fn count(&self, line: &str) -> (String, usize) {
+        self.board.record(true);
+        let said = self.run(line);
+        let count = self.board.log().len();
+        self.board.record(false);
+        (said, count)
+    }
+
+    fn is_v3(&self) -> bool {
+        self.probe == "v3"
+    }
+}
+
+fn at_most(desk: &Desk, line: &str, (v2, v3): (usize, usize)) -> String {
+    let (said, count) = desk.count(line);
+    let most = if desk.is_v3() { v3 } else { v2 };
+    assert!(count <= most, "{} on {}: `{line}` took {count} transfers, {most} are allowed", desk.board.chip(), desk.probe);
+    said
+}
+
+#[test]
+fn a_step_and_all_core_registers_are_one_batch_of_a_v3_and_two_of_a_v2() {
+    for chip in CHIPS {
+        let mut listed = vec![];
+        for (probe, firmware) in PROBES.map(|probe| (probe, None)).into_iter().chain([("v2", Some("V2J31S7"))]) {
+            let desk = Desk::new(chip, probe, firmware);
+            desk.run("reset halt");
+            for _ in 0..5 {
+                if firmware.is_some() {
+                    desk.run("step");
+                } else {
+                    at_most(&desk, "step; reg pc; reg r0; reg xPSR; reg psp; reg primask", (4, 2));
+                }
+            }
+            if firmware.is_none() {
+                at_most(&desk, "step; reg", if chip.1 == "stm32h7" { (12, 4) } else { (4, 2) });
+                at_most(&desk, "reg; halt; targets", (0, 0));
+            } else {
+                desk.run("step");
+            }
+            listed.push(desk.run("reg"));
+        }
+        // With and without batches a chip tells the same.
+        assert!(listed.iter().all(|list| *list == listed[0]), "{listed:#?}");
+        assert!(listed[0].contains("pc (/32): 0x08"), "{}", listed[0]);
+    }
+}
+
+#[test]
+fn registers_are_read_once_more_after_anything_that_may_have_changed_them() {
+    for chip in CHIPS {
+        for probe in PROBES {
+            let desk = Desk::new(chip, probe, None);
+            desk.run("reset halt; step");
+            let pc = desk.run("reg pc");
+            desk.run("reg r3 0x12345678; reg sp 0x20000800");
+            assert_eq!((desk.run("reg r3"), desk.run("reg msp")), ("r3 (/32): 0x12345678".into(), "msp (/32): 0x20000800".into()));
+            // By hand, through DCRDR and DCRSR.
+            desk.run("mww 0xe000edf8 0x87654321; mww 0xe000edf4 0x10003");
+            assert_eq!(desk.run("reg r3"), "r3 (/32): 0x87654321");
+            // The button: the core runs from its vector, and there is nothing to read.
+            desk.board.press_reset();
+            let mut error = None;
+            let line = |line: &str, error: &mut Option<String>| {
+                *error = desk.host.line(line, &mut |_| {}).err().map(|error| error.message);
+            };
+            line("step", &mut error);
+            assert!(error.as_deref().is_some_and(|text| text.ends_with("is running")), "{error:?}");
+            line("reg pc", &mut error);
+            assert!(error.as_deref().is_some_and(|text| text.ends_with("is running")), "{error:?}");
+            desk.run("halt");
+            assert_ne!(desk.run("reg pc"), pc);
+        }
+    }
+}
+
+#[test]
+fn a_poll_is_one_transfer_and_polls_are_as_far_apart_as_what_they_wait_for() {
+    for chip in CHIPS {
+        let desk = Desk::new(chip, "v3", None);
+        desk.run("connect");
+        desk.board.record(true);
+        let error = desk.host.line("wait_halt 1000", &mut |_| {}).unwrap_err();
+        assert!(error.message.starts_with("timed out while waiting"), "{error}");
+        let polls = desk.board.log();
+        let looks = polls.iter().filter(|sent| sent.command[..6] == [0xF2, 0x36, 0xF0, 0xED, 0x00, 0xE0]).count();
+        assert!(looks >= polls.len() - 1, "{looks} of {} commands are looks at DHCSR", polls.len());
+        assert!((50..200).contains(&looks), "{looks} looks in a second");
+        let apart: Vec<u64> = polls.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
+        assert!(apart.iter().all(|ns| *ns < 11_000_000) && apart[1..4].iter().all(|ns| *ns < 500_000), "{apart:?}");
+    }
+}
