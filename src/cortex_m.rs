@@ -192,9 +192,21 @@ pub struct Core {
 }
 
 impl Core {
+    /// What a look at a core of this PARTNO reads: CPUID, DEMCR, MVFR0 where there may be one, DHCSR.
+    pub fn look(number: u32) -> [u32; 4] {
+        let fpu = part_of(number << 4).is_some_and(|part| part.fpu);
+        [CPUID, DEMCR, if fpu { MVFR0 } else { DEMCR }, DHCSR]
+    }
+
     /// Look at a core without changing it. `number` is the PARTNO the target file promises.
     pub fn examine(name: &str, number: u32, mem: &mut MemAp) -> Result<Core> {
-        let cpuid = mem.read32(CPUID)?;
+        let mut ops = Core::look(number).map(MemOp::read);
+        mem.batch(&mut ops)?;
+        Core::found(name, number, ops.map(|op| op.value()), mem.now())
+    }
+
+    /// What `look` showed.
+    pub fn found(name: &str, number: u32, [cpuid, demcr, mvfr0, dhcsr]: [u32; 4], now: Duration) -> Result<Core> {
         if cpuid == 0 {
             // The H745's second core until it is clocked (OpenOCD: "PARTNO 0x0 is unrecognized").
             let error = Error::target(format!("core {name} is not clocked (CPUID = 0)"));
@@ -208,14 +220,14 @@ impl Core {
             name: name.to_string(),
             part,
             cpuid,
-            fpu: false,
+            fpu: part.fpu && mvfr0 != 0,
             breakpoints: Vec::new(),
             watchpoints: Vec::new(),
             own_halt: false,
             reset_seen: false,
             retired: false,
-            found_dhcsr: 0,
-            found_demcr: 0,
+            found_dhcsr: dhcsr,
+            found_demcr: demcr,
             stood: None,
             seen: None,
             dcrdr: None,
@@ -223,11 +235,7 @@ impl Core {
             stepped: false,
             written: BTreeSet::new(),
         };
-        let mut ops = [MemOp::read(DEMCR), MemOp::read(if part.fpu { MVFR0 } else { DEMCR }), MemOp::read(DHCSR)];
-        mem.batch(&mut ops)?;
-        let [demcr, mvfr0, dhcsr] = ops.map(|op| op.value());
-        (core.fpu, core.found_demcr, core.found_dhcsr) = (part.fpu && mvfr0 != 0, demcr, dhcsr);
-        core.note(dhcsr, mem.now());
+        core.note(dhcsr, now);
         Ok(core)
     }
 
@@ -332,7 +340,7 @@ impl Core {
         let mut ops = vec![MemOp::read(DHCSR), MemOp::read(DFSR), MemOp::write(DFSR, DFSR_ALL), request];
         match wait.is_zero() {
             true => mem.batch(&mut ops)?,
-            false => ops = self.gather(mem, ops, &registers::CORE)?,
+            false => ops = self.gather(mem, ops, &registers::WHERE, &[])?,
         }
         if ops[0].value() & S_HALT != 0 {
             // It had halted since the last look: why is what DFSR said before it was cleared.
@@ -422,11 +430,13 @@ impl Core {
         self.code_settled(mem)?;
         let mut ops = vec![MemOp::read(DHCSR)];
         ops.extend(self.before_it_moves());
-        // Interrupts are masked in a write of their own, before C_HALT is cleared (Cortex-M erratum 377497), and until the
-        // core is to run.
-        ops.extend([C_HALT, C_STEP].map(|bits| MemOp::write(DHCSR, DBGKEY | C_DEBUGEN | C_MASKINTS | bits)));
+        // Interrupts are masked in a write of their own, before C_HALT is cleared (Cortex-M erratum 377497), and unmasked in
+        // one of their own, when the core has halted: what still sleeps is halted first.
+        let set = |bits: u32| MemOp::write(DHCSR, DBGKEY | C_DEBUGEN | bits);
+        ops.extend([C_HALT, C_STEP].map(|bits| set(C_MASKINTS | bits)));
         let lead = ops.len();
-        let ops = self.gather(mem, ops, &registers::CORE)?;
+        let tail = [set(C_MASKINTS | C_HALT), set(C_HALT), MemOp::read(DHCSR)];
+        let ops = self.gather(mem, ops, &registers::CORE, &tail)?;
         self.stepped = true;
         if ops[0].value() & S_HALT == 0 {
             // It did not stand any more, as after a reset: it goes on as it was.
@@ -435,9 +445,7 @@ impl Core {
             return Err(self.running());
         }
         if self.stood.is_none() {
-            let stepped = self.until_halted(mem, ears, STEP_WAIT);
-            Self::control(mem, C_DEBUGEN | C_HALT)?;
-            stepped.map_err(|error| error.during("stepping one instruction"))?;
+            self.until_halted(mem, ears, STEP_WAIT).map_err(|error| error.during("stepping one instruction"))?;
         }
         let moved = ops[lead..].iter().find(|op| op.address == DHCSR).is_some_and(|op| op.value() & S_RETIRE_ST != 0);
         Ok(moved || self.dfsr(mem)? & DFSR_BKPT == 0)
@@ -550,12 +558,7 @@ impl Core {
         let code = self.code_settled(mem);
         let demcr = mem.write32(DEMCR, self.found_demcr);
         let dcrdr = self.dcrdr.take().map_or(Ok(()), |value| mem.write32(DCRDR, value));
-        // A step left C_STEP and C_MASKINTS set.
-        let dhcsr = match stay_halted {
-            true if !self.stepped => Ok(()),
-            true => Self::control(mem, C_DEBUGEN | C_HALT),
-            false => Self::control(mem, self.found_dhcsr & (C_DEBUGEN | C_MASKINTS)),
-        };
+        let dhcsr = if stay_halted { Ok(()) } else { Self::control(mem, self.found_dhcsr & (C_DEBUGEN | C_MASKINTS)) };
         self.forget();
         points.and(code).and(demcr).and(dcrdr).and(dhcsr)
     }

@@ -254,6 +254,9 @@ pub struct Write {
     pub mask: u32,
     pub value: u32,
     pub section: String,
+    /// Where the same register stands behind AP 0, which is open already.
+    #[serde(default)]
+    pub alias: Option<u32>,
     /// DEV_IDs it applies to; empty: all.
     #[serde(default)]
     pub dev_ids: Vec<u32>,

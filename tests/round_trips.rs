@@ -94,6 +94,27 @@ fn a_step_and_all_core_registers_are_one_batch_of_a_v3_and_two_of_a_v2() {
 }
 
 #[test]
+fn start_up_to_halted_and_identified_is_14_transfers() {
+    for (chip, target, _) in CHIPS {
+        for probe in PROBES {
+            // Powered on, as a probe that was just plugged in: the first command counts too.
+            let board = Board::new(&Config { chip: Some(chip.into()), probe: Some(probe.into()), ..Config::default() }).unwrap();
+            let desk = Desk { host: Desk::host(&board, target), board, probe };
+            let said = at_most(&desk, "halt", (14, 14));
+            assert!(said.contains("halted due to debug-request") && said.contains(" pc: 0x"), "{said}");
+            let session = desk.host.cx().session.borrow();
+            let session = session.as_ref().unwrap();
+            assert!(session.die.name.starts_with(if target == "stm32h7" { "STM32H742/743" } else { "STM32G07" }), "{}", session.die.name);
+            assert!(session.volts.is_some() && !session.banks.is_empty());
+            // Both watchdogs stop while the core does (DBGMCU_APB4FZ1, DBG_APB_FZ1).
+            let (freeze, bit) = if target == "stm32h7" { (0x5C00_1054, 1 << 18) } else { (0x4001_5808, 1 << 12) };
+            let word = desk.board.dump(freeze, 4).unwrap();
+            assert_ne!(u32::from_le_bytes(word.try_into().unwrap()) & bit, 0, "{chip} on {probe}");
+        }
+    }
+}
+
+#[test]
 fn registers_are_read_once_more_after_anything_that_may_have_changed_them() {
     for chip in CHIPS {
         for probe in PROBES {

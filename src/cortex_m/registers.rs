@@ -21,6 +21,8 @@ pub(super) const MSP: u32 = 17;
 pub(super) const SPECIAL: u32 = 0x14;
 /// Selectors of what every core has: r0-r12, sp, lr, pc, xPSR, msp, psp, and CONTROL to PRIMASK.
 pub(super) const CORE: [u32; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, PC, XPSR, MSP, MSP + 1, SPECIAL];
+/// What says where a core halted: fits into one batch of a V2 with the request to halt.
+pub(super) const WHERE: [u32; 5] = [PC, XPSR, MSP, MSP + 1, SPECIAL];
 const FPSCR: u32 = 0x21;
 /// S0, then S1 …
 const S0: u32 = 0x40;
@@ -176,23 +178,25 @@ impl Core {
         let others = CORE.iter().filter(|_| selectors.iter().any(|selector| CORE.contains(selector) && missing(selector)));
         let wanted: BTreeSet<u32> = selectors.iter().chain(others).copied().filter(missing).collect();
         if !wanted.is_empty() {
-            self.gather(mem, vec![], &wanted.into_iter().collect::<Vec<_>>())?;
+            self.gather(mem, vec![], &wanted.into_iter().collect::<Vec<_>>(), &[])?;
         }
         let words = self.seen.as_ref().map(|seen| &seen.words);
         selectors.iter().map(|selector| words.and_then(|words| words.get(selector)).copied().ok_or_else(|| self.running())).collect()
     }
 
-    /// `lead`, and then these registers, in one batch, which is returned; what was read is in `seen`, and nothing is if the
+    /// `lead`, these registers and `tail` in one batch, which is returned; what was read is in `seen`, and nothing is if the
     /// core did not stand. A register counts only if the DHCSR read before it shows S_HALT and S_REGRDY: if one does not,
     /// all are read once more, one by one. CPUID, which never changes, is asked on the way for whether words come right.
-    pub(super) fn gather(&mut self, mem: &mut MemAp, lead: Vec<MemOp>, selectors: &[u32]) -> Result<Vec<MemOp>> {
+    pub(super) fn gather(&mut self, mem: &mut MemAp, lead: Vec<MemOp>, selectors: &[u32], tail: &[MemOp]) -> Result<Vec<MemOp>> {
         let (mut ops, first) = (lead, self.dcrdr.is_none());
         ops.extend([MemOp::read(CPUID)].into_iter().chain(first.then_some(MemOp::read(DCRDR))));
         let start = ops.len();
         for selector in selectors {
             ops.extend([MemOp::write(DCRSR, *selector), MemOp::read(DHCSR), MemOp::read(DCRDR)]);
         }
+        let end = ops.len();
         ops.push(MemOp::read(DFSR));
+        ops.extend(tail);
         mem.batch(&mut ops)?;
         if let Some(other) = ops[..start].iter().find(|op| op.address == CPUID && op.value() != self.cpuid) {
             return Err(super::garbled(self.cpuid, other.value()));
@@ -202,7 +206,7 @@ impl Core {
         }
         let now = mem.now();
         ops.iter().filter(|op| op.address == DHCSR && !op.write).for_each(|op| self.note(op.value(), now));
-        let triples = || ops[start..].chunks_exact(3).zip(selectors);
+        let triples = || ops[start..end].chunks_exact(3).zip(selectors);
         let ready = |dhcsr: u32| dhcsr & (S_HALT | S_REGRDY) == S_HALT | S_REGRDY;
         let moved = triples().skip(1).any(|(ops, _)| ops[1].value() & (S_RETIRE_ST | S_RESET_ST) != 0);
         let good = !moved && triples().all(|(ops, _)| ready(ops[1].value()));
@@ -216,7 +220,7 @@ impl Core {
         };
         if let Some(seen) = self.seen.as_mut() {
             seen.words.extend(words);
-            seen.dfsr = seen.dfsr.or(ops.last().filter(|_| good).map(MemOp::value));
+            seen.dfsr = seen.dfsr.or(good.then_some(ops[end].value()));
         }
         Ok(ops)
     }

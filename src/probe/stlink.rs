@@ -50,7 +50,6 @@ const DFU: u8 = 0;
 const DEBUG: u8 = 2;
 const SWIM: u8 = 3;
 const BOOTLOADER: u8 = 4;
-const MODES: &[&str] = &["DFU", "mass storage", "debug", "SWIM", "boot loader"];
 
 /// A command block: the operation's bytes, then its little-endian fields, then zeros.
 struct Block {
@@ -293,6 +292,9 @@ impl StLink {
             DFU => DFU_EXIT,
             DEBUG => DEBUG_EXIT,
             SWIM => SWIM_EXIT,
+            BOOTLOADER => {
+                return Err(Error::probe("the probe runs its boot loader").hint("finish or repeat the update of its firmware"));
+            }
             _ => return Ok(()),
         };
         self.transfer(&Block::new(op), Data::None).during(op.name)?;
@@ -302,16 +304,6 @@ impl StLink {
     /// Tried again if it fails: for steps that may be repeated and must not be left out.
     fn twice(&mut self, step: impl Fn(&mut StLink) -> Result<()>) -> Result<()> {
         step(self).or_else(|error| if error.cause == Cause::Unplugged { Err(error) } else { step(self) })
-    }
-
-    fn expect_mode(&mut self, expected: u8) -> Result<()> {
-        let mode = self.mode()?;
-        if mode == expected {
-            return Ok(());
-        }
-        let name = MODES.get(usize::from(mode)).unwrap_or(&"unknown");
-        Err(Error::probe(format!("the probe is in {name} mode ({mode}), expected {}", MODES[usize::from(expected)]))
-            .hint("unplug the probe and plug it in again"))
     }
 
     fn enter(&mut self) -> Result<()> {
@@ -339,18 +331,10 @@ impl StLink {
         Ok(())
     }
 
-    fn refuse_boot_loader(&mut self) -> Result<()> {
-        if self.mode()? == BOOTLOADER {
-            return Err(Error::probe("the probe runs its boot loader").hint("finish or repeat the update of its firmware"));
-        }
-        Ok(())
-    }
-
     fn connect_steps(&mut self, how: &Connect) -> Result<u32> {
         self.refuse_stm8()?;
         self.protocol = how.protocol;
         self.leave_mode()?;
-        self.refuse_boot_loader()?;
         let khz = self.set_khz(how.khz)?;
         if how.under_reset {
             // Some firmware refuses this outside debug mode; it is repeated below, where it must succeed.
@@ -360,7 +344,6 @@ impl StLink {
         if how.under_reset {
             self.drive_nrst(true)?;
         }
-        self.expect_mode(DEBUG)?;
         self.entered = true;
         self.open_ap(0)?;
         Ok(khz)
@@ -456,6 +439,12 @@ impl Probe for StLink {
     }
 
     fn set_khz(&mut self, khz: u32) -> Result<u32> {
+        let usual = clock_below(V3_SPEEDS, khz);
+        let lists = self.version.hardware >= 3 && self.protocol == Protocol::Swd;
+        if lists && usual <= SAFE_KHZ && self.send_khz(usual).is_ok() {
+            self.khz = usual;
+            return Ok(usual);
+        }
         let chosen = clock_below(&self.speeds()?, khz);
         // Slower than the only clock of an old firmware cannot be had; a newer one has it.
         if chosen > khz && self.version.hardware < 3 {
@@ -486,11 +475,10 @@ impl Probe for StLink {
         if !self.has(Feature::Voltage) {
             return Ok(None);
         }
-        // It cannot measure in DFU mode, in which a V2 starts.
-        if !self.engaged && self.mode()? == DFU {
+        // It cannot measure in DFU mode, in which a V2 starts; one that is in use stays as it is.
+        if !self.entered && self.mode()? != DEBUG {
             self.leave_mode()?;
         }
-        self.refuse_boot_loader()?;
         let mut reply = [0; 8];
         self.receive(&Block::new(GET_TARGET_VOLTAGE), &mut reply)?;
         // The reference (1.2 V) and half of the target's voltage, as the same converter sees them.

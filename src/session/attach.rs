@@ -1,14 +1,14 @@
 //! Coming in: connect, power up, identify, the target file's attach writes; under reset the cores are caught first.
 
 use super::clock::{self, Clock, TRUSTED_KHZ};
-use super::identify;
+use super::identify::{self, Ahead};
 use super::{AttachOptions, Reason, Session, State, asleep, core_ap, fatal};
 use crate::adi::{MemAp, dp};
 use crate::cortex_m::{self, Armed, Core};
 use crate::desc::{CoreRow, Target, Write};
 use crate::error::{Cause, Context, Error, Kind, Result};
 use crate::event::Ears;
-use crate::probe::{Ap, Connect, Deadline, Port, Probe, Protocol};
+use crate::probe::{Ap, Connect, Deadline, MemOp, Port, Probe, Protocol};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -168,21 +168,26 @@ fn come_down(
     }
 }
 
-/// Up to a powered debug port of the right family. The clock taken, kHz.
+/// Into the debug port; under reset up to cores that are caught. The clock taken, kHz.
 fn come_in(probe: &mut dyn Probe, target: &Target, options: &AttachOptions, ears: &Ears, found: &mut Found, khz: u32) -> Result<u32> {
     let khz = probe.connect(&how(khz, options.under_reset))?;
     if options.under_reset {
         probe.drive_nrst(true)?;
         probe.sleep(Duration::from_millis(target.reset.hold_ms));
     }
-    let dpidr = probe.read_reg(Port::Dp, dp::DPIDR).during("reading DPIDR")?;
-    found.ctrl_stat = Some(power_up(probe, ears)?);
-    identify::check_dpidr(probe, target, dpidr)?;
     if options.under_reset {
+        identified_port(probe, target, ears, found)?;
         release_reset(probe, target, found)?;
     }
     (ears.breathe)()?;
     Ok(khz)
+}
+
+/// The debug port powered, and of the right family.
+fn identified_port(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut Found) -> Result<()> {
+    let dpidr = probe.read_reg(Port::Dp, dp::DPIDR).during("reading DPIDR")?;
+    found.ctrl_stat = Some(power_up(probe, ears)?);
+    identify::check_dpidr(probe, target, dpidr)
 }
 
 /// Clear sticky errors, ask for power, wait for it. CTRL/STAT as it was.
@@ -253,6 +258,39 @@ fn examine_chip(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut
     if let Some(volts) = volts.filter(|volts| *volts < LOW_VOLTS) {
         ears.warn(format!("target voltage is {volts:.2} V: connect VREF, or power the board"));
     }
+    let quick = if found.under_reset { None } else { at_once(probe, target, ears, found)? };
+    let (idcode, ahead) = match quick {
+        Some(quick) => quick,
+        None => (slowly(probe, target, ears, found)?, Ahead::new()),
+    };
+    let (dev_id, rev_id) = (idcode & 0xFFF, idcode >> 16);
+    let die = identify::find_die(probe, target, &ahead, dev_id)?;
+    let mut cores = Vec::new();
+    for row in target.cores.iter().take(die.cores) {
+        let looked = Core::look(row.part).map(|address| ahead.get(&(row.ap, address)).copied());
+        cores.push(match looked {
+            [Some(cpuid), Some(demcr), Some(mvfr0), Some(dhcsr)] => {
+                Some(Core::found(&row.name, row.part, [cpuid, demcr, mvfr0, dhcsr], probe.now())?)
+            }
+            _ => examine(probe, row)?,
+        });
+    }
+    for (core, armed) in &found.armed {
+        if let Some(core) = cores.get_mut(*core).and_then(Option::as_mut) {
+            core.found_before(armed);
+        }
+    }
+    let kib = identify::flash_kib(probe, target, &ahead, &die)?;
+    let banks = identify::banks(&die, kib, core_ap(target, 0), volts);
+    ears.debug(1, || format!("{} (DEV_ID {dev_id:#05x}, REV_ID {rev_id:#06x}), {kib} KiB flash, {khz} kHz", die.name));
+    Ok(Chip { die, dev_id, rev_id, volts, banks, cores })
+}
+
+/// Step by step, which works under reset and for a core that sleeps, and whose errors say what is wrong. IDCODE.
+fn slowly(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut Found) -> Result<u32> {
+    if !found.under_reset {
+        identified_port(probe, target, ears, found)?;
+    }
     let (dev_id, rev_id) = identify::read_idcode(probe, target)?;
     let mut left = Vec::new();
     for write in target.attach.iter().filter(|write| applies(write, dev_id)) {
@@ -262,20 +300,66 @@ fn examine_chip(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut
         let names: Vec<&str> = left.iter().map(|(name, _)| *name).collect();
         ears.warn(format!("{} stay as they are, so a core that sleeps may not answer: {why}", names.join(", ")));
     }
-    let die = identify::find_die(probe, target, dev_id)?;
-    let mut cores = Vec::new();
-    for row in target.cores.iter().take(die.cores) {
-        cores.push(examine(probe, row)?);
+    Ok(dev_id | rev_id << 16)
+}
+
+/// A chip that is awake, through AP 0, which is open: who it is in one batch, in another the attach writes, what tells its
+/// variants apart, and the first core. `None`: it is not so, and nothing tells why; the long way will.
+fn at_once(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut Found) -> Result<Option<(u32, Ahead)>> {
+    match try_at_once(probe, target, ears, found) {
+        Err(error) if fatal(&error) || error.kind != Kind::Target => Err(error),
+        Err(_) => Ok(None),
+        done => done,
     }
-    for (core, armed) in &found.armed {
-        if let Some(core) = cores.get_mut(*core).and_then(Option::as_mut) {
-            core.found_before(armed);
+}
+
+fn try_at_once(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut Found) -> Result<Option<(u32, Ahead)>> {
+    let (Some(core), Some(place)) = (target.cores.first(), target.idcode.iter().find(|place| place.ap == 0)) else { return Ok(None) };
+    let near = |write: &Write| write.alias.or((write.ap == 0).then_some(write.address));
+    let all: Option<Vec<u32>> = target.attach.iter().map(near).collect();
+    let Some(all) = all.filter(|_| core.ap == 0) else { return Ok(None) };
+    let (ap, look) = (core_ap(target, 0), Core::look(core.part));
+    // Twice, so that a wire that garbles words is not taken for a chip that is written to.
+    let who = [place.address, look[0], place.address, look[0]];
+    let mut ops: Vec<MemOp> = who.into_iter().chain(all.iter().copied()).map(MemOp::read).collect();
+    probe.batch(ap, &mut ops)?;
+    let [idcode, cpuid] = [ops[0].value(), ops[1].value()];
+    let (dev_id, same) = (idcode & 0xFFF, [ops[2].value(), ops[3].value()] == [idcode, cpuid]);
+    if !same || !target.dies.iter().any(|die| die.dev_id == dev_id) || cpuid >> 4 & 0xFFF != core.part {
+        return Ok(None);
+    }
+    let due = target
+        .attach
+        .iter()
+        .zip(&all)
+        .zip(&ops[who.len()..])
+        .filter(|((write, _), op)| applies(write, dev_id) && op.value() & write.mask != write.value);
+    let due: Vec<(&Write, u32, u32)> = due.map(|((write, address), op)| (write, *address, op.value())).collect();
+    let mut ops = Vec::new();
+    for (write, address, original) in &due {
+        found.writes.push(Saved { name: write.name.clone(), ap, address: *address, mask: write.mask, original: *original });
+        // Once more: what was read while the register had no clock is not what is in it.
+        ops.extend([MemOp::read(*address), MemOp::write(*address, original & !write.mask | write.value), MemOp::read(*address)]);
+    }
+    ops.extend(identify::asked(target, dev_id).into_iter().chain(look).map(MemOp::read));
+    probe.batch(ap, &mut ops)?;
+    let first = found.writes.len() - due.len();
+    for ((n, (write, address, assumed)), ops) in due.iter().enumerate().zip(ops.chunks_exact(3)) {
+        let (original, now) = (ops[0].value(), ops[2].value());
+        found.writes[first + n].original = original;
+        if (original ^ assumed) & !write.mask != 0 {
+            MemAp::new(probe, ap).write32(*address, original & !write.mask | write.value)?;
         }
+        kept(write, now, ears);
     }
-    let kib = identify::flash_kib(probe, target, &die)?;
-    let banks = identify::banks(&die, kib, core_ap(target, 0), volts);
-    ears.debug(1, || format!("{} (DEV_ID {dev_id:#05x}, REV_ID {rev_id:#06x}), {kib} KiB flash, {khz} kHz", die.name));
-    Ok(Chip { die, dev_id, rev_id, volts, banks, cores })
+    Ok(Some((idcode, ops[3 * due.len()..].iter().map(|op| ((0, op.address), op.value())).collect())))
+}
+
+fn kept(write: &Write, now: u32, ears: &Ears) {
+    let Write { name, mask, value, .. } = write;
+    if now & mask != *value {
+        ears.warn(format!("{name} reads {now:#010x} after {value:#010x} was written with mask {mask:#010x}"));
+    }
 }
 
 /// `None`: its AP is not there or does not answer, which is a state and no error.
@@ -302,6 +386,10 @@ fn change(probe: &mut dyn Probe, target: &Target, write: &Write, ears: &Ears, sa
     let mem = &mut MemAp::new(probe, ap);
     let doing = || format!("setting {} at {:#010x} (AP{})", write.name, write.address, write.ap);
     let original = match mem.read32(write.address) {
+        Err(Error { cause: Cause::TooOld, .. }) if write.alias.is_some() && write.ap != 0 => {
+            let near = Write { ap: 0, address: write.alias.unwrap_or(write.address), alias: None, ..write.clone() };
+            return change(probe, target, &near, ears, saved);
+        }
         // Without it a sleeping core may not answer; the probe can do all else.
         Err(error) if error.cause == Cause::TooOld => return Ok(Some(error)),
         read => read.map_err(asleep).during(doing())?,
@@ -312,10 +400,7 @@ fn change(probe: &mut dyn Probe, target: &Target, write: &Write, ears: &Ears, sa
     saved.push(Saved { name: write.name.clone(), ap, address: write.address, mask: write.mask, original });
     mem.write32(write.address, original & !write.mask | write.value).map_err(asleep).during(doing())?;
     let now = mem.read32(write.address).during(doing())?;
-    if now & write.mask != write.value {
-        let wanted = write.value;
-        ears.warn(format!("{} reads {now:#010x} after {wanted:#010x} was written with mask {:#010x}", write.name, write.mask));
-    }
+    kept(write, now, ears);
     Ok(None)
 }
 

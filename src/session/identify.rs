@@ -6,6 +6,7 @@ use crate::desc::{Die, Target, When};
 use crate::error::{Error, Result};
 use crate::flash::Bank;
 use crate::probe::{Ap, Port, Probe};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// ADIv5.2 B2.2.5: VERSION, bits 31:28, is the silicon's revision and says nothing of the family.
 const DPIDR_FAMILY: u32 = 0x0FFF_FFFF;
@@ -66,6 +67,27 @@ const IDCODES: &[u32] = &[0xE004_2000, 0x4001_5800, 0x5C00_1000];
 
 pub(super) fn dev_name(dev_id: u32) -> Option<&'static str> {
     DEV_IDS.iter().find(|row| row.0 == dev_id).map(|row| row.1)
+}
+
+/// Words that were read before anybody asked for them, by AP and address: none of them changes while nobody writes it.
+pub(super) type Ahead = BTreeMap<(u8, u32), u32>;
+
+/// Every word behind AP 0 that `find_die` and `flash_kib` may ask for.
+pub(super) fn asked(target: &Target, dev_id: u32) -> BTreeSet<u32> {
+    let dies = target.dies.iter().filter(|die| die.dev_id == dev_id);
+    let words = |die: &Die| {
+        let sizes = [&die.flash_size].map(|place| (place.ap, place.address & !3));
+        let whens = die.when.iter().filter_map(|when| if let When::Word { ap, address, .. } = when { Some((*ap, *address)) } else { None });
+        sizes.into_iter().chain(whens).collect::<Vec<_>>()
+    };
+    dies.flat_map(words).filter(|(ap, _)| *ap == 0).map(|(_, address)| address).collect()
+}
+
+fn read(probe: &mut dyn Probe, target: &Target, ahead: &Ahead, ap: u8, address: u32) -> Result<u32> {
+    match ahead.get(&(ap, address)) {
+        Some(word) => Ok(*word),
+        None => MemAp::new(probe, ap_of(target, ap)).read32(address),
+    }
 }
 
 /// AP `index` with the CSW the target file wants there.
@@ -150,11 +172,11 @@ pub(super) fn ap_answers(probe: &mut dyn Probe, index: u8) -> Result<bool> {
 }
 
 /// The first row whose DEV_ID and conditions hold.
-pub(super) fn find_die(probe: &mut dyn Probe, target: &Target, dev_id: u32) -> Result<Die> {
+pub(super) fn find_die(probe: &mut dyn Probe, target: &Target, ahead: &Ahead, dev_id: u32) -> Result<Die> {
     for die in target.dies.iter().filter(|die| die.dev_id == dev_id) {
         let mut holds = true;
         for when in &die.when {
-            holds = holds && condition(probe, target, die, when)?;
+            holds = holds && condition(probe, target, ahead, die, when)?;
         }
         if holds {
             return Ok(die.clone());
@@ -164,29 +186,29 @@ pub(super) fn find_die(probe: &mut dyn Probe, target: &Target, dev_id: u32) -> R
     Err(wrong_chip(target, format!("this {name} (DEV_ID {dev_id:#05x}) is no variant that the target file knows")))
 }
 
-fn condition(probe: &mut dyn Probe, target: &Target, die: &Die, when: &When) -> Result<bool> {
+fn condition(probe: &mut dyn Probe, target: &Target, ahead: &Ahead, die: &Die, when: &When) -> Result<bool> {
     match *when {
         When::Ap(index) => ap_answers(probe, index),
-        When::FlashKib(kib) => Ok(read_flash_kib(probe, target, die)? == kib),
+        When::FlashKib(kib) => Ok(read_flash_kib(probe, target, ahead, die)? == kib),
         When::Word { ap, address, mask, value } => {
-            let word = MemAp::new(probe, ap_of(target, ap)).read32(address);
+            let word = read(probe, target, ahead, ap, address);
             let word = word.map_err(|error| error.during(format!("telling the variants of {} apart", die.name)))?;
             Ok(word & mask == value)
         }
     }
 }
 
-fn read_flash_kib(probe: &mut dyn Probe, target: &Target, die: &Die) -> Result<u32> {
+fn read_flash_kib(probe: &mut dyn Probe, target: &Target, ahead: &Ahead, die: &Die) -> Result<u32> {
     let place = &die.flash_size;
     // As a word: not every probe firmware has 16-bit accesses.
-    let word = MemAp::new(probe, ap_of(target, place.ap)).read32(place.address & !3);
+    let word = read(probe, target, ahead, place.ap, place.address & !3);
     let word = word.map_err(|error| super::asleep(error.during("reading the flash size register")))?;
     Ok(word >> (8 * (place.address & 2)) & 0xFFFF)
 }
 
 /// What the chip says, or the die's most where it says nothing (HAL does the same).
-pub(super) fn flash_kib(probe: &mut dyn Probe, target: &Target, die: &Die) -> Result<u32> {
-    Ok(match read_flash_kib(probe, target, die)? {
+pub(super) fn flash_kib(probe: &mut dyn Probe, target: &Target, ahead: &Ahead, die: &Die) -> Result<u32> {
+    Ok(match read_flash_kib(probe, target, ahead, die)? {
         0 | 0xFFFF => die.flash_size.max_kib,
         kib => kib.min(die.flash_size.max_kib),
     })

@@ -189,6 +189,9 @@ pub const SWD_DIVISORS: &[(u32, u16)] =
 /// JTAG clocks of V2 and V2-1, for JTAG_SET_FREQ.
 pub const JTAG_DIVISORS: &[(u32, u16)] = &[(9000, 4), (4500, 8), (2250, 16), (1125, 32), (562, 64), (281, 128), (140, 256)];
 
+/// SWD clocks of a V3, kHz, as one listed them: worth a try before the list is asked for.
+pub const V3_SPEEDS: &[u32] = &[24_000, 8_000, 3_300, 1_000, 200, 50, 5];
+
 /// The fastest clock that a firmware without `Feature::FastestClock` bears.
 pub const SAFE_KHZ: u32 = 8000;
 

@@ -234,11 +234,8 @@ const V2J16: &str = "
     f1                          in 24 00 83 04 48 37
     f5                          in 00 01                    # DFU after power-on
     f3 07                       none
-    f5                          in 01 01
     f2 30 a3                    in 80 00
-    f5                          in 02 00
     f2 31                       in 80 00 00 00 77 14 a0 1b 00 00 00 00
-    f5                          in 02 00
     f7                          in 9b 06 00 00 02 08 00 00
     f2 36 f0 ed 00 e0           in 80 00 78 00 03 00 03 03  # DHCSR; what stands beside the status means nothing
     f2 35 f0 ed 00 e0 03 00 5f a0   in 80 00
@@ -309,7 +306,7 @@ fn a_whole_session_replays_from_its_own_trace() {
 fn connecting_leaves_the_mode_sets_the_clock_enters_swd_and_opens_ap_0() {
     let (script, mut probe) = opened(v2(37));
     assert_eq!(probe.connect(&Connect { khz: 2000, ..NORMAL }).unwrap(), 1800);
-    assert_eq!(blocks(&script, 4), ["f1000000", "f5000000", "f3070000", "f5000000", "f2430100", "f230a300", "f5000000", "f24b0000"]);
+    assert_eq!(blocks(&script, 4), ["f1000000", "f5000000", "f3070000", "f2430100", "f230a300", "f24b0000"]);
 }
 
 #[test]
