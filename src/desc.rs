@@ -170,6 +170,9 @@ pub struct Target {
     /// Written at attach in this order, read back, put back at detach in reverse order.
     #[serde(default)]
     pub attach: Vec<Write>,
+    /// What `memory map` shows beside flash, RAM and the core's own registers.
+    #[serde(default, rename = "area")]
+    pub areas: Vec<Area>,
     /// Event name (examine_end, reset_start, reset_init, reset_end, halted) to Rhai function.
     #[serde(default)]
     pub hooks: BTreeMap<String, String>,
@@ -262,6 +265,21 @@ pub struct Write {
     pub dev_ids: Vec<u32>,
 }
 
+/// A part of the address space that rocd itself does not use.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Area {
+    pub name: String,
+    /// "ROM", "peripherals"
+    pub kind: String,
+    pub address: u32,
+    pub size: u32,
+    pub section: String,
+    /// DEV_IDs it is there on; empty: all.
+    #[serde(default)]
+    pub dev_ids: Vec<u32>,
+}
+
 /// A DEV_ID and, where one id covers several dies, what tells them apart.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -285,6 +303,11 @@ pub struct Die {
     pub ram: Vec<Region>,
     #[serde(rename = "bank")]
     pub banks: Vec<BankRow>,
+}
+
+/// Is the row that names these DEV_IDs for this one? None means all.
+pub fn applies(dev_ids: &[u32], dev_id: u32) -> bool {
+    dev_ids.is_empty() || dev_ids.contains(&dev_id)
 }
 
 fn one() -> usize {
@@ -376,6 +399,12 @@ sector = 0x800
 word = 8
 registers = 0x40022000
 section = "3.3.1"
+[[area]]
+name = "OTP"
+kind = "ROM"
+address = 0x1FFF7000
+size = 0x400
+section = "OTP"
 "#;
 
     fn broken(from: &str, to: &str) -> Error {
@@ -468,6 +497,7 @@ section = "3.3.1"
             ("mask = 0x6", "mask = 0x2", "20: value 0x00000006 has bits outside the mask 0x00000002"),
             ("mask = 0x6", "mask = 0", "19: a mask of 0 changes nothing"),
             ("dev_ids = [0x460]", "dev_ids = [0x461]", "22: no die has DEV_ID 0x461"),
+            ("size = 0x400", "size = 0", "44: cannot be 0"),
             (
                 "reset_init =",
                 "reset_int =",
@@ -501,7 +531,7 @@ section = "3.3.1"
     fn a_row_that_can_never_match_is_an_error() {
         let die = &SMALL[SMALL.find("[[die]]").unwrap()..];
         let message = |second: &str| Target::parse(&format!("{SMALL}{second}"), "x.toml", &KNOWN).unwrap_err().message;
-        let expected = "x.toml:40: die `STM32G07x/08x` is never reached: `STM32G07x/08x` matches first in `[[die]]`";
+        let expected = "x.toml:46: die `STM32G07x/08x` is never reached: `STM32G07x/08x` matches first in `[[die]]`";
         assert_eq!(message(die), expected);
         assert_eq!(message(&die.replace("layout", "when = [{ flash_kib = 64 }]\nlayout")), expected);
         assert!(Target::parse(&format!("{SMALL}{}", die.replace("0x460", "0x461").replace("07x", "09x")), "x.toml", &KNOWN).is_ok());

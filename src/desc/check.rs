@@ -2,7 +2,7 @@
 //!
 //! A place in the file is written as its keys and indexes with dots: "die.0.bank.1.sector".
 
-use super::{BankRow, CoreRow, Die, Interface, Place, Region, Target, Transport, When, Write};
+use super::{Area, BankRow, CoreRow, Die, Interface, Place, Region, Target, Transport, When, Write};
 use crate::error::{Error, Result, excerpt};
 use crate::near::nearest;
 use serde::de::DeserializeOwned;
@@ -201,6 +201,7 @@ pub fn target(target: &Target, source: &Source, known: &[&str]) -> Result<()> {
     }
     at.each("die", &target.dies, die)?;
     at.each("attach", &target.attach, |at, row| attach(at, row, &target.dies))?;
+    at.each("area", &target.areas, |at, row| area(at, row, &target.dies))?;
     dies_differ(&at, &target.dies)
 }
 
@@ -229,8 +230,19 @@ fn attach(at: &At, row: &Write, dies: &[Die]) -> Result<()> {
     at.texts(&[("name", &row.name), ("section", &row.section)])?;
     at.multiple("address", row.address, 4)?;
     at.masked(row.mask, row.value)?;
+    dev_ids(at, &row.dev_ids, dies)
+}
+
+fn area(at: &At, row: &Area, dies: &[Die]) -> Result<()> {
+    at.texts(&[("name", &row.name), ("kind", &row.kind), ("section", &row.section)])?;
+    at.multiple("size", row.size, 4)?;
+    at.inside("", row.address, row.size)?;
+    dev_ids(at, &row.dev_ids, dies)
+}
+
+fn dev_ids(at: &At, ids: &[u32], dies: &[Die]) -> Result<()> {
     let known = |id| dies.iter().any(|die| die.dev_id == id);
-    at.each("dev_ids", &row.dev_ids, |at, id| at.must(known(*id), "", || format!("no die has DEV_ID {id:#x}")))
+    at.each("dev_ids", ids, |at, id| at.must(known(*id), "", || format!("no die has DEV_ID {id:#x}")))
 }
 
 fn die(at: &At, row: &Die) -> Result<()> {

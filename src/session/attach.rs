@@ -5,7 +5,7 @@ use super::identify::{self, Ahead};
 use super::{AttachOptions, Reason, Session, State, asleep, core_ap, fatal};
 use crate::adi::{MemAp, dp};
 use crate::cortex_m::{self, Armed, Core};
-use crate::desc::{CoreRow, Target, Write};
+use crate::desc::{self, CoreRow, Target, Write};
 use crate::error::{Cause, Context, Error, Kind, Result};
 use crate::event::Ears;
 use crate::probe::{Ap, Connect, Deadline, MemOp, Port, Probe, Protocol};
@@ -118,7 +118,7 @@ impl Session {
     /// A reset takes these away on some families: write them again. What was found at attach stays what was found.
     pub(super) fn apply_again(&mut self) -> Result<()> {
         power_up(&mut *self.probe, &self.ears)?;
-        for write in self.target.attach.iter().filter(|write| applies(write, self.dev_id)) {
+        for write in self.target.attach.iter().filter(|write| desc::applies(&write.dev_ids, self.dev_id)) {
             change(&mut *self.probe, &self.target, write, &self.ears, &mut Vec::new())?;
         }
         Ok(())
@@ -293,7 +293,7 @@ fn slowly(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut Found
     }
     let (dev_id, rev_id) = identify::read_idcode(probe, target)?;
     let mut left = Vec::new();
-    for write in target.attach.iter().filter(|write| applies(write, dev_id)) {
+    for write in target.attach.iter().filter(|write| desc::applies(&write.dev_ids, dev_id)) {
         left.extend(change(probe, target, write, ears, &mut found.writes)?.map(|error| (write.name.as_str(), error.message)));
     }
     if let Some((_, why)) = left.first() {
@@ -373,10 +373,6 @@ pub(super) fn examine(probe: &mut dyn Probe, row: &CoreRow) -> Result<Option<Cor
         // The wire, or something that answered and is not this core.
         Err(error) => Err(error),
     }
-}
-
-fn applies(write: &Write, dev_id: u32) -> bool {
-    write.dev_ids.is_empty() || write.dev_ids.contains(&dev_id)
 }
 
 /// One attach write, read back. What there is to put back is noted before it is made: its end may be an error. `Some`:
