@@ -126,9 +126,13 @@ fn measure(goal: &Goal, probe: &str, assumed: u32) -> f64 {
     let probe = (probe::DRIVERS[0].open)(board.pipe(), info).expect("a probe");
     let mut session = Session::attach(probe, target, &AttachOptions { khz: None, under_reset: false }, Ears::none()).expect("a chip");
     session.reset(ResetMode::Halt).expect("a reset");
+    session.hurry(u64::MAX).expect("a link that bears the fastest clock");
     let started = session.probe.now();
     match goal.work {
-        Work::Program(_) => drop(session.program(&image, Policy::Erase, Manner::default()).expect("programmed")),
+        Work::Program(_) => {
+            let plan = session.plan_to_write(&image, Policy::Erase).expect("a plan");
+            session.execute(&plan, Manner::default()).expect("programmed");
+        }
         Work::Verify => drop(session.verify(&image).expect("verified")),
         Work::ReadRam => {
             let mut ram = vec![0; goal.len as usize];

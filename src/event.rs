@@ -1,5 +1,8 @@
 //! What the engine says while it works: progress, warnings, output of scripts. Front-ends show it; nobody below prints.
 
+pub mod map;
+
+use map::SectorMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,6 +21,10 @@ pub enum Event {
     /// `phase` ("erase", "write", "verify", "read" …) has done `done` of `total` bytes; the first has `done` 0, the last `done == total`.
     /// Nothing of nothing: whatever was under way has failed.
     Progress { phase: &'static str, done: u64, total: u64 },
+    /// Flash is about to be worked on: all its sectors, for a terminal to draw.
+    Map(SectorMap),
+    /// The sector at this address of the map is erased or written now (a kind of the map).
+    Sector(u32, &'static str),
     /// For whoever wants to know where the time goes (`timing`).
     Time(Note),
 }

@@ -155,13 +155,25 @@ fn the_memory_map_has_flash_ram_and_what_every_core_has() {
         &says(&H7, "memory map"),
         &[
             "0x08000000..0x080fffff     1 MiB  flash       bank 1: 8 sectors of 128 KiB, words of 32 bytes",
-            "0x40000000..0x5fffffff   512 MiB  peripherals",
+            "0x1ff00000..0x1ff1ffff   128 KiB  ROM         system memory",
+            "0x48020000..0x48027fff    32 KiB  peripherals D2 AHB2",
             "0xe0000000..0xe00fffff     1 MiB  system",
         ],
     );
     // What one core has is no work area of the second, which this chip does not have.
     assert!(!says(&H7, "memory map").contains("cm4"));
-    has(&says(&G0, "memory map"), &["words of 8 bytes", "  RAM         SRAM: up to 36 KiB, work area of cm0p"]);
+    has(
+        &says(&G0, "memory map"),
+        &[
+            "words of 8 bytes",
+            "  RAM         SRAM: up to 36 KiB, work area of cm0p",
+            "0x1fff7800..0x1fff787f     128 B  ROM         option bytes",
+        ],
+    );
+    // Only the H7A3 has it.
+    assert!(!says(&H7, "memory map").contains("OTP"));
+    let a3 = [&H7[..], &["-c", "sim chip stm32h7a3"]].concat();
+    has(&says(&a3, "memory map"), &["0x08fff000..0x08fff3ff     1 KiB  ROM         OTP"]);
 }
 
 #[test]
@@ -169,13 +181,50 @@ fn the_flash_map_draws_what_is_there_and_what_program_would_do() {
     let blank = says(&H7, "flash map");
     has(&blank, &["bank 1 at 0x08000000, 8 sectors of 128 KiB\n  0x08000000 ........\n", "  0x08100000 ........\n", ". blank"]);
     assert!(!blank.contains("# used"), "{blank}");
-    has(&says(&H7, &format!("flash map {BLINKY}")), &["  0x08000000 w.......\n", "w to be written"]);
+    has(&says(&H7, &format!("flash map {BLINKY}")), &["  0x08000000 w.......\n", "w blank, to be written"]);
     has(&says(&H7, &format!("program {BLINKY}; flash map")), &["  0x08000000 #.......\n", ". blank, # used"]);
     has(&says(&H7, &format!("program {BLINKY}; flash map {BLINKY}")), &["  0x08000000 =.......\n", "= holds the image already"]);
     let other = "flash map tests/firmware/calls-o0-h743.elf";
     let drawn = says(&H7, &format!("program tests/firmware/dense-200k-h743.elf; {other}"));
     has(&drawn, &["  0x08000000 K#......\n", "K to be erased and written, with bytes that are kept"]);
     has(&refuses(&H7, "flash map nothing.elf"), &["cannot open nothing.elf"]);
+}
+
+/// What the board's dirty flash is programmed with here: most of it, so that it lasts long enough to be drawn.
+fn program_most_of_it(folder: &std::path::Path) -> [String; 4] {
+    let image = folder.join("big.bin");
+    let noise = |n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8 & 0x7F;
+    fs::write(&image, (0..1_000_000).map(noise).collect::<Vec<u8>>()).unwrap();
+    let dirty = "for sector in 0..6 { sim_poke(0x08000000 + sector * 0x20000, 0x12) }";
+    let program = format!("program {} bin; echo over", image.display());
+    ["-c".into(), dirty.into(), "-c".into(), program]
+}
+
+#[test]
+#[cfg(unix)]
+fn a_terminal_sees_sector_by_sector_what_program_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = program_most_of_it(folder.path());
+    for columns in [100, 20] {
+        let mut command = Command::new("sh");
+        let run = format!("stty cols {columns} rows 40; exec \"$@\"");
+        command.args(["-c", &run, "sh", env!("CARGO_BIN_EXE_rocd")]).args(H7).args(&lines).env("TERM", "xterm");
+        let mut terminal = rexpect::session::spawn_command(command, Some(60_000)).unwrap();
+        let seen = terminal.exp_eof().unwrap();
+        let signs = ["- kept as it is", "w blank, to be written", "W to be erased and written", "e erased", "+ written"];
+        for wanted in signs.iter().chain(&["bank 1 at 0x08000000, 8 sectors of 128 KiB", "   erase [", "   write [", "s left"]) {
+            assert!(seen.contains(wanted), "{wanted} is not shown in {columns} columns");
+        }
+        // Nothing of it is left in the end.
+        let size = |count| std::num::NonZero::new(count).unwrap();
+        let mut screen = vt100::Parser::new(size(40), size(columns), 0);
+        screen.process(seen.as_bytes());
+        let left = screen.screen().contents();
+        assert!(left.contains("over") && !left.contains("sectors of 128") && !left.contains("++"), "{left}");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_rocd")).args(H7).args(&lines).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(!String::from_utf8_lossy(&said).contains("sectors of 128"), "a map where no terminal is");
 }
 
 #[test]

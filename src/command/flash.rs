@@ -1,9 +1,11 @@
 //! Built-in commands: flash. OpenOCD's names, argument order and closing lines; what was not done is never called done.
 
+use super::look::sectors;
 use super::memory::{CHUNK, format, opt_address, speed, write_file};
 use super::{Args, Command, Cx, Value};
 use crate::adi::MemAp;
 use crate::error::{Context, Error, Kind, Result};
+use crate::event::Event;
 use crate::flash::{Action, Bank, Done, Erase, Manner, Plan, Policy, Step};
 use crate::image::{Format, Image};
 use crate::session::Session;
@@ -317,12 +319,13 @@ fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
 fn plan_and_write(cx: &Cx, args: &Args, image: &Image) -> Result<(Plan, Option<Done>, f64)> {
     let policy = if args.has("erase") { Policy::Erase } else { Policy::NoErase };
     let manner = Manner { noreset: args.has("noreset"), noloader: args.has("noloader") };
-    let mut session = cx.session()?;
     if cx.settings.borrow().dry_run {
-        return Ok((session.plan(image, policy)?, None, 0.0));
+        return Ok((cx.session()?.plan(image, policy)?, None, 0.0));
     }
-    let ((plan, done), seconds) = timed(&mut session, |session| session.program(image, policy, manner))?;
-    Ok((plan, Some(done), seconds))
+    let (plan, planned) = timed(&mut *cx.session()?, |session| session.plan_to_write(image, policy))?;
+    cx.ears.sink.emit(Event::Map(sectors(cx, Some(&plan), |bank| Ok(vec!["untouched"; bank.sectors() as usize]))?));
+    let (done, worked) = timed(&mut *cx.session()?, |session| session.execute(&plan, manner))?;
+    Ok((plan, Some(done), planned + worked))
 }
 
 /// `unlock` asks for what is not there yet: said where it matters.

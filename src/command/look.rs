@@ -1,8 +1,10 @@
 //! Looking at the chip as a whole: its memory, its flash.
 
 use super::{Args, Command, Cx, Value, flash, memory, spec, system, target};
+use crate::desc;
 use crate::error::Result;
 use crate::event::Event;
+use crate::event::map::{BankMap, SectorMap};
 use crate::flash::{Action, Bank, Plan, Policy, Step};
 use crate::session::{Register, Session};
 use std::time::Duration;
@@ -14,7 +16,12 @@ pub const COMMANDS: &[Command] = &[
         "flash map",
         flash_map,
     ),
-    Command::new("memory map", "List the regions of the chip's address space: flash, RAM and what the core adds", "memory map", memory_map),
+    Command::new(
+        "memory map",
+        "List the regions of the chip's address space: flash, RAM, ROM, peripherals and the core's own registers",
+        "memory map",
+        memory_map,
+    ),
     Command::new(
         "watch <expr:text> [<ms> [<n:num>]]",
         "Show a register, what is at an address or symbol, or the value of a line, every 500 ms until Ctrl-C or n times",
@@ -86,13 +93,11 @@ fn look(cx: &Cx, expr: &str, watched: &Watched) -> Result<Value> {
 }
 
 /// Where a region starts, its size, kind, name, and what is to be known of it.
-type Region = (u32, u64, &'static str, String, String);
+type Region = (u32, u64, String, String, String);
 
-/// What every Cortex-M has beside code and RAM (DDI0403E B3.1, table B3-1; DDI0419E B3.1 has the same).
-const ARCHITECTURE: &[(u32, u64, &str, &str, &str)] = &[
-    (0x4000_0000, 0x2000_0000, "peripherals", "peripherals", "device memory, no code"),
-    (0xE000_0000, 0x10_0000, "system", "private peripheral bus", "the core's own registers, words only"),
-];
+/// What every Cortex-M has (DDI0403E B3.1, table B3-1; DDI0419E B3.1 has the same): address, bytes, kind, name, note.
+const SYSTEM: (u32, u64, &str, &str, &str) =
+    (0xE000_0000, 0x10_0000, "system", "private peripheral bus", "the core's own registers, words only");
 
 fn memory_map(cx: &Cx, _: &Args) -> Result<Value> {
     let regions = regions(&*cx.session()?);
@@ -110,7 +115,7 @@ fn memory_map(cx: &Cx, _: &Args) -> Result<Value> {
         Value::map([
             ("address", (*start).into()),
             ("size", (*bytes).into()),
-            ("kind", (*kind).into()),
+            ("kind", kind.as_str().into()),
             ("name", name.as_str().into()),
             ("note", note.as_str().into()),
         ])
@@ -120,7 +125,8 @@ fn memory_map(cx: &Cx, _: &Args) -> Result<Value> {
 }
 
 fn size(bytes: u64) -> String {
-    let (unit, name) = if bytes.is_multiple_of(1 << 20) { (1 << 20, "MiB") } else { (1 << 10, "KiB") };
+    let units = [(1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
+    let (unit, name) = units.into_iter().find(|(unit, _)| bytes.is_multiple_of(*unit)).unwrap_or((1, "B"));
     format!("{} {name}", bytes / unit)
 }
 
@@ -128,7 +134,7 @@ fn size(bytes: u64) -> String {
 fn regions(session: &Session) -> Vec<Region> {
     let flash = session.banks.iter().map(|bank| {
         let note = format!("{} sectors of {}, words of {} bytes", bank.sectors(), size(bank.sector.into()), bank.word);
-        (bank.address, u64::from(bank.size), "flash", bank.name.clone(), note)
+        (bank.address, u64::from(bank.size), "flash".to_string(), bank.name.clone(), note)
     });
     let work_areas: Vec<_> =
         session.target.cores.iter().take(session.die.cores).map(|core| (core.work_area.address, core.name.as_str())).collect();
@@ -137,29 +143,15 @@ fn regions(session: &Session) -> Vec<Region> {
         let user = work_areas.iter().find(|(address, _)| address.wrapping_sub(region.address) < region.size);
         let work = user.map(|(_, core)| format!("work area of {core}"));
         let note = most.into_iter().chain(work).collect::<Vec<_>>().join(", ");
-        (region.address, u64::from(region.size), "RAM", region.name.clone(), note)
+        (region.address, u64::from(region.size), "RAM".to_string(), region.name.clone(), note)
     });
-    let rest = ARCHITECTURE.iter().map(|(address, bytes, kind, name, note)| (*address, *bytes, *kind, name.to_string(), note.to_string()));
-    let mut regions: Vec<Region> = flash.chain(ram).chain(rest).collect();
+    let areas = session.target.areas.iter().filter(|area| desc::applies(&area.dev_ids, session.die.dev_id));
+    let areas = areas.map(|area| (area.address, u64::from(area.size), area.kind.clone(), area.name.clone(), String::new()));
+    let (address, bytes, kind, name, note) = SYSTEM;
+    let system = (address, bytes, kind.to_string(), name.to_string(), note.to_string());
+    let mut regions: Vec<Region> = flash.chain(ram).chain(areas).chain([system]).collect();
     regions.sort_by_key(|region| region.0);
     regions
-}
-
-/// Sectors in a line of the map.
-const ROW: usize = 64;
-
-/// What a sector is, the sign that draws it, and the words that explain the sign.
-const SIGNS: &[(&str, char, &str)] = &[
-    ("blank", '.', "blank"),
-    ("used", '#', "used"),
-    ("skip", '=', "holds the image already"),
-    ("write", 'w', "to be written"),
-    ("erase and write", 'W', "to be erased and written"),
-    ("keep", 'K', "to be erased and written, with bytes that are kept"),
-];
-
-fn sign(kind: &str, protected: bool) -> char {
-    if protected { 'P' } else { SIGNS.iter().find(|row| row.0 == kind).map_or('?', |row| row.1) }
 }
 
 fn flash_map(cx: &Cx, args: &Args) -> Result<Value> {
@@ -170,48 +162,31 @@ fn flash_map(cx: &Cx, args: &Args) -> Result<Value> {
         }
         None => None,
     };
-    let banks = cx.session()?.banks.clone();
-    let (mut rows, mut lines) = (vec![], vec![]);
-    for bank in &banks {
-        let protection = cx.session()?.protection(bank)?;
+    let map = sectors(cx, plan.as_ref(), |bank| {
         let (bytes, _) = flash::read(cx, bank, 0, bank.size.into())?;
-        let kinds: Vec<&str> =
-            bytes.chunks(bank.sector as usize).zip(0..).map(|(bytes, sector)| kind(plan.as_ref(), bank, sector, bytes)).collect();
-        let signs: Vec<char> = kinds.iter().zip(&protection).map(|(kind, protected)| sign(kind, *protected)).collect();
-        lines.push(format!(
-            "{} at {:#010x}, {} of {}",
-            bank.name,
-            bank.address,
-            flash::count(kinds.len(), "sector"),
-            flash::size(bank.sector.into())
-        ));
-        lines.extend(
-            signs
-                .chunks(ROW)
-                .zip(0..)
-                .map(|(row, nth)| format!("  {:#010x} {}", bank.sector_address(nth * ROW as u32), row.iter().collect::<String>())),
-        );
-        rows.push(Value::map([("bank", bank.number.into()), ("sectors", kinds.into()), ("protected", protection.into())]));
-    }
-    lines.push(legend(&lines));
-    Ok(Value::shown(rows, lines.join("\n")))
+        let blank = |sector: &[u8]| if sector.iter().all(|byte| *byte == 0xFF) { "blank" } else { "used" };
+        Ok(bytes.chunks(bank.sector as usize).map(blank).collect())
+    })?;
+    let row = |(bank, number): (&BankMap, usize)| {
+        let (kinds, protected) = (bank.kinds.clone().into(), bank.protected.clone().into());
+        Value::map([("bank", number.into()), ("sectors", kinds), ("protected", protected)])
+    };
+    Ok(Value::shown(map.0.iter().zip(0..).map(row).collect::<Vec<_>>(), map.to_string()))
 }
 
-/// What a sector holds, or what the plan does with it.
-fn kind(plan: Option<&Plan>, bank: &Bank, sector: u32, bytes: &[u8]) -> &'static str {
-    let step = plan.and_then(|plan| plan.steps.iter().find(|step| step.address == bank.sector_address(sector)));
-    match step {
-        Some(Step { action: Action::Replace, kept: 1.., .. }) => "keep",
-        Some(step) => step.action.name(),
-        None if bytes.iter().all(|byte| *byte == 0xFF) => "blank",
-        None => "used",
-    }
-}
-
-/// Of the signs that were drawn.
-fn legend(lines: &[String]) -> String {
-    let drawn = |sign: char| lines.iter().filter(|line| line.starts_with("  ")).any(|line| line[13..].contains(sign));
-    let protected = [('P', "write protected")];
-    let signs = SIGNS.iter().map(|row| (row.1, row.2)).chain(protected);
-    signs.filter(|row| drawn(row.0)).map(|(sign, words)| format!("{sign} {words}")).collect::<Vec<_>>().join(", ")
+/// What the plan does with every sector; what the others are is asked of `rest`, bank by bank.
+pub(super) fn sectors(cx: &Cx, plan: Option<&Plan>, rest: impl Fn(&Bank) -> Result<Vec<&'static str>>) -> Result<SectorMap> {
+    let banks = cx.session()?.banks.clone();
+    let map = banks.iter().map(|bank| {
+        let protected = cx.session()?.protection(bank)?;
+        let mut kinds = rest(bank)?;
+        for step in plan.iter().flat_map(|plan| &plan.steps).filter(|step| step.bank == bank.number) {
+            kinds[step.sector as usize] = match step {
+                Step { action: Action::Replace, kept: 1.., .. } => "keep",
+                step => step.action.name(),
+            };
+        }
+        Ok(BankMap { name: bank.name.clone(), address: bank.address, sector: bank.sector, kinds, protected })
+    });
+    map.collect::<Result<_>>().map(SectorMap)
 }

@@ -5,7 +5,8 @@ use super::loader::{self, Help, Task, What};
 use super::{Action, Bank, Erase, FlashDriver, Plan, Step};
 use crate::adi::MemAp;
 use crate::error::{Cause, Context, Error, Kind, Result};
-use crate::event::Ears;
+use crate::event::map::SectorMap;
+use crate::event::{Ears, Event};
 
 /// What `execute` did, in bytes and in the chip's time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -244,6 +245,7 @@ impl<'a> Work<'a> {
     /// All of a sector is written, what it keeps included.
     fn note_whole(&mut self, step: &Step) {
         self.lost.retain(|lost| lost.address != step.address);
+        self.ears.sink.emit(Event::Sector(step.address, SectorMap::WRITTEN));
         self.done.kept_bytes += u64::from(step.kept);
     }
 
@@ -302,6 +304,7 @@ impl<'a> Work<'a> {
     }
 
     fn note_erased(&mut self, step: &Step, bank: &Bank) {
+        self.ears.sink.emit(Event::Sector(step.address, SectorMap::ERASED));
         if step.kept > 0 {
             self.lost.push(step.clone());
         }

@@ -4,8 +4,9 @@
 
 use crate::options::Options;
 use crate::timing;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use rocd::error::{Cause, Error, Result};
+use rocd::event::map::SectorMap;
 use rocd::event::{Event, Sink};
 use rocd::host::{Outcome, exit_code};
 use rocd::repl::Above;
@@ -17,9 +18,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The version of the lines that `--json` prints: docs/json.schema.json.
 const JSON_VERSION: u32 = 1;
-
-/// What stands for the phase of a bar where a value is shown in its place.
-const LIVE: &str = "live";
 
 /// Of a terminal that does not say.
 const COLUMNS: usize = 80;
@@ -41,7 +39,9 @@ pub struct Terminal {
     colours: bool,
     log: RefCell<Option<File>>,
     started: Instant,
-    bar: RefCell<Option<Bar>>,
+    /// A value that is shown in place of the one before it.
+    live: RefCell<Option<ProgressBar>>,
+    picture: RefCell<Picture>,
     /// A prompt waits, and lines are to go above it through this.
     above: RefCell<Option<Above>>,
     /// The first line that was asked for and could not be written.
@@ -86,7 +86,8 @@ impl Terminal {
                 && std::env::var_os("TERM").is_none_or(|value| value != "dumb"),
             log: RefCell::default(),
             started: Instant::now(),
-            bar: RefCell::default(),
+            live: RefCell::default(),
+            picture: RefCell::default(),
             above: RefCell::default(),
             lost: RefCell::default(),
         }
@@ -109,7 +110,7 @@ impl Terminal {
 
     /// What a command came to: its value on stdout, or its error on stderr; as JSON both on stdout.
     pub fn show(&self, outcome: &Outcome) {
-        self.end_bar();
+        self.end_picture();
         self.note(&format!("> {}", outcome.command));
         match &outcome.result {
             Err(error) if matches!(error.cause, Cause::Exit(_)) && !self.json => {}
@@ -154,10 +155,9 @@ impl Terminal {
     fn aside(&self, text: &str) {
         self.note(text);
         if !self.quiet {
-            self.end_bar();
             match self.above.borrow().as_ref() {
                 Some(above) => above(text),
-                None => print_aside(text),
+                None => self.beside(|| print_aside(text)),
             }
         }
     }
@@ -175,8 +175,7 @@ impl Terminal {
         if logged {
             self.note(text);
         } else {
-            self.end_bar();
-            print_aside(text);
+            self.beside(|| print_aside(text));
         }
     }
 
@@ -186,44 +185,49 @@ impl Terminal {
         if self.quiet {
             return;
         }
-        if self.bar.borrow().as_ref().is_none_or(|bar| bar.phase != phase || done < bar.done) {
-            self.end_bar();
-            *self.bar.borrow_mut() = Some(Bar { phase, done, began: Instant::now(), shown: None });
-        }
-        let told = self.bar.borrow_mut().as_mut().and_then(|bar| bar.advance(done, total, self.lively));
+        self.end_live();
+        let told = self.picture.borrow_mut().progress(phase, done, total, self.lively);
         if let Some(line) = told {
             print_aside(&line);
-        }
-        if done >= total {
-            self.end_bar();
         }
     }
 
     /// In place of the last one, which stays when something else is said.
     fn live(&self, text: String) {
         self.note(&text);
-        if self.bar.borrow().as_ref().is_none_or(|bar| bar.phase != LIVE) {
-            self.end_bar();
-            let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-            let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style);
-            *self.bar.borrow_mut() = Some(Bar { phase: LIVE, done: 0, began: Instant::now(), shown: Some(line) });
-        }
-        if let Some(line) = self.bar.borrow().as_ref().and_then(|bar| bar.shown.as_ref()) {
-            line.set_message(without_controls(&text));
+        self.live.borrow_mut().get_or_insert_with(|| line("{msg}")).set_message(without_controls(&text));
+    }
+
+    fn end_live(&self) {
+        if let Some(line) = self.live.take() {
+            line.abandon();
         }
     }
 
-    fn end_bar(&self) {
-        match self.bar.borrow_mut().take() {
-            Some(Bar { phase: LIVE, shown: Some(line), .. }) => line.abandon(),
-            Some(Bar { shown: Some(bar), .. }) => bar.finish_and_clear(),
-            _ => {}
-        }
+    fn end_picture(&self) {
+        self.end_live();
+        self.picture.take();
+    }
+
+    /// Say something while a picture stands below.
+    fn beside(&self, say: impl FnOnce()) {
+        self.end_live();
+        let lines = self.picture.borrow().lines.clone();
+        lines.suspend(say);
     }
 }
 
 /// Work that takes no longer than this shows no progress.
 const QUICK: Duration = Duration::from_millis(500);
+
+/// What a terminal shows of the work under way, in place: the sectors of flash that is changed, and a bar for each phase.
+#[derive(Default)]
+struct Picture {
+    lines: MultiProgress,
+    map: Option<SectorMap>,
+    map_line: Option<ProgressBar>,
+    bars: Vec<Bar>,
+}
 
 /// A phase under way.
 struct Bar {
@@ -233,9 +237,59 @@ struct Bar {
     shown: Option<ProgressBar>,
 }
 
+impl Picture {
+    /// The line to be told where there is no terminal. Erasing and writing take turns; every other phase ends the one before it.
+    fn progress(&mut self, phase: &'static str, done: u64, total: u64, lively: bool) -> Option<String> {
+        if total == 0 {
+            self.end_bars(|_| true);
+            return None;
+        }
+        let known = self.bars.iter().position(|bar| bar.phase == phase && done >= bar.done);
+        let at = known.unwrap_or_else(|| {
+            self.end_bars(|bar| bar.done > 0 || bar.phase == phase);
+            self.bars.push(Bar { phase, done, began: Instant::now(), shown: None });
+            self.bars.len() - 1
+        });
+        let told = self.bars[at].advance(done, total, lively, &self.lines);
+        self.draw_map();
+        if done >= total {
+            self.end_bars(|bar| bar.phase == phase);
+        }
+        told
+    }
+
+    /// From the moment on that something takes its time.
+    fn draw_map(&mut self) {
+        let Some(map) = self.map.as_ref().filter(|_| self.map_line.is_some() || self.bars.iter().any(|bar| bar.shown.is_some())) else {
+            return;
+        };
+        let line = self.map_line.get_or_insert_with(|| self.lines.insert(0, line("{msg}")));
+        line.set_message(map.to_string());
+    }
+
+    fn set(&mut self, sector: u32, kind: &'static str) {
+        if let Some(map) = &mut self.map {
+            map.set(sector, kind);
+            self.draw_map();
+        }
+    }
+
+    fn end_bars(&mut self, which: impl Fn(&Bar) -> bool) {
+        let ended = self.bars.extract_if(.., |bar| which(bar));
+        ended.filter_map(|bar| bar.shown).for_each(|bar| bar.finish_and_clear());
+    }
+}
+
+impl Drop for Picture {
+    fn drop(&mut self) {
+        self.end_bars(|_| true);
+        self.map_line.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
 impl Bar {
     /// The line to be told where there is no terminal.
-    fn advance(&mut self, done: u64, total: u64, lively: bool) -> Option<String> {
+    fn advance(&mut self, done: u64, total: u64, lively: bool, lines: &MultiProgress) -> Option<String> {
         self.done = done;
         let took = self.began.elapsed();
         // A line without a rate says nothing.
@@ -243,7 +297,8 @@ impl Bar {
             return None;
         }
         let first = self.shown.is_none();
-        let shown = self.shown.get_or_insert_with(|| bar(self.phase, total, lively).with_elapsed(took));
+        let form = FORMS.iter().find(|form| form.0 <= columns()).map_or("", |form| form.1);
+        let shown = self.shown.get_or_insert_with(|| lines.add(line(form)).with_message(self.phase).with_elapsed(took));
         shown.set_length(total);
         shown.set_position(done);
         let line = || format!("{}: {} of {} KiB, {}", self.phase, done / 1024, total / 1024, pace(done, total, took));
@@ -258,14 +313,16 @@ impl Sink for Terminal {
             Event::Output(text) | Event::Live(text) if self.json => self.aside(&text),
             Event::Output(text) | Event::Live(text) => {
                 self.note(&text);
-                self.end_bar();
+                self.end_picture();
                 self.print(&text);
             }
             Event::Info(text) => self.aside(&text),
             Event::Warning(text) => self.aside(&format!("{} {text}", self.coloured(YELLOW, "warning:"))),
             Event::Debug(level, text) => self.debug_line(level, &text),
             Event::Progress { phase, done, total } => self.progress(phase, done, total),
-            Event::Time(_) => {}
+            Event::Map(map) if self.lively && !self.quiet => self.picture.borrow_mut().map = Some(map),
+            Event::Sector(address, kind) => self.picture.borrow_mut().set(address, kind),
+            Event::Map(_) | Event::Time(_) => {}
         }
     }
 }
@@ -291,18 +348,15 @@ fn pace(done: u64, total: u64, took: Duration) -> String {
 const FORMS: &[(usize, &str)] =
     &[(92, "{msg:>8} [{bar:32}] {bytes} of {total_bytes}, {pace}"), (46, "{msg:>8} [{bar:8}] {pace}"), (0, "{pace}")];
 
-fn bar(phase: &'static str, total: u64, lively: bool) -> ProgressBar {
-    let form = FORMS.iter().find(|form| form.0 <= columns()).map_or("", |form| form.1);
+/// A line of a picture. Where stderr is no terminal it draws nothing.
+fn line(form: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar());
     // indicatif's own rate takes all that was done before the bar was shown for the work of a moment.
     let pace = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
         let _ = out.write_str(&pace(state.pos(), state.len().unwrap_or(0), state.elapsed()));
     };
-    let style = style.with_key("pace", pace);
-    let target = if lively { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(Some(total), target).with_style(style.progress_chars("=> "));
-    bar.set_message(phase);
-    bar
+    let style = style.with_key("pace", pace).progress_chars("=> ");
+    ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style)
 }
 
 fn since_1970() -> u64 {

@@ -35,16 +35,13 @@ impl Session {
         Ok(plan)
     }
 
-    /// Plan and carry out. Cores that run are halted for the look at flash, and let go if nothing is to be done.
-    pub fn program(&mut self, image: &Image, policy: Policy, manner: Manner) -> Result<(Plan, Done)> {
+    /// A plan that is going to be carried out: cores that run are halted for the look at flash, and let go if there is
+    /// nothing to do.
+    pub fn plan_to_write(&mut self, image: &Image, policy: Policy) -> Result<Plan> {
         let held = self.hold()?;
         let plan = self.plan(image, policy);
-        if plan.as_ref().map_or(true, Plan::is_done) {
-            self.let_go(&held)?;
-        }
-        let plan = plan?;
-        let done = self.execute(&plan, manner)?;
-        Ok((plan, done))
+        let freed = if plan.as_ref().map_or(true, Plan::is_done) { self.let_go(&held) } else { Ok(()) };
+        plan.and_then(|plan| freed.map(|()| plan))
     }
 
     /// Halt the cores that run, for rocd's own purposes: these. One that cannot be halted runs on.
