@@ -9,7 +9,6 @@ mod typing;
 pub use state::LONGEST_TEXT;
 pub use typing::{Choices, LONGEST_COLOURED, Mark};
 
-use crate::command::disasm;
 use crate::command::line::{self, Part, Word, quote};
 use crate::command::probe::probes;
 use crate::command::sim::{board, keep};
@@ -314,7 +313,7 @@ impl Host {
             Left::AsFound => {}
             Left::Started => self.cx.ears.info("flash was changed: the chip was reset and is running"),
             Left::Halted { core, pc } => {
-                let pc = disasm::at(&self.cx, pc);
+                let pc = self.cx.names.borrow().at(pc);
                 self.cx.ears.info(format!("{core} is left halted at {pc}; `reset run` or a power cycle starts it"));
             }
         }
@@ -401,7 +400,8 @@ fn attach(cx: &Cx, book: &Rc<Book>, debug: u8) -> Result<Session> {
     drop(settings);
     let info = Info { serial: found.serial, vid: found.vid, pid: found.pid, path: found.path, ..Info::default() };
     let probe = (driver.open)(Box::new(Counted::new(traced(cx, pipe, debug), book.clone())), info)?;
-    let session = Session::attach(probe, target, &options, cx.ears.clone())?;
+    let mut session = Session::attach(probe, target, &options, cx.ears.clone())?;
+    session.names = cx.names.clone();
     cx.ears.info(greeting(&session));
     Ok(session)
 }

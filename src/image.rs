@@ -8,12 +8,14 @@ mod dfuse;
 mod elf;
 mod hex;
 mod lines;
+mod names;
 mod srec;
 mod uf2;
 
 use crate::error::{Error, Result};
 use content::Content;
 pub use lines::Lines;
+pub use names::Names;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;

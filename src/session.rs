@@ -21,8 +21,10 @@ use crate::desc::{Die, Target};
 use crate::error::{Cause, Error, Result};
 use crate::event::Ears;
 use crate::flash::Bank;
+use crate::image::Names;
 use crate::probe::{Ap, Probe, Width};
 use attach::Found;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -73,6 +75,8 @@ pub struct Session {
     pub volts: Option<f32>,
     pub banks: Vec<Bank>,
     pub ears: Ears,
+    /// Of what was programmed or loaded last, as far as whoever attached knows them.
+    pub names: Rc<RefCell<Names>>,
     /// In the target file's order; `None`: its AP does not answer.
     cores: Vec<Option<Core>>,
     found: Found,

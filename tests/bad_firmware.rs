@@ -169,3 +169,15 @@ fn a_linker_script_forced_in_is_lockup_with_the_reason_in_words_and_numbers() {
     assert_eq!(ran.code, 7, "{}", ran.err);
     assert!(ran.err.contains("pc = 0xfffffffe: HardFault") && ran.err.contains("this is no vector table"), "{}", ran.err);
 }
+
+#[test]
+fn the_function_and_line_of_a_fault_are_told_where_the_program_is_known() {
+    for ((target, elf), place) in [
+        (H7, "CFSR = 0x00010000) at 0x08000146 main+0x2a (bad.c:144)\n"),
+        (G0, "HardFault at 0x08000122 main+0x12 (bad.c:144), instruction 0xde00\n"),
+    ] {
+        let ran = rocd(target, &format!("program {elf}; mww 0x20004000 20; reset"));
+        assert_eq!(ran.code, 7, "{}", ran.err);
+        assert!(ran.err.contains(place) && ran.err.contains("reset = 0x08000045 Reset_Handler (startup.c:45)\n"), "{}", ran.err);
+    }
+}

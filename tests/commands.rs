@@ -232,7 +232,7 @@ fn connect_under_reset_catches_the_core_at_its_first_instruction() {
     let bench = Bench::with_firmware();
     bench.value("connect under_reset").unwrap();
     let reset = u32::from_le_bytes(bench.board().dump(0x0800_0004, 4).unwrap().try_into().unwrap());
-    assert_eq!(bench.shown("reg pc"), format!("pc (/32): {:#010x}", reset & !1));
+    assert_eq!(bench.shown("reg pc"), format!("pc (/32): {:#010x} Reset_Handler (startup.c:45)", reset & !1));
     assert!(bench.shown("targets").contains("halted"));
     bench.value("connect normal").unwrap();
 }

@@ -34,7 +34,9 @@ fn has(text: &str, wanted: &[&str]) {
 
 #[test]
 fn a_halt_a_breakpoint_code_and_the_trace_say_function_and_line() {
-    let line = format!("program {BLINKY}; bp main 2; reset run; wait_halt; disassemble main 1; sim trace 1; rbp all; reset halt; step");
+    let line = format!(
+        "program {BLINKY}; bp main 2; bp; reset run; wait_halt; disassemble main 1; sim trace 1; rbp all; reset halt; step; reg pc; reg lr"
+    );
     has(
         &says(&H7, &line),
         &[
@@ -43,6 +45,9 @@ fn a_halt_a_breakpoint_code_and_the_trace_say_function_and_line() {
             "0x080000ec <main (blinky.c:24)> ",
             "-- halted at 0x080000ec main (blinky.c:24)",
             "pc: 0x08000046 msp: 0x20020000 in Reset_Handler+0x2 (startup.c:45)",
+            "\nBreakpoint(IVA): 0x080000ec, 0x2, 0 main (blinky.c:24)\n",
+            "\npc (/32): 0x08000046 Reset_Handler+0x2 (startup.c:45)\n",
+            "\nlr (/32): 0xffffffff\n",
         ],
     );
 }
@@ -232,7 +237,7 @@ fn what_is_watched_is_said_once_a_change() {
     let watched = says(&H7, "mww 0x20000000 0x12345678; watch 0x20000000 10 5");
     assert_eq!(watched.trim_end(), "0x20000000: 0x12345678");
     let symbols = says(&H7, &format!("program {BLINKY}; reset halt; watch pc 1 2; watch main 1 2; watch \"40 + 2\" 1 3"));
-    has(&symbols, &["\npc: 0x08000044\nmain: 0x", "\n40 + 2: 42\n"]);
+    has(&symbols, &["\npc: 0x08000044 Reset_Handler (startup.c:45)\nmain: 0x", "\n40 + 2: 42\n"]);
     assert_eq!(symbols.matches("40 + 2: ").count(), 1, "{symbols}");
     has(&refuses(&H7, "watch nothing_of_that_name 1 2"), &["nothing_of_that_name"]);
 }

@@ -247,7 +247,7 @@ const SESSION: &[(&str, &str)] = &[
     // The LED's change is 250 ms away: the line is half typed by then.
     ("bp 0x080000c6 2\r", "halted main+0x38>"),
     ("resume\r", "STM32H742/743/753 sleeping>¦   halted>"),
-    ("mdw 0x2000", "breakpoint at SysTick_Handler+0x12\n                    halted> mdw 0x2000"),
+    ("mdw 0x2000", "breakpoint at SysTick_Handler+0x12 (blinky.c:18)\n                    halted> mdw 0x2000"),
     ("0000 1\r", "STM32H742/743/753 halted SysTick_Handler+0x12>"),
     // A loop in RAM that then resets the chip.
     ("rbp all; write_memory 0x20000000 32 {0x38014803 0x4903d1fd 0x600a4a03 0xbf00e7fe 3000000 0xe000ed0c 0x05fa0004}\r", "+0x12>"),

@@ -1,7 +1,7 @@
 //! Machine code as text: crate capstone behind one type, and the command `disassemble`.
 
 use super::memory::{fetch, opt_address};
-use super::{Args, Command, Cx, Value, symbol};
+use super::{Args, Command, Cx, Value};
 use crate::error::{Error, Kind, Result};
 use capstone::Capstone;
 use capstone::arch::arm::{ArchExtraMode, ArchMode};
@@ -103,28 +103,10 @@ impl Disassembler {
 
 /// `0x08000110 <main+0x4> 4b01      ldr r3, [pc, #4]`
 pub fn line(cx: &Cx, code: Code, text: &str) -> String {
-    let place = place(cx, code.pc).map_or(String::new(), |place| format!(" <{place}>"));
+    let place = cx.names.borrow().place(code.pc).map_or(String::new(), |place| format!(" <{place}>"));
     let opcode =
         if code.wide() { format!("{:04x} {:04x}", code.opcode >> 16, code.opcode & 0xFFFF) } else { format!("{:04x}", code.opcode) };
     format!("{:#010x}{place} {opcode:9} {text}", code.pc)
-}
-
-/// The function of the loaded ELF that a pc lies in: `main+0x12`.
-pub fn function(cx: &Cx, pc: u32) -> Option<String> {
-    symbol::at(&cx.symbols.borrow(), pc, |symbol| symbol.function).map(|(_, name)| name)
-}
-
-/// What the loaded ELF says of a pc: `main+0x12 (main.c:42)`, or as much of it as it knows.
-pub fn place(cx: &Cx, pc: u32) -> Option<String> {
-    let line = cx.lines.borrow().as_ref().and_then(|lines| lines.find(pc)).map(|line| format!("({line})"));
-    let known: Vec<String> = function(cx, pc).into_iter().chain(line).collect();
-    (!known.is_empty()).then(|| known.join(" "))
-}
-
-/// `0x08000122 main+0x12 (main.c:42)`
-pub fn at(cx: &Cx, pc: u32) -> String {
-    let known = place(cx, pc & !1).map_or(String::new(), |place| format!(" {place}"));
-    format!("{pc:#010x}{known}")
 }
 
 pub fn row(code: Code, text: &str) -> [(&'static str, Value); 3] {

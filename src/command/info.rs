@@ -1,10 +1,10 @@
 //! `image info`: what a file is, without a probe.
 
 use super::memory::{format, opt_address};
-use super::{Args, Command, Cx, Value, symbol};
+use super::{Args, Command, Cx, Value};
 use crate::error::Result;
 use crate::flash::Bank;
-use crate::image::{Format, Image, Segment};
+use crate::image::{Format, Image, Names, Segment};
 use std::path::Path;
 
 pub const COMMANDS: &[Command] = &[Command::new(
@@ -50,10 +50,8 @@ fn lines(image: &Image, placeless: bool, banks: Option<&[Bank]>) -> Vec<String> 
             .iter()
             .map(|segment| format!("  {:#010x}..{:#010x} {:>8} bytes", segment.address, segment.end() - 1, segment.data.len())),
     );
-    let named = |address: u32| {
-        let place = symbol::at(&image.symbols, address & !1, |symbol| symbol.function).map(|(_, place)| format!(" {place}"));
-        format!("{address:#010x}{}", place.unwrap_or_default())
-    };
+    let names = Names::of(image.clone());
+    let named = |address| names.at(address);
     lines.push(match image.vector_table() {
         Some((at, stack, reset)) => format!("vectors at {at:#010x}: stack {stack:#010x}, reset {}", named(reset)),
         None => "no vector table: no first segment begins with a stack in RAM and a reset handler".into(),

@@ -74,8 +74,8 @@ fn watched(cx: &Cx, expr: &str) -> Result<Watched> {
     let Some(address) = spec::sum(expr, &|name| cx.symbol(name)).and_then(|sum| u32::try_from(sum).ok()) else {
         return Ok(Watched::Line);
     };
-    let symbols = cx.symbols.borrow();
-    let said = symbols.iter().find(|symbol| symbol.name == expr).map_or(4, |symbol| symbol.size as usize);
+    let names = cx.names.borrow();
+    let said = names.symbols.iter().find(|symbol| symbol.name == expr).map_or(4, |symbol| symbol.size as usize);
     let fits = [4, 2].into_iter().find(|unit| *unit <= said && address.is_multiple_of(*unit as u32));
     Ok(Watched::Memory(address, fits.unwrap_or(1)))
 }
@@ -85,7 +85,7 @@ fn look(cx: &Cx, expr: &str, watched: &Watched) -> Result<Value> {
     match watched {
         Watched::Register(register) => {
             let value = cx.session()?.read_reg(cx.core.get(), *register)?;
-            Ok(hex(value, register.bits.div_ceil(4) as usize))
+            Ok(Value::shown(value, target::register_words(*register, value, &cx.names.borrow())))
         }
         Watched::Memory(address, unit) => memory::one(cx, *address, *unit).map(|value| hex(value, unit * 2)),
         Watched::Line => (cx.up.line)(cx, expr),

@@ -24,7 +24,7 @@ pub use value::Value;
 use crate::desc::{Interface, Target};
 use crate::error::{Error, Result, excerpt};
 use crate::event::Ears;
-use crate::image::{Image, Lines, Symbol};
+use crate::image::{Image, Names};
 use crate::near::nearest;
 use crate::session::Session;
 use std::cell::{Cell, RefCell, RefMut};
@@ -261,10 +261,8 @@ pub struct Cx {
     pub session: RefCell<Option<Session>>,
     /// The embedded board, once one is made (command/sim.rs).
     pub board: RefCell<sim::Slot>,
-    /// Symbols of the ELF that was programmed or loaded last.
-    pub symbols: RefCell<Vec<Symbol>>,
-    /// Its source lines.
-    pub lines: RefCell<Option<Lines>>,
+    /// Of the ELF that was programmed or loaded last; the session speaks of them, too.
+    pub names: Rc<RefCell<Names>>,
     /// The current core of this front-end.
     pub core: Cell<usize>,
     /// Every command there is.
@@ -307,8 +305,7 @@ impl Cx {
             settings: RefCell::default(),
             session: RefCell::default(),
             board: RefCell::default(),
-            symbols: RefCell::default(),
-            lines: RefCell::default(),
+            names: Rc::default(),
             core: Cell::new(0),
             commands: RefCell::new(commands),
             up,
@@ -346,13 +343,12 @@ impl Cx {
 
     /// From now on symbols and source lines are this image's.
     pub fn know(&self, image: Image) {
-        *self.lines.borrow_mut() = Lines::of(&image);
-        *self.symbols.borrow_mut() = image.symbols;
+        *self.names.borrow_mut() = Names::of(image);
     }
 
     /// The address of a symbol of the ELF that was programmed or loaded last.
     pub fn symbol(&self, name: &str) -> Option<u64> {
-        self.symbols.borrow().iter().find(|symbol| symbol.name == name).map(|symbol| u64::from(symbol.address))
+        self.names.borrow().symbols.iter().find(|symbol| symbol.name == name).map(|symbol| u64::from(symbol.address))
     }
 
     /// Check the words behind a command's name, and carry it out.

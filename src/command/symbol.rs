@@ -12,37 +12,25 @@ pub const COMMANDS: &[Command] = &[Command::new(
     symbol,
 )];
 
-/// The last of `symbols` (sorted by address) of a `kind` that `address` lies in, and the place in words: `main+0x12`. One
-/// without a size reaches as far as the next.
-pub fn at(symbols: &[Symbol], address: u32, kind: impl Fn(&Symbol) -> bool) -> Option<(Symbol, String)> {
-    let before = symbols.partition_point(|symbol| symbol.address <= address);
-    let found = symbols[..before].iter().rev().find(|symbol| kind(symbol))?;
-    match address - found.address {
-        0 => Some((found.clone(), found.name.clone())),
-        offset if found.size == 0 || offset < found.size => Some((found.clone(), format!("{}+{offset:#x}", found.name))),
-        _ => None,
-    }
-}
-
 fn symbol(cx: &Cx, args: &Args) -> Result<Value> {
     let word = args.text("symbol")?;
-    let symbols = cx.symbols.borrow();
-    if symbols.is_empty() {
+    let names = cx.names.borrow();
+    if names.symbols.is_empty() {
         return Err(Error::command("no symbols are known").hint("`program` or `load_image` an ELF file that was not stripped"));
     }
     let address = spec::number(word);
     let found = match address.map(u32::try_from) {
-        Some(Ok(address)) => at(&symbols, address, |_| true),
+        Some(Ok(address)) => names.symbol(address, |_| true),
         Some(Err(_)) => None,
-        None => symbols.iter().find(|symbol| symbol.name == word).map(|symbol| (symbol.clone(), symbol.name.clone())),
+        None => names.symbols.iter().find(|symbol| symbol.name == word).map(|symbol| (symbol, symbol.name.clone())),
     };
-    let (symbol, place) = found.ok_or_else(|| unknown(&symbols, word, address.is_some()))?;
-    let line = cx.lines.borrow().as_ref().and_then(|lines| lines.find(address.map_or(symbol.address, |address| address as u32)));
+    let (symbol, place) = found.ok_or_else(|| unknown(&names.symbols, word, address.is_some()))?;
+    let line = names.line(address.map_or(symbol.address, |address| address as u32));
     let kind = if symbol.function { "function" } else { "object" };
     let shown_line = line.as_ref().map_or(String::new(), |line| format!(" ({line})"));
     let text = format!("{place}{shown_line}: {kind} at {:#010x}, {} bytes", symbol.address, symbol.size);
     let rows = [
-        ("name", symbol.name.into()),
+        ("name", symbol.name.as_str().into()),
         ("address", symbol.address.into()),
         ("size", symbol.size.into()),
         ("kind", kind.into()),

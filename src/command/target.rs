@@ -1,9 +1,9 @@
 //! Built-in commands: the core. Run control, registers, breakpoints and watchpoints, in OpenOCD's words and forms.
 
-use super::disasm;
 use super::memory::opt_address;
 use super::{Args, Command, Cx, Value};
 use crate::error::{Error, Result};
+use crate::image::Names;
 use crate::near;
 use crate::session::{Access, BreakKind, Breakpoint, Reason, Register, ResetMode, Session, State, Watchpoint};
 use std::time::Duration;
@@ -180,7 +180,7 @@ fn halted_value(cx: &Cx, session: &mut Session, core: usize, name: String, reaso
     let stack = if control & 2 != 0 && exception(xpsr) == 0 { "psp" } else { "msp" };
     let sp = read(stack)?;
     let (reason, mode) = (reason_word(reason), mode_words(exception(xpsr)));
-    let place = disasm::place(cx, pc as u32);
+    let place = cx.names.borrow().place(pc as u32);
     // OpenOCD's line as far as the stack pointer: scripts that read it exist
     let known = place.as_ref().map_or(String::new(), |place| format!(" in {place}"));
     let state = format!("xPSR: {xpsr:#010x} pc: {pc:#010x} {stack}: {sp:#010x}");
@@ -236,35 +236,43 @@ fn reg(cx: &Cx, args: &Args) -> Result<Value> {
     let core = cx.core.get();
     let mut session = cx.session()?;
     let registers = session.registers(core)?;
+    let names = cx.names.borrow();
     let Some(name) = args.opt_text("reg") else {
-        return list_registers(&mut session, core, &registers);
+        return list_registers(&mut session, core, &registers, &names);
     };
     let register = find(&registers, name)?;
     if let Some(value) = args.opt_num("value") {
         session.write_reg(core, register, fits(register, value)?)?;
     }
     let value = session.read_reg(core, register)?;
-    Ok(Value::shown(value, register_line(register, Some(value))))
+    Ok(Value::shown(value, register_line(register, Some(value), &names)))
 }
 
 /// A running core's registers cannot be read: they are listed without values.
-fn list_registers(session: &mut Session, core: usize, registers: &[Register]) -> Result<Value> {
+fn list_registers(session: &mut Session, core: usize, registers: &[Register], names: &Names) -> Result<Value> {
     let read = halted(session.state(core)?).map(|_| session.read_regs(core, registers)).transpose()?;
     let (mut lines, mut values) = (vec!["===== arm v7m registers".to_string()], vec![]);
     for (index, register) in registers.iter().enumerate() {
         let value = read.as_ref().map(|values| values[index]);
-        lines.push(format!("({}) {}", register.number, register_line(*register, value)));
+        lines.push(format!("({}) {}", register.number, register_line(*register, value, names)));
         values.push((register.name.to_string(), value.into()));
     }
     Ok(Value::shown(Value::Map(values), lines.join("\n")))
 }
 
-fn register_line(Register { name, bits, .. }: Register, value: Option<u64>) -> String {
-    let digits = bits.div_ceil(4) as usize;
+fn register_line(register: Register, value: Option<u64>, names: &Names) -> String {
+    let Register { name, bits, .. } = register;
     match value {
-        Some(value) => format!("{name} (/{bits}): 0x{value:0digits$x}"),
+        Some(value) => format!("{name} (/{bits}): {}", register_words(register, value, names)),
         None => format!("{name} (/{bits})"),
     }
+}
+
+/// In its own width; of a pc and of where a call returns to also what the loaded ELF says.
+pub(super) fn register_words(Register { name, bits, .. }: Register, value: u64, names: &Names) -> String {
+    let digits = bits.div_ceil(4) as usize;
+    let place = names.place(value as u32).filter(|_| ["pc", "lr"].contains(&name)).map(|place| format!(" {place}"));
+    format!("0x{value:0digits$x}{}", place.unwrap_or_default())
 }
 
 /// Other names in use for the same register.
@@ -296,11 +304,12 @@ fn bp(cx: &Cx, args: &Args) -> Result<Value> {
     let Some(at) = opt_address(args, "addr") else {
         let session = cx.session()?;
         let points = session.breakpoints(cx.core.get());
-        return Ok(listed(points.iter().map(|point| (point.address, point.length, breakpoint_line(point)))));
+        let names = cx.names.borrow();
+        return Ok(listed(points.iter().map(|point| (point.address, point.length, breakpoint_line(point, names.place(point.address))))));
     };
     let kind = if args.has("hw") { BreakKind::Hardware } else { BreakKind::Auto };
     let point = cx.session()?.add_breakpoint(cx.core.get(), at, length(args)?, kind)?;
-    Ok(Value::shown(point.address, format!("breakpoint set at {}", disasm::at(cx, point.address))))
+    Ok(Value::shown(point.address, format!("breakpoint set at {}", cx.names.borrow().at(point.address))))
 }
 
 fn wp(cx: &Cx, args: &Args) -> Result<Value> {
@@ -330,11 +339,12 @@ fn listed(points: impl Iterator<Item = (u32, u32, String)>) -> Value {
     Value::shown(rows, lines.join("\n"))
 }
 
-fn breakpoint_line(point: &Breakpoint) -> String {
+fn breakpoint_line(point: &Breakpoint, place: Option<String>) -> String {
     let Breakpoint { address, length, comparator, original } = point;
+    let place = place.map_or(String::new(), |place| format!(" {place}"));
     match comparator {
-        Some(number) => format!("Breakpoint(IVA): {address:#010x}, {length:#x}, {number}"),
-        None => format!("Breakpoint(IVA): {address:#010x}, {length:#x}, 0x{original:04x}"),
+        Some(number) => format!("Breakpoint(IVA): {address:#010x}, {length:#x}, {number}{place}"),
+        None => format!("Breakpoint(IVA): {address:#010x}, {length:#x}, 0x{original:04x}{place}"),
     }
 }
 
@@ -358,10 +368,10 @@ mod tests {
 
     #[test]
     fn registers_print_in_their_own_width() {
-        assert_eq!(register_line(PC, Some(0x0800_0100)), "pc (/32): 0x08000100");
-        assert_eq!(register_line(CONTROL, Some(2)), "control (/3): 0x2");
-        assert_eq!(register_line(D0, Some(1)), "d0 (/64): 0x0000000000000001");
-        assert_eq!(register_line(PC, None), "pc (/32)");
+        assert_eq!(register_line(PC, Some(0x0800_0100), &Names::default()), "pc (/32): 0x08000100");
+        assert_eq!(register_line(CONTROL, Some(2), &Names::default()), "control (/3): 0x2");
+        assert_eq!(register_line(D0, Some(1), &Names::default()), "d0 (/64): 0x0000000000000001");
+        assert_eq!(register_line(PC, None, &Names::default()), "pc (/32)");
     }
 
     #[test]

@@ -77,24 +77,32 @@ impl Core {
         Ok(Some(explained(hfsr, cfsr, mmfar, bfar)))
     }
 
-    /// Of a halted core that was locked up: where it was when the HardFault came, by the frame on its stack (DDI0419
-    /// B1.5.6), if there is one, and the instruction there.
-    pub fn fault_place(&mut self, mem: &mut MemAp) -> Result<String> {
-        const T: u32 = 1 << 24;
+    /// Of a halted core that was locked up: msp, and pc and xPSR when the HardFault came, by the frame there (DDI0403 and
+    /// DDI0419, B1.5.6); `None` if nothing answers.
+    pub fn fault_frame(&mut self, mem: &mut MemAp) -> Result<(u32, Option<[u32; 2]>)> {
         let sp = self.read_core(mem, &[registers::MSP])?[0];
         let mut frame = [0; 8];
-        if mem.read(sp.wrapping_add(24), &mut frame).is_err() {
+        let there = mem.read(sp.wrapping_add(24), &mut frame).is_ok();
+        let words = || [0, 4].map(|at| u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]));
+        Ok((sp, there.then(words)))
+    }
+
+    /// Where the HardFault of such a core came, which `at` names, and the instruction there.
+    pub fn fault_place(&mut self, mem: &mut MemAp, at: &dyn Fn(u32) -> String) -> Result<String> {
+        const T: u32 = 1 << 24;
+        let (sp, frame) = self.fault_frame(mem)?;
+        let Some([pc, xpsr]) = frame else {
             return Ok(format!("HardFault, and no frame on the stack: nothing answers at msp = {sp:#010x}"));
-        }
-        let [pc, xpsr] = [0, 4].map(|at| u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]));
+        };
+        let place = at(pc);
         if never_executable(pc) {
-            return Ok(format!("HardFault at {pc:#010x}, where no code may run"));
+            return Ok(format!("HardFault at {place}, where no code may run"));
         }
         let mut code = [0; 2];
         match mem.read(pc, &mut code) {
-            Ok(()) if xpsr & T != 0 => Ok(format!("HardFault at {pc:#010x}, instruction {:#06x}", u16::from_le_bytes(code))),
-            Ok(()) => Ok(format!("HardFault at {pc:#010x}: a jump to an address without the Thumb bit (xPSR = {xpsr:#010x})")),
-            Err(_) => Ok(format!("HardFault at {pc:#010x}, where nothing answers")),
+            Ok(()) if xpsr & T != 0 => Ok(format!("HardFault at {place}, instruction {:#06x}", u16::from_le_bytes(code))),
+            Ok(()) => Ok(format!("HardFault at {place}: a jump to an address without the Thumb bit (xPSR = {xpsr:#010x})")),
+            Err(_) => Ok(format!("HardFault at {place}, where nothing answers")),
         }
     }
 }

@@ -5,7 +5,6 @@
 
 use super::{Host, Outcome, Show, TRACE_LEVEL};
 use crate::command::Value;
-use crate::command::disasm::function;
 use crate::command::target::reason_word;
 use crate::error::{Cause, Error, Result, excerpt};
 use crate::session::{Reason, Session, State};
@@ -83,7 +82,7 @@ impl Host {
         let now = self.watch.seen.get();
         let Some(Seen { core, state: State::Halted(reason @ (Reason::Breakpoint | Reason::Watchpoint)), pc }) = now else { return };
         if !self.watch.told.get() && before.is_some() && before != now {
-            self.cx.ears.info(format!("[{}] {}", self.core_name(core), halted_words(reason, self.where_is(pc))));
+            self.cx.ears.info(format!("[{}] {}", self.core_name(core), halted_words(reason, self.place(pc))));
         }
     }
 
@@ -116,7 +115,7 @@ impl Host {
         match (before?.state, now.state) {
             (State::Halted(_), State::Halted(_)) => None,
             (before, after) if before == after || (runs(before) && runs(after)) => None,
-            (_, State::Halted(reason)) => Some(halted_words(reason, self.where_is(now.pc))),
+            (_, State::Halted(reason)) => Some(halted_words(reason, self.place(now.pc))),
             (_, state) => Some(word(state).to_string()),
         }
     }
@@ -127,7 +126,12 @@ impl Host {
 
     /// `main+0x12`, or the address where no function is known.
     fn where_is(&self, pc: Option<u32>) -> String {
-        pc.map_or(String::new(), |pc| function(&self.cx, pc).unwrap_or_else(|| format!("{pc:#010x}")))
+        pc.map_or(String::new(), |pc| self.cx.names.borrow().function(pc).unwrap_or_else(|| format!("{pc:#010x}")))
+    }
+
+    /// With the source line.
+    fn place(&self, pc: Option<u32>) -> String {
+        pc.map_or(String::new(), |pc| self.cx.names.borrow().place(pc).unwrap_or_else(|| format!("{pc:#010x}")))
     }
 
     /// What the prompt of a terminal of so many columns says: chip and state as far as there is room. Reads nothing.

@@ -184,7 +184,7 @@ impl Host {
 
     fn values(&self, completion: Completion) -> Vec<String> {
         match completion {
-            Completion::Symbol => self.cx.symbols.borrow().iter().map(|symbol| symbol.name.clone()).collect(),
+            Completion::Symbol => self.cx.names.borrow().symbols.iter().map(|symbol| symbol.name.clone()).collect(),
             Completion::Register => self.session_names(|session| {
                 let registers = session.registers(self.cx.core.get()).unwrap_or_default();
                 registers.iter().map(|register| register.name.to_string()).collect()

@@ -71,6 +71,7 @@ impl Session {
             volts,
             banks,
             ears,
+            names: Rc::default(),
             cores,
             found,
             clock,

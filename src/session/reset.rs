@@ -145,9 +145,11 @@ impl Session {
         match self.parts(core).and_then(|(core, mut mem, _)| core.vectors(&mut mem)) {
             Ok((table, u32::MAX, u32::MAX)) => error.hint(format!("the vector table at {table:#010x} is blank: program the chip first")),
             Ok((table, sp, pc)) => {
-                let says = format!("its vector table at {table:#010x} says sp = {sp:#010x}, reset = {pc:#010x}");
+                let names = self.names.borrow();
+                let says = format!("its vector table at {table:#010x} says sp = {sp:#010x}, reset = {}", names.at(pc));
                 error.hint(match pc & 1 {
                     0 => format!("{says}, which lacks the Thumb bit (bit 0): this is no vector table"),
+                    _ if names.place(pc).is_some() => says,
                     _ => format!("{says}: is the image linked for this address?"),
                 })
             }
@@ -157,17 +159,28 @@ impl Session {
 
     /// Where a core that is halted or locked up stands, and why it locked up; it goes on being what it was.
     fn stopped(&mut self, core: usize) -> Option<String> {
+        let names = self.names.clone();
+        let at = |pc| names.borrow().at(pc);
         let (core, mut mem, ears) = self.parts(core).ok()?;
         match core.state(&mut mem).ok()? {
-            State::Halted(_) => Some(format!(", pc = {:#010x}", core.pc(&mut mem).ok()?)),
+            State::Halted(_) => Some(format!(", pc = {}", at(core.pc(&mut mem).ok()?))),
             State::Lockup => {
                 // The flags first: let go, the core faults again.
                 let flags = core.fault_flags(&mut mem).ok()?;
                 core.halt(&mut mem, ears, Duration::from_millis(100)).ok()?;
                 let pc = core.pc(&mut mem).ok();
-                let why = flags.or_else(|| core.fault_place(&mut mem).ok());
+                let why = match flags {
+                    // What the stack holds is no frame for sure: only a place that the program has counts.
+                    Some(flags) => {
+                        let frame = core.fault_frame(&mut mem).ok().and_then(|(_, frame)| frame);
+                        let from = frame.filter(|[pc, _]| names.borrow().place(*pc).is_some());
+                        let place = from.map_or(String::new(), |[pc, _]| format!(" at {}", at(pc)));
+                        format!("{flags}{place}")
+                    }
+                    None => core.fault_place(&mut mem, &at).ok()?,
+                };
                 core.run_after_reset(&mut mem).ok()?;
-                Some(format!(", pc = {:#010x}: {}", pc?, why?))
+                Some(format!(", pc = {}: {why}", at(pc?)))
             }
             _ => None,
         }

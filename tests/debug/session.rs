@@ -77,10 +77,10 @@ impl Desk {
     }
 }
 
-/// The number at the end of "pc (/32): 0x08000100" and of "0x20000000: 12345678".
+/// The number behind the colon of "pc (/32): 0x08000100 main (main.c:1)" and of "0x20000000: 12345678".
 fn number(text: &str) -> u32 {
-    let last = text.split_whitespace().last().unwrap();
-    u32::from_str_radix(last.trim_start_matches("0x"), 16).unwrap_or_else(|_| panic!("{text}"))
+    let number = text.split_once(": ").unwrap().1.split_whitespace().next().unwrap();
+    u32::from_str_radix(number.trim_start_matches("0x"), 16).unwrap_or_else(|_| panic!("{text}"))
 }
 
 const COUNTER: u32 = 0x2000_0100;

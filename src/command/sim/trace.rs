@@ -38,7 +38,7 @@ fn traced_line(cx: &Cx, engine: &mut Disassembler, past: Past) -> (Value, String
 
 /// Where, and in words.
 fn happened(cx: &Cx, what: What) -> (u32, String) {
-    let at = |pc| disasm::at(cx, pc);
+    let at = |pc| cx.names.borrow().at(pc);
     match what {
         What::Ran { pc, .. } => (pc, String::new()),
         What::Entered { number, from } => (from, format!("-- {}, from {}", exception(number), at(from))),

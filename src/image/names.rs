@@ -1,0 +1,55 @@
+//! What an ELF calls the addresses of a chip: its symbols, and the lines of its sources.
+
+use super::{Image, Lines, Symbol};
+
+/// Assembly of more than 64 KiB behind one label is not written by hand (assumed); RAM behind the last label of flash is none.
+const LABEL: u32 = 1 << 16;
+
+/// Of the image that was programmed or loaded last.
+#[derive(Default)]
+pub struct Names {
+    /// Sorted by address.
+    pub symbols: Vec<Symbol>,
+    pub lines: Option<Lines>,
+}
+
+impl Names {
+    pub fn of(image: Image) -> Names {
+        Names { lines: Lines::of(&image), symbols: image.symbols }
+    }
+
+    /// The last symbol of a `kind` that `address` lies in, and the place in words: `main+0x12`. One without a size reaches as
+    /// far as the next, and no further than `LABEL`.
+    pub fn symbol(&self, address: u32, kind: impl Fn(&Symbol) -> bool) -> Option<(&Symbol, String)> {
+        let before = self.symbols.partition_point(|symbol| symbol.address <= address);
+        let found = self.symbols[..before].iter().rev().find(|symbol| kind(symbol))?;
+        match address - found.address {
+            0 => Some((found, found.name.clone())),
+            offset if offset < found.size || found.size == 0 && offset < LABEL => Some((found, format!("{}+{offset:#x}", found.name))),
+            _ => None,
+        }
+    }
+
+    /// The function that a pc lies in: `main+0x12`.
+    pub fn function(&self, pc: u32) -> Option<String> {
+        self.symbol(pc, |symbol| symbol.function).map(|(_, name)| name)
+    }
+
+    /// `main.c:42`
+    pub fn line(&self, pc: u32) -> Option<String> {
+        self.lines.as_ref()?.find(pc)
+    }
+
+    /// What is known of a pc, or of an address to go to: `main+0x12 (main.c:42)`, or as much of it as there is.
+    pub fn place(&self, pc: u32) -> Option<String> {
+        let line = self.line(pc & !1).map(|line| format!("({line})"));
+        let known: Vec<String> = self.function(pc & !1).into_iter().chain(line).collect();
+        (!known.is_empty()).then(|| known.join(" "))
+    }
+
+    /// `0x08000122 main+0x12 (main.c:42)`
+    pub fn at(&self, pc: u32) -> String {
+        let known = self.place(pc).map_or(String::new(), |place| format!(" {place}"));
+        format!("{pc:#010x}{known}")
+    }
+}
