@@ -369,3 +369,34 @@ fn without_permission_the_rule_for_it_is_told() {
     ));
     says(&said, &["526F6364426F617264000000", "no permission", "no permission", "60-rocd.rules", "ATTR{idProduct}==\"374b\""]);
 }
+
+#[test]
+fn probe_list_says_who_uses_a_probe_and_who_may_not() {
+    let Some(guest) = Guest::with("rocd probe list", &[], "stm32h743") else { return };
+    let said = guest.run(
+        "serve --vhci 0 --board stm32h743,v2-1
+        on_bus 1
+        check 0 $ROCD probe list
+        $ROCD -f stlink -f stm32h7 -c 'connect; sleep 600000' &
+        user=$!
+        sleep 3
+        echo the user is $user
+        check 0 $ROCD probe list
+        kill $user
+        sleep 1
+        chmod 600 /dev/bus/usb/*/*
+        check 0 perl -e '($<, $>) = (65534, 65534); exec @ARGV' $ROCD probe list",
+    );
+    let user = said.split("the user is ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
+    says(
+        &said,
+        &[
+            "ST-Link V2-1 (0483:374b) V2J33",
+            "target at 3.3",
+            "the user is",
+            "another program is using the probe 0483:374b; in use by ",
+            &format!("(pid {user})"),
+            "no permission to use the probe 0483:374b; `rocd udev",
+        ],
+    );
+}
