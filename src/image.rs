@@ -48,7 +48,11 @@ impl Format {
         Self::TABLE.iter().find(|row| row.0 == self).expect("every format has a row")
     }
 
-    /// The word OpenOCD uses: "elf", "ihex", "s19", "bin".
+    /// OpenOCD's, as far as it has them: "elf", "ihex", "s19", "bin".
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        Self::TABLE.iter().map(|row| row.1)
+    }
+
     pub fn from_word(word: &str) -> Option<Format> {
         Self::TABLE.iter().find(|row| row.1 == word).map(|row| row.0)
     }
@@ -150,8 +154,10 @@ impl Image {
     pub fn recognise(path: &Path, format: Option<Format>) -> Result<Format> {
         let name = path.display().to_string();
         if Image::comes_once(path) {
-            return format
-                .ok_or_else(|| Error::usage(format!("{name} is no regular file: say what comes through it, elf, ihex, s19 or bin")));
+            return format.ok_or_else(|| {
+                let words = Format::words().collect::<Vec<_>>().join(", ");
+                Error::usage(format!("{name} is no regular file: say what comes through it, one of {words}"))
+            });
         }
         Ok(decide(&name, Some(path), &head(&name, open(path)?)?, format)?.0)
     }

@@ -286,6 +286,63 @@ fn a_damaged_dfuse_file_says_what_is_wrong_with_it() {
     }
 }
 
+// ---- pipes ----
+
+/// `program` of what comes through a pipe, in the form that `word` says.
+#[cfg(unix)]
+fn piped(folder: &Folder, word: &str, bytes: &[u8]) -> (Option<i32>, String) {
+    let pipe = folder.path("pipe");
+    let _ = fs::remove_file(&pipe);
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (to, bytes) = (pipe.clone(), bytes.to_vec());
+    // Waits until rocd opens the other end.
+    std::thread::spawn(move || fs::write(to, bytes));
+    let output = run(H7, &format!("program {} {word}", pipe.display()));
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), text)
+}
+
+#[test]
+#[cfg(unix)]
+fn a_pipe_carries_every_format_and_one_that_is_closed_early_is_named() {
+    let folder = Folder::new();
+    let data = bytes(1000);
+    let (hex, srec) = (folder.path("a.hex"), folder.path("a.s19"));
+    let dump = |file: &Path| format!("dump_image {} 0x24000000 1000", file.display());
+    let load = format!("load_image {} 0x24000000 bin", folder.write("a.bin", &data).display());
+    says(H7, &format!("{load}; {}; {}", dump(&hex), dump(&srec)));
+    let at_flash = |file: &Path| fs::read_to_string(file).unwrap();
+    let hex = at_flash(&hex).replace(":020000042400D6", ":020000040800F2");
+    let uf2 = uf2(H7_FAMILY, &data).concat();
+    let dfu = dfuse(ST, &[dfu_target(0, "Flash", &[(0x0800_0000, &data)])]);
+    let elf = fs::read("tests/firmware/blinky-h743.elf").unwrap();
+    for (word, whole, cut, words) in [
+        ("elf", elf, 600, "is truncated: segment 0 (file offset 0x1000, 0x130 bytes) lies past its end at 0x258"),
+        ("ihex", hex.clone().into_bytes(), 200, ":6: the record has 8 characters, by its length it should have 43"),
+        (
+            "ihex",
+            hex.clone().into_bytes(),
+            hex.find(":00000001FF").unwrap(),
+            "without an end-of-file record (:00000001FF): it is truncated",
+        ),
+        ("uf2", uf2.clone(), 1024, "block 2 of 4 is missing (2 are missing in all)"),
+        ("uf2", uf2, 700, "block 1 of the file is cut short: 188 bytes of 512"),
+        ("dfu", dfu, 700, "does not end with a DFU suffix"),
+        ("bin", data, 0, "is empty"),
+    ] {
+        let (code, said) = piped(&folder, word, &whole[..cut]);
+        assert!(code == Some(8) && said.contains(words) && !said.contains("erased"), "{word}: {words}: {said}");
+        let (code, said) = piped(&folder, word, &whole);
+        assert!(code == Some(0) && said.matches("verified").count() == 1, "{word}: {said}");
+    }
+    let (code, said) = piped(&folder, "s19", &at_flash(&srec).into_bytes()[..200]);
+    assert!(code == Some(8) && said.contains(":5: the record has 18 bytes, it says 21"), "{said}");
+    let pipe = folder.path("unsaid");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let output = run(H7, &format!("program {}", pipe.display()));
+    has(&String::from_utf8_lossy(&output.stderr), &["say what comes through it, one of elf, ihex, s19, uf2, dfu, bin"]);
+}
+
 // ---- image info ----
 
 /// Without interface, target and probe.

@@ -35,7 +35,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command::new("flash mass_erase [<bank:num>] [noreset]", "Erase a whole bank, or all of them", "flash mass_erase 1", mass_erase),
     Command::new(
-        "flash write_image [erase] [unlock] <file> [<addr>] [bin|elf|ihex|s19] [noreset] [noloader]",
+        "flash write_image [erase] [unlock] <file> [<addr>] [bin|elf|ihex|s19|uf2|dfu] [noreset] [noloader]",
         "Write an image into flash; `erase` erases the sectors that need it and keeps what the image does not cover",
         "flash read_bank 0 part.bin 0 8K; flash write_image erase part.bin",
         write_image,
@@ -53,7 +53,7 @@ pub const COMMANDS: &[Command] = &[
         verify_bank,
     ),
     Command::new(
-        "verify_image <file> [<addr>] [bin|elf|ihex|s19]",
+        "verify_image <file> [<addr>] [bin|elf|ihex|s19|uf2|dfu]",
         "Compare memory with an image; the first difference is named",
         "flash read_bank 0 part.bin 0 8K; verify_image part.bin 0x08000000",
         verify_image,

@@ -8,7 +8,7 @@ use crate::image::{Format, Image, Names, Segment};
 use std::path::Path;
 
 pub const COMMANDS: &[Command] = &[Command::new(
-    "image info <file> [<addr>] [bin|elf|ihex|s19]",
+    "image info <file> [<addr>] [bin|elf|ihex|s19|uf2|dfu]",
     "Say what an image is: its format, where it goes, its vectors and build id; no probe is needed",
     "image info tests/firmware/blinky-h743.elf",
     info,

@@ -47,7 +47,7 @@ pub const COMMANDS: &[Command] = &[
     )
     .changes(0),
     Command::new(
-        "load_image <file> [<addr>] [bin|elf|ihex|s19]",
+        "load_image <file> [<addr>] [bin|elf|ihex|s19|uf2|dfu]",
         "Load an image into RAM; the address is where a BIN goes, and is added to those of other formats",
         "dump_image ram.bin 0x20000000 256; load_image ram.bin 0x20000000",
         load_image,
@@ -76,9 +76,9 @@ pub(super) fn opt_address(args: &Args, name: &str) -> Option<u32> {
     args.opt_num(name).map(|address| address as u32)
 }
 
-/// What the user said an image is: one of `bin|elf|ihex|s19`.
+/// What the user said an image is: one of `bin|elf|ihex|s19|uf2|dfu`.
 pub(super) fn format(args: &Args) -> Option<Format> {
-    ["bin", "elf", "ihex", "s19"].into_iter().find(|word| args.has(word)).and_then(Format::from_word)
+    Format::words().find(|word| args.has(word)).and_then(Format::from_word)
 }
 
 pub(super) fn write_file(path: &str, bytes: &[u8]) -> Result<()> {

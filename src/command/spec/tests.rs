@@ -15,7 +15,7 @@ fn parse(usage: &str, line: &str) -> Result<Args> {
     spec(usage).parse(&words, &symbols)
 }
 
-const PROGRAM: &str = "program <file> [<addr>] [bin|elf|ihex|s19] [preverify] [verify] [reset] [noreset] [exit]";
+const PROGRAM: &str = "program <file> [<addr>] [bin|elf|ihex|s19|uf2|dfu] [preverify] [verify] [reset] [noreset] [exit]";
 
 #[test]
 fn leading_words_are_the_name() {
@@ -146,7 +146,7 @@ fn what_may_come_next_is_known() {
     let (name, kind) = next.value.unwrap();
     assert_eq!((name.as_str(), kind.completion, next.may_end), ("file", Completion::File, false));
     let next = program.next(&["a.elf".into(), "verify".into()]);
-    assert_eq!(next.literals, ["bin", "elf", "ihex", "s19", "preverify", "reset", "noreset", "exit"]);
+    assert_eq!(next.literals, ["bin", "elf", "ihex", "s19", "uf2", "dfu", "preverify", "reset", "noreset", "exit"]);
     assert!(next.value.is_none() && next.may_end);
 }
 
