@@ -209,6 +209,97 @@ fn a_pipe_is_read_once_and_programmed_and_verified() {
     assert_eq!((output.status.code(), text.matches("verified 312 bytes").count()), (Some(0), 1), "{text}{}", err(&output));
 }
 
+/// One line at a time; what the line answers is on stdout, and its last line says `until`.
+fn say(child: &mut Child, line: &str, until: &str) {
+    use std::io::Read;
+    writeln!(child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    let (mut seen, mut byte) = (String::new(), [0]);
+    while !(seen.ends_with('\n') && seen.lines().next_back().is_some_and(|last| last.contains(until))) {
+        assert_eq!(child.stdout.as_mut().unwrap().read(&mut byte).unwrap(), 1, "no {until} in {seen}");
+        seen.push(char::from(byte[0]));
+    }
+}
+
+/// What happens to a file, and what the next command says of it.
+type Fate = (fn(&Path), &'static str);
+
+#[test]
+fn a_file_that_vanishes_or_changes_between_two_looks_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let firmware = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/firmware/blinky-h743.elf");
+    let path = folder.path().join("app.elf");
+    let fates: [Fate; 4] = [
+        (|path| fs::remove_file(path).unwrap(), "app.elf: No such file or directory"),
+        (|path| fs::File::options().write(true).open(path).unwrap().set_len(600).unwrap(), "app.elf is truncated: segment 0"),
+        (|path| fs::write(path, "").unwrap(), "app.elf is empty"),
+        (
+            |path| {
+                fs::remove_file(path).unwrap();
+                fs::create_dir(path).unwrap();
+            },
+            "app.elf is a directory",
+        ),
+    ];
+    for (fate, words) in fates {
+        fs::copy(firmware, &path).unwrap();
+        let mut child = start(&BOARD);
+        say(&mut child, &format!("flash write_image erase {}", path.display()), "wrote 320 bytes");
+        fate(&path);
+        // The source lines are gone with the file, the rest is not.
+        say(&mut child, "reset halt", "pc: 0x08000044 msp: 0x20020000 in Reset_Handler");
+        writeln!(child.stdin.as_mut().unwrap(), "verify_image {}", path.display()).unwrap();
+        let output = ended(child, words);
+        let text = err(&output);
+        assert!(output.status.code() != Some(0) && text.contains(words), "{words}: {text}");
+        let _ = fs::remove_dir(&path);
+    }
+}
+
+#[test]
+fn a_folder_or_a_file_in_a_file_is_said_to_be_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, inside) = (folder.path().display().to_string(), format!("{}/x", file(folder.path(), "plain", "")));
+    for (line, code) in
+        [("program", 1), ("load_image", 1), ("verify_image", 1), ("image info", 1), ("script", 2), ("flash verify_bank 0", 1)]
+    {
+        let words = if line == "flash verify_bank 0" { "Is a directory" } else { "is a directory" };
+        refused(&[&BOARD[..], &["-c", &format!("{line} {at}")]].concat(), code, words);
+        if line != "script" {
+            refused(&[&BOARD[..], &["-c", &format!("{line} {inside}")]].concat(), code, "Not a directory");
+        }
+    }
+    refused(&["-f", &at], 2, "is a directory");
+    refused(&[&BOARD[..], &["-c", &format!("dump_image {at} 0x20000000 4")]].concat(), 1, "Is a directory");
+}
+
+#[test]
+fn nobody_reads_stderr_and_the_work_is_done() {
+    let mut child = start(&[&BOARD[..], &["-c", "mww 0x20000000 5; mdw 0x20000000; mdw 0x70000000"]].concat());
+    drop(child.stderr.take());
+    let output = ended(child, "a closed stderr");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()), (Some(4), "0x20000000: 00000005 \n".into()));
+}
+
+/// Every front-end has its end in the middle of something: a word, a quote, a block, an expression.
+#[test]
+fn lines_that_stop_half_way_are_errors_and_run_nothing() {
+    for (text, code, words) in [
+        ("echo one; mdw", 2, "mdw needs <addr>"),
+        ("echo \"one", 2, "a closing `\"` is missing"),
+        ("echo {one", 2, "a closing `}` is missing"),
+        ("mww (0x20000000 + 4", 2, "a closing `)` is missing"),
+        ("let v = read_memory(0x20000000,", 2, "script is incomplete"),
+        ("fn f() {\n  1", 2, "expecting ';'"),
+        ("flash", 2, "unknown command `flash`; did you mean `flash banks`?"),
+    ] {
+        let mut child = start(&["-f", "sim"]);
+        child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = ended(child, text);
+        assert_eq!(output.status.code(), Some(code), "{text}: {}", err(&output));
+        is_refused(&output, code, words);
+    }
+}
+
 #[test]
 fn a_second_ctrl_c_ends_what_the_system_holds() {
     let folder = tempfile::tempdir().unwrap();

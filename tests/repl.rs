@@ -205,6 +205,27 @@ fn a_signal_at_the_prompt_leaves_in_order() {
 }
 
 #[test]
+fn ten_megabytes_pasted_are_refused_in_words_and_a_half_typed_line_runs_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let mut repl = rocd(home.path(), &["-f", "sim", "-f", "stm32h7"]);
+    repl.exp_string("rocd> ").unwrap();
+    repl.send_line(&format!("\x1b[200~echo {}\x1b[201~", "a".repeat(10_000_000 - 5))).unwrap();
+    repl.exp_string("error: this text has 10000000 bytes, and a prompt takes 1048576 at most").unwrap();
+    repl.exp_string("`script FILE` runs a file").unwrap();
+    type_line(&mut repl, "rocd> ", "mww 0x20000000 5; mdw 0x20000000");
+    repl.exp_string("0x20000000: 00000005").unwrap();
+    repl.exp_string("> ").unwrap();
+    // The terminal goes away in the middle of a word.
+    repl.send("echo never run").unwrap();
+    repl.flush().unwrap();
+    repl.exp_string("echo n").unwrap();
+    repl.process_mut().signal(rexpect::process::Signal::SIGHUP).unwrap();
+    let rest = repl.exp_eof().unwrap();
+    assert!(!rest.contains("\nnever run"), "{rest}");
+    assert_eq!(exit_code(&repl), 129);
+}
+
+#[test]
 fn rocd_alone_shows_a_short_usage() {
     let home = tempfile::tempdir().unwrap();
     let mut repl = rocd(home.path(), &[]);
