@@ -36,8 +36,9 @@ const SHELLS: &[(&str, &str)] = &[
         "bash",
         r#"# eval "$(rocd completions bash)" in ~/.bashrc
 _rocd() {
-    local IFS=$'\n'
-    COMPREPLY=($(compgen -W "$("${COMP_WORDS[0]}" complete -- "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)" -- "${COMP_WORDS[COMP_CWORD]}"))
+    local IFS=$'\n' before=("${COMP_WORDS[@]:1:COMP_CWORD-1}")
+    [[ $3 == -*c ]] && before+=("$2")
+    COMPREPLY=($(compgen -W "$("${COMP_WORDS[0]}" complete -- "${before[@]}" 2>/dev/null)" -- "$2"))
 }
 complete -o default -F _rocd rocd"#,
     ),
@@ -84,19 +85,34 @@ fn after(cx: &Cx, words: &[&str]) -> Vec<String> {
         // As main splits them: `-qf FILE`, and a `-d` whose number never stands apart.
         let ends = |option: &Opt| !word.starts_with("--") && word.ends_with(&option.word[1..]) && option.word != "-d";
         let takes = options.iter().any(|option| !option.value.is_empty() && ends(option));
-        if takes && behind.is_empty() {
-            return if word.ends_with('f') { BUILT_IN.iter().map(|(path, _)| stem(path).to_string()).collect() } else { Vec::new() };
+        match behind {
+            [] if takes && word.ends_with('f') => return BUILT_IN.iter().map(|(path, _)| stem(path).to_string()).collect(),
+            [] if takes => return Vec::new(),
+            [line] if takes && word.ends_with('c') => return in_line(cx, line),
+            _ => rest = &behind[usize::from(takes)..],
         }
-        rest = &behind[usize::from(takes)..];
     }
-    let commands = cx.commands.borrow();
-    let typed: Vec<String> = rest.iter().map(|word| word.to_string()).collect();
-    let mut next: Vec<String> = commands.iter().filter_map(|entry| word_after(entry.name(), rest)).collect();
-    if let Some((entry, count)) = commands.find(rest) {
-        next.extend(entry.spec.next(&typed[count..]).literals);
-    }
+    let mut next = words_after(cx, rest);
     if rest.is_empty() {
         next.extend(options.iter().map(|option| option.word.clone()));
+    }
+    next
+}
+
+/// How the text behind `-c` may go on that is being typed: all of it, as a shell has it for one word.
+fn in_line(cx: &Cx, line: &str) -> Vec<String> {
+    let (before, typed) = line.split_at(line.rfind([' ', ';']).map_or(0, |last| last + 1));
+    let words: Vec<&str> = before.rsplit(';').next().unwrap_or_default().split_whitespace().collect();
+    words_after(cx, &words).into_iter().filter(|word| word.starts_with(typed)).map(|word| format!("{before}{word}")).collect()
+}
+
+/// What may follow these words of a command.
+fn words_after(cx: &Cx, words: &[&str]) -> Vec<String> {
+    let commands = cx.commands.borrow();
+    let typed: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+    let mut next: Vec<String> = commands.iter().filter_map(|entry| word_after(entry.name(), words)).collect();
+    if let Some((entry, count)) = commands.find(words) {
+        next.extend(entry.spec.next(&typed[count..]).literals);
     }
     next
 }
