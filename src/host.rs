@@ -15,7 +15,7 @@ use crate::command::sim::{board, keep};
 use crate::command::{Commands, Cx, Entry, Settings, Up, Value};
 use crate::desc::{self, Description, Interface, Known, Target, Transport};
 use crate::error::{Cause, Context, Error, Kind, Result};
-use crate::event::{Ears, Sink};
+use crate::event::{Ears, Event, Sink};
 use crate::flash;
 use crate::probe::{self, Driver, Info};
 use crate::script::Script;
@@ -24,6 +24,7 @@ use crate::sim::DEFAULT_CHIP;
 use crate::tcp;
 use crate::timing::{Book, Counted, Noted, Timing};
 use crate::usb::{self, Found, Pipe, Trace};
+use std::cell::{OnceCell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -142,8 +143,22 @@ pub fn exit_code(error: &Error) -> u8 {
     }
 }
 
+/// Events go to the front-end whose line runs, else to the one that came with the host.
+struct Switch {
+    own: Rc<dyn Sink>,
+    other: RefCell<Option<Rc<dyn Sink>>>,
+}
+
+impl Sink for Switch {
+    fn emit(&self, event: Event) {
+        let other = self.other.borrow().clone();
+        other.as_ref().unwrap_or(&self.own).emit(event);
+    }
+}
+
 pub struct Host {
     cx: Rc<Cx>,
+    switch: Rc<Switch>,
     script: Rc<Script>,
     cancel: Cancel,
     /// The level of `-d`.
@@ -156,8 +171,9 @@ impl Host {
     /// `debug` is the level of `-d`.
     pub fn new(sink: Rc<dyn Sink>, cancel: Cancel, settings: Settings, debug: u8) -> Result<Host> {
         let flag = cancel.clone();
+        let switch = Rc::new(Switch { own: sink, other: RefCell::default() });
         let book = Rc::<Book>::default();
-        let sink = Rc::new(Noted { sink, book: book.clone() });
+        let sink = Rc::new(Noted { sink: switch.clone(), book: book.clone() });
         let still = sink.clone();
         let breathe = move || {
             still.still();
@@ -172,7 +188,7 @@ impl Host {
         });
         let script = script.expect("new_cyclic has run its closure");
         cx.settings.replace(settings);
-        let host = Host { cx, script, cancel, debug, watch: state::Watch::default(), book };
+        let host = Host { cx, switch, script, cancel, debug, watch: state::Watch::default(), book };
         host.start_up()?;
         Ok(host)
     }
@@ -188,6 +204,14 @@ impl Host {
 
     pub fn cancel(&self) -> &Cancel {
         &self.cancel
+    }
+
+    /// What is said during `work` is heard by another front-end.
+    pub fn heard_by<T>(&self, sink: Rc<dyn Sink>, work: impl FnOnce() -> T) -> T {
+        let before = self.switch.other.replace(Some(sink));
+        let done = work();
+        self.switch.other.replace(before);
+        done
     }
 
     /// A file given with -f: an interface, a target or a script.
@@ -376,6 +400,7 @@ fn up(script: Rc<Script>, book: Rc<Book>, debug: u8) -> Up {
         }),
         hook: Box::new(move |cx, function| for_hook.hook(cx, function)),
         closure: Box::new(move |cx, number, args| for_closure.closure(cx, number, args)),
+        serve: OnceCell::new(),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod near;
 pub mod probe;
 pub mod repl;
 pub mod script;
+pub mod server;
 pub mod session;
 pub mod sim;
 pub mod tcp;

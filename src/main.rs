@@ -14,6 +14,7 @@ use rocd::error::{Cause, Error, Kind, Result};
 use rocd::host::{Cancel, Host, Outcome, exit_code};
 use rocd::repl;
 use rocd::script::STACK;
+use rocd::server;
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -89,7 +90,7 @@ fn run(options: Options) -> u8 {
         about_options: options::MORE,
         ..Settings::default()
     };
-    let made = Cancel::on_signals().and_then(|cancel| Host::new(terminal.clone(), cancel, settings, options.debug));
+    let made = Cancel::on_signals().and_then(|cancel| Host::new(terminal.clone(), cancel, settings, options.debug)).map(server::ready);
     let result = match &made {
         Ok(host) => guarded(|| steps(host, &options, &terminal)),
         Err(error) => told(&terminal, "rocd", Err(error.clone())),

@@ -232,6 +232,12 @@ impl Session {
         core.add_watchpoint(&mut mem, address, length, access)
     }
 
+    /// The watchpoint that has matched since this was asked last.
+    pub fn watch_hit(&mut self, core: usize) -> Result<Option<Watchpoint>> {
+        let (core, mut mem, _) = self.parts(core)?;
+        core.watch_hit(&mut mem)
+    }
+
     pub fn remove_watchpoint(&mut self, core: usize, address: Option<u32>) -> Result<()> {
         let (core, mut mem, _) = self.parts(core)?;
         core.remove_watchpoints(&mut mem, address)

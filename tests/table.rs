@@ -155,6 +155,8 @@ fn run(name: &str, example: &str) -> Output {
     }
     let leave = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(leave.path(), "shutdown\n").unwrap();
+    // a gdb that has nothing to say
+    rocd.env("ROCD_GDB", "true");
     rocd.args(["-c", example]).current_dir(folder.path()).stdin(Stdio::from(leave.reopen().unwrap()));
     rocd.output().unwrap()
 }

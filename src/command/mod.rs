@@ -10,6 +10,7 @@ pub mod line;
 pub mod look;
 pub mod memory;
 pub mod probe;
+pub mod serve;
 pub mod shell;
 pub mod sim;
 pub mod spec;
@@ -27,7 +28,7 @@ use crate::event::Ears;
 use crate::image::{Image, Names};
 use crate::near::nearest;
 use crate::session::Session;
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -122,6 +123,7 @@ pub const BUILT_IN: &[&[Command]] = &[
     board::COMMANDS,
     sim::COMMANDS,
     shell::COMMANDS,
+    serve::COMMANDS,
 ];
 
 /// All commands, by name.
@@ -209,6 +211,8 @@ pub struct Settings {
     pub serial: Option<String>,
     pub usb_path: Option<String>,
     pub under_reset: bool,
+    /// The address that servers listen at; `None`: loopback.
+    pub bindto: Option<String>,
     /// `--dry-run`
     pub dry_run: bool,
     /// `--timing`, and `timing on`
@@ -222,6 +226,7 @@ pub struct Settings {
 
 type Attach = Box<dyn Fn(&Cx) -> Result<Session>>;
 type OnText<T> = Box<dyn Fn(&Cx, &str) -> Result<T>>;
+type Serve = Box<dyn Fn(&Args) -> Result<Value>>;
 type OnArgs = Box<dyn Fn(&Cx, usize, &Args) -> Result<Value>>;
 
 /// What the host does for commands: the only way up.
@@ -236,6 +241,8 @@ pub struct Up {
     pub hook: OnText<()>,
     /// Call the closure of a script's command, `Action::Script`.
     pub closure: OnArgs,
+    /// Serve gdb, telnet and Tcl until told to leave: who makes the host puts it here (server.rs).
+    pub serve: OnceCell<Serve>,
 }
 
 impl Up {
@@ -250,6 +257,7 @@ impl Up {
             script: Box::new(|_, _| no()),
             hook: Box::new(|_, _| Ok(())),
             closure: Box::new(|_, _, _| no()),
+            serve: OnceCell::new(),
         }
     }
 }

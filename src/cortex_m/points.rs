@@ -17,6 +17,8 @@ const DWT_CTRL: u32 = 0xE000_1000;
 const DWT_COMP: u32 = 0xE000_1020;
 /// COMP, MASK, FUNCTION and a hole.
 const DWT_STRIDE: u32 = 16;
+/// DWT_FUNCTION; clears when read.
+const MATCHED: u32 = 1 << 24;
 /// The most that a MASK is asked for: what OpenOCD's `wp` takes.
 const MAX_WATCH: u32 = 0x8000;
 
@@ -249,6 +251,13 @@ impl Core {
             return Err(Error::command(what));
         }
         mem.write32(function, point.access.function())
+    }
+
+    /// The watchpoint that has matched since this was asked last.
+    pub fn watch_hit(&mut self, mem: &mut MemAp) -> Result<Option<Watchpoint>> {
+        let functions = read_words(mem, self.watchpoints.iter().map(|point| dwt_register(point.comparator, 2)))?;
+        let mut hits = self.watchpoints.iter().zip(functions).filter(|(_, function)| function & MATCHED != 0);
+        Ok(hits.next().map(|(point, _)| *point))
     }
 
     /// All of them, or those at an address.

@@ -334,7 +334,7 @@ fn try_at_once(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut 
         .iter()
         .zip(&all)
         .zip(&ops[who.len()..])
-        .filter(|((write, _), op)| applies(write, dev_id) && op.value() & write.mask != write.value);
+        .filter(|((write, _), op)| desc::applies(&write.dev_ids, dev_id) && op.value() & write.mask != write.value);
     let due: Vec<(&Write, u32, u32)> = due.map(|((write, address), op)| (write, *address, op.value())).collect();
     let mut ops = Vec::new();
     for (write, address, original) in &due {

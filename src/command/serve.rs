@@ -1,0 +1,33 @@
+//! Built-in commands that let other programs in: gdb, telnet, and what speaks OpenOCD's RPC (server.rs does the work).
+
+use super::{Args, Command, Cx, Value};
+use crate::error::{Error, Result};
+
+pub const COMMANDS: &[Command] = &[
+    Command::new(
+        "serve [gdb [pipe|<gdb_port:num>]]",
+        "Serve gdb until `shutdown`; 0 is any free port, pipe is stdin and stdout",
+        "serve gdb pipe",
+        serve,
+    ),
+    Command::new(
+        "gdb <file>",
+        "Debug an ELF with gdb-multiarch, or $ROCD_GDB: connected and loaded",
+        "gdb tests/firmware/blinky-h743.elf",
+        serve,
+    ),
+    Command::new(
+        "bindto <address:word>",
+        "Let servers listen at this address, and not at 127.0.0.1 only",
+        "bindto 127.0.0.1",
+        |cx, args| {
+            cx.settings.borrow_mut().bindto = Some(args.text("address")?.to_string());
+            Ok(Value::None)
+        },
+    ),
+];
+
+fn serve(cx: &Cx, args: &Args) -> Result<Value> {
+    let serve = cx.up.serve.get().ok_or_else(|| Error::command("there is no server here"))?;
+    serve(args)
+}

@@ -1,0 +1,650 @@
+//! gdb's remote protocol: a table of packets and a function for each (gdb's manual, "Remote Protocol").
+//!
+//! Our own and not the crate gdbstub's: qCRC and qSymbol are not in it, its client owns the loop that several clients share
+//! here, and what would be left for it to do is the table below.
+
+mod xml;
+
+use super::packet::{Item, LONGEST, Wire, hex, hex_bytes};
+use super::{Desk, Host};
+use crate::error::{Cause, Error, Result};
+use crate::flash::{self, Erase, Manner, Policy};
+use crate::image::{Format, Image, Segment};
+use crate::session::{Access, BreakKind, Reason, Register, ResetMode, Session, State};
+use crc::{CRC_32_MPEG_2, Crc};
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// One step of a range costs about a millisecond; others are served in between.
+const SLICE: Duration = Duration::from_millis(10);
+const HALT_WAIT: Duration = Duration::from_secs(1);
+/// r0 to xPSR: the registers of `g`, and of every stop.
+const CORE_REGISTERS: usize = 17;
+/// Read at once for qCRC.
+const CHUNK: usize = 4096;
+
+/// SIGINT, SIGTRAP and SIGSEGV as gdb numbers them.
+const INTERRUPTED: u8 = 2;
+const TRAPPED: u8 = 5;
+const FAULTED: u8 = 11;
+
+/// A point of a core, and whether it watches data.
+type Point = (usize, bool, u32);
+
+/// What all clients have set, as often as they have, and the cores they are attached to.
+#[derive(Default)]
+pub struct Set {
+    points: Vec<Point>,
+    attached: Vec<usize>,
+}
+
+pub type Shared = Rc<RefCell<Set>>;
+
+/// What the client waits for.
+#[derive(Clone, PartialEq)]
+enum Run {
+    No,
+    Yes,
+    /// Until pc is outside.
+    Range(Range<u32>),
+}
+
+pub struct Gdb {
+    wire: Wire,
+    shared: Shared,
+    points: Vec<Point>,
+    attached: bool,
+    run: Run,
+    /// Errors of any packet may have words.
+    words: bool,
+    /// `monitor gdb_sync`: the next step only reports.
+    sync: bool,
+    erases: Vec<(u32, u32)>,
+    writes: Vec<Segment>,
+}
+
+/// `None`: no reply, or not now.
+type Answer = Result<Option<Vec<u8>>>;
+type Handler = fn(&mut Gdb, &Desk, &[u8]) -> Answer;
+
+const PACKETS: &[(&str, Handler)] = &[
+    ("qSupported", Gdb::supported),
+    ("QStartNoAckMode", Gdb::no_acks),
+    ("!", |_, _, _| ok()),
+    ("?", Gdb::attach),
+    ("vAttach", Gdb::attach),
+    ("vRun", Gdb::restart),
+    ("R", |gdb, desk, _| gdb.restart(desk, b"").map(|_| None)),
+    ("D", Gdb::detach),
+    ("vKill", Gdb::kill),
+    ("k", |gdb, desk, _| gdb.kill(desk, b"").map(|_| None)),
+    ("H", |_, _, _| ok()),
+    ("T", |_, _, _| ok()),
+    ("qC", |_, _, _| text("QC1")),
+    ("qAttached", |_, _, _| text("1")),
+    ("qfThreadInfo", |_, _, _| text("m1")),
+    ("qsThreadInfo", |_, _, _| text("l")),
+    ("qThreadExtraInfo", |_, desk, _| text(&hex(name(&desk.session()?.core_names(), desk).as_bytes()))),
+    ("qSymbol", |_, _, _| ok()),
+    ("qXfer", Gdb::transfer),
+    ("qCRC", Gdb::checksum),
+    ("qRcmd", Gdb::monitor),
+    ("g", Gdb::registers),
+    ("G", Gdb::set_registers),
+    ("p", Gdb::register),
+    ("P", Gdb::set_register),
+    ("m", Gdb::memory),
+    ("M", |_, desk, rest| write(desk, rest, |data| hex_bytes(data).ok_or_else(malformed))),
+    ("X", |_, desk, rest| write(desk, rest, |data| Ok(data.to_vec()))),
+    ("Z", Gdb::set_point),
+    ("z", Gdb::clear_point),
+    ("vCont?", |_, _, _| text("vCont;c;C;s;S;r")),
+    ("vCont", Gdb::resume),
+    ("c", |gdb, desk, rest| gdb.go(desk, b'c', rest)),
+    ("C", |gdb, desk, rest| gdb.go(desk, b'c', behind_signal(rest))),
+    ("s", |gdb, desk, rest| gdb.go(desk, b's', rest)),
+    ("S", |gdb, desk, rest| gdb.go(desk, b's', behind_signal(rest))),
+    ("vFlashErase", Gdb::flash_erase),
+    ("vFlashWrite", Gdb::flash_write),
+    ("vFlashDone", Gdb::flash_done),
+];
+
+/// Packets whose errors are numbers to a gdb before version 14.
+const NUMBERED: &[&str] = &["m", "M", "X"];
+
+fn ok() -> Answer {
+    text("OK")
+}
+
+fn text(text: &str) -> Answer {
+    Ok(Some(text.as_bytes().to_vec()))
+}
+
+fn malformed() -> Error {
+    Error::command("the packet is malformed")
+}
+
+/// A letter, or of `qName`, `QName` and `vName` all of it.
+fn packet_name(packet: &[u8]) -> usize {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric();
+    match packet.first() {
+        Some(b'q' | b'Q' | b'v') => {
+            let letters = packet.iter().take_while(|byte| plain(byte)).count();
+            letters + usize::from(packet.get(letters) == Some(&b'?'))
+        }
+        first => usize::from(first.is_some()),
+    }
+}
+
+fn number(digits: &[u8]) -> Result<u32> {
+    let digits = std::str::from_utf8(digits).map_err(|_| malformed())?;
+    u32::from_str_radix(digits, 16).map_err(|_| malformed())
+}
+
+/// `addr,len`
+fn pair(digits: &[u8]) -> Result<(u32, u32)> {
+    let (address, len) = split(digits, b',')?;
+    Ok((number(address)?, number(len)?))
+}
+
+fn split(bytes: &[u8], at: u8) -> Result<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|byte| *byte == at).ok_or_else(malformed)?;
+    Ok((&bytes[..at], &bytes[at + 1..]))
+}
+
+fn behind_signal(rest: &[u8]) -> &[u8] {
+    split(rest, b';').map_or(b"", |(_, at)| at)
+}
+
+fn name(names: &[String], desk: &Desk) -> String {
+    names.get(desk.core.get()).cloned().unwrap_or_default()
+}
+
+/// `addr,len:data`. Flash is written by vFlash packets only.
+fn write(desk: &Desk, rest: &[u8], bytes: fn(&[u8]) -> Result<Vec<u8>>) -> Answer {
+    let (place, data) = split(rest, b':')?;
+    let ((address, _), data) = (pair(place)?, bytes(data)?);
+    let mut session = desk.session()?;
+    if let Some(bank) = session.banks.iter().find(|bank| bank.contains(address) && !data.is_empty()) {
+        return Err(Error::command(format!("{address:#010x} is flash ({}): `load` writes it", bank.name)));
+    }
+    if !data.is_empty() {
+        session.write_memory(desk.core.get(), None, address, &data)?;
+    }
+    ok()
+}
+
+impl Gdb {
+    pub fn new(shared: Shared) -> Gdb {
+        Gdb {
+            wire: Wire::new(),
+            shared,
+            points: Vec::new(),
+            attached: false,
+            run: Run::No,
+            words: false,
+            sync: false,
+            erases: Vec::new(),
+            writes: Vec::new(),
+        }
+    }
+
+    /// `Err`: what came is not gdb's, or it said to leave.
+    pub fn hear(&mut self, desk: &Desk, bytes: &[u8]) -> Result<()> {
+        self.wire.put(bytes);
+        while let Some(item) = self.wire.next(&|bytes| desk.out.send(bytes.to_vec()))? {
+            match item {
+                Item::Interrupt if self.run != Run::No => self.interrupt(desk),
+                Item::Interrupt => {}
+                Item::Packet(packet) => self.answer(desk, &packet)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, desk: &Desk, packet: &[u8]) -> Result<()> {
+        let (name, rest) = packet.split_at(packet_name(packet));
+        let row = PACKETS.iter().find(|(row, _)| row.as_bytes() == name);
+        // what is not known has an empty answer
+        let answer = row.map_or(text(""), |(_, handler)| handler(self, desk, rest));
+        match answer {
+            Ok(Some(reply)) => self.reply(desk, &reply),
+            Ok(None) => {}
+            Err(error) if matches!(error.cause, Cause::Exit(_)) => return Err(error),
+            Err(error) => {
+                let numbered = !self.words && row.is_some_and(|(row, _)| NUMBERED.contains(row));
+                desk.host.cx().ears.debug(1, || format!("gdb: {error}"));
+                self.reply(desk, if numbered { "E01".into() } else { in_words(&error) }.as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, desk: &Desk, contents: &[u8]) {
+        desk.out.send(self.wire.framed(contents));
+    }
+
+    fn supported(&mut self, _: &Desk, rest: &[u8]) -> Answer {
+        self.words = String::from_utf8_lossy(rest).contains("error-message+");
+        let transfers = "qXfer:memory-map:read+;qXfer:features:read+;qXfer:threads:read+";
+        text(&format!("PacketSize={LONGEST:x};{transfers};QStartNoAckMode+;vContSupported+"))
+    }
+
+    fn no_acks(&mut self, _: &Desk, _: &[u8]) -> Answer {
+        self.wire.acks = false;
+        ok()
+    }
+
+    /// The first to come halts the core; those that come later look at what it does.
+    fn attach(&mut self, desk: &Desk, _: &[u8]) -> Answer {
+        let core = desk.core.get();
+        let first = !self.shared.borrow().attached.contains(&core);
+        if !std::mem::replace(&mut self.attached, true) {
+            self.shared.borrow_mut().attached.push(core);
+        }
+        if first {
+            desk.session()?.halt(core, HALT_WAIT)?;
+        }
+        stop(&mut *desk.session()?, core, TRAPPED).map(Some)
+    }
+
+    fn restart(&mut self, desk: &Desk, _: &[u8]) -> Answer {
+        desk.session()?.reset(ResetMode::Halt)?;
+        stop(&mut *desk.session()?, desk.core.get(), TRAPPED).map(Some)
+    }
+
+    /// The program goes on, unless another gdb holds it.
+    fn detach(&mut self, desk: &Desk, _: &[u8]) -> Answer {
+        let core = desk.core.get();
+        self.leave(desk.host, core);
+        (self.attached, self.points) = (false, Vec::new());
+        let mut session = desk.session()?;
+        if !self.shared.borrow().attached.contains(&core) && matches!(session.state(core)?, State::Halted(_)) {
+            session.resume(core, None)?;
+        }
+        ok()
+    }
+
+    /// The program does not go on.
+    fn kill(&mut self, desk: &Desk, _: &[u8]) -> Answer {
+        self.leave(desk.host, desk.core.get());
+        (self.attached, self.points) = (false, Vec::new());
+        ok()
+    }
+
+    /// Its points are taken away; the core does what it did.
+    pub fn leave(&self, host: &Host, core: usize) {
+        let mut shared = self.shared.borrow_mut();
+        if let Some(at) = shared.attached.iter().position(|attached| self.attached && *attached == core) {
+            shared.attached.swap_remove(at);
+        }
+        drop(shared);
+        if let Ok(mut session) = host.cx().session.try_borrow_mut() {
+            for point in &self.points {
+                // An unplugged probe has been told of.
+                let _ = session.as_mut().map(|session| self.lift(session, *point));
+            }
+        }
+    }
+
+    fn transfer(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        let rest = String::from_utf8_lossy(rest).into_owned();
+        let parts: Vec<&str> = rest.split(':').collect();
+        let &["", object, "read", annex, place] = parts.as_slice() else { return text("") };
+        let core = desk.core.get();
+        let mut session = desk.session()?;
+        let whole = match (object, annex) {
+            ("features", "target.xml") => xml::target(&session.registers(core)?),
+            ("memory-map", "") => xml::memory_map(&session.banks),
+            ("threads", "") => xml::threads(&name(&session.core_names(), desk), core),
+            _ => return text("E00"),
+        };
+        let (offset, len) = pair(place.as_bytes())?;
+        let start = whole.len().min(offset as usize);
+        let end = whole.len().min(start + len.min(LONGEST as u32 - 1) as usize);
+        let more = if end < whole.len() { "m" } else { "l" };
+        text(&format!("{more}{}", &whole[start..end]))
+    }
+
+    /// CRC-32 as gdb's `compare-sections` has it, over what reads give: nothing of the chip is touched.
+    fn checksum(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        let (address, len) = pair(rest.get(1..).unwrap_or_default())?;
+        let crc = Crc::<u32>::new(&CRC_32_MPEG_2);
+        let mut digest = crc.digest();
+        let mut session = desk.session()?;
+        let mut at = 0;
+        while at < len {
+            let mut chunk = vec![0; CHUNK.min((len - at) as usize)];
+            session.mem(desk.core.get()).read(address.wrapping_add(at), &mut chunk)?;
+            digest.update(&chunk);
+            at += chunk.len() as u32;
+            (session.ears.breathe)()?;
+        }
+        text(&format!("C{:08x}", digest.finalize()))
+    }
+
+    /// Any command, its output as it happens. gdb gives up a script at an error, whose words have gone before.
+    fn monitor(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        let line = hex_bytes(rest.get(1..).unwrap_or_default()).ok_or_else(malformed)?;
+        let line = String::from_utf8_lossy(&line).into_owned();
+        if line == "gdb_sync" {
+            self.sync = true;
+            return ok();
+        }
+        let out = desk.out.clone();
+        let say = move |text: &str| out.send(Wire::new().framed(format!("O{}", hex(format!("{text}\n").as_bytes())).as_bytes()));
+        let tell = say.clone();
+        let ran = desk.line(&line, say, &mut |outcome| match &outcome.result {
+            Ok(value) if value.to_string().is_empty() => {}
+            Ok(value) => tell(&value.to_string()),
+            Err(error) if matches!(error.cause, Cause::Exit(_)) => {}
+            Err(error) => tell(&error.to_string()),
+        });
+        match ran {
+            Err(error) if matches!(error.cause, Cause::Exit(_)) => {
+                self.reply(desk, b"OK");
+                Err(error)
+            }
+            Err(_) => text("E01"),
+            Ok(()) => ok(),
+        }
+    }
+
+    /// Of a core that runs they are unavailable.
+    fn registers(&mut self, desk: &Desk, _: &[u8]) -> Answer {
+        let (core, mut session) = (desk.core.get(), desk.session()?);
+        match session.state(core)? {
+            State::Halted(_) => text(&core_registers(&mut session, core)?.iter().map(|(_, value)| value.as_str()).collect::<String>()),
+            _ => text(&"x".repeat(8 * CORE_REGISTERS)),
+        }
+    }
+
+    fn set_registers(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        let values = hex_bytes(rest).ok_or_else(malformed)?;
+        let (core, mut session) = (desk.core.get(), desk.session()?);
+        let registers = session.registers(core)?;
+        for (register, value) in registers.into_iter().take(CORE_REGISTERS).zip(values.chunks(4)) {
+            session.write_reg(core, register, little_endian(value))?;
+        }
+        ok()
+    }
+
+    fn register(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        let (core, mut session) = (desk.core.get(), desk.session()?);
+        let register = find(&mut session, core, number(rest)?)?;
+        match session.state(core)? {
+            State::Halted(_) => text(&value_text(register, session.read_reg(core, register)?)),
+            _ => text(&"xx".repeat(bytes_of(register))),
+        }
+    }
+
+    fn set_register(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        let (digits, value) = split(rest, b'=')?;
+        let value = little_endian(&hex_bytes(value).ok_or_else(malformed)?);
+        let (core, mut session) = (desk.core.get(), desk.session()?);
+        let register = find(&mut session, core, number(digits)?)?;
+        session.write_reg(core, register, value)?;
+        ok()
+    }
+
+    /// With the program's own instructions in place of our breakpoints.
+    fn memory(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        let (address, len) = pair(rest)?;
+        let mut bytes = vec![0; (len as usize).min(LONGEST / 2)];
+        let (core, mut session) = (desk.core.get(), desk.session()?);
+        session.mem(core).read(address, &mut bytes)?;
+        for point in session.breakpoints(core).iter().filter(|point| point.comparator.is_none()) {
+            for (byte, at) in point.original.to_le_bytes().into_iter().zip(point.address..) {
+                bytes.get_mut(at.wrapping_sub(address) as usize).into_iter().for_each(|place| *place = byte);
+            }
+        }
+        text(&hex(&bytes))
+    }
+
+    /// `type,addr,kind`; conditions are gdb's own business.
+    fn set_point(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        let (kind, point, len) = point(desk, rest)?;
+        let (core, _, address) = point;
+        let mut session = desk.session()?;
+        match kind {
+            b'0' => session.add_breakpoint(core, address, len, BreakKind::Auto).map(|_| ()),
+            b'1' => session.add_breakpoint(core, address, len, BreakKind::Hardware).map(|_| ()),
+            _ => watch(&mut session, point, len, kind),
+        }
+        .inspect_err(|error| desk.host.cx().ears.warn(error.remedy()))?;
+        self.points.push(point);
+        self.shared.borrow_mut().points.push(point);
+        ok()
+    }
+
+    fn clear_point(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        let (_, point, _) = point(desk, rest)?;
+        if let Some(at) = self.points.iter().position(|own| *own == point) {
+            self.points.swap_remove(at);
+            self.lift(&mut *desk.session()?, point)?;
+        }
+        ok()
+    }
+
+    /// Take one away, unless it was set more than once.
+    fn lift(&self, session: &mut Session, point: Point) -> Result<()> {
+        let mut shared = self.shared.borrow_mut();
+        if let Some(at) = shared.points.iter().position(|set| *set == point) {
+            shared.points.swap_remove(at);
+        }
+        let (core, watches, address) = point;
+        match watches {
+            _ if shared.points.contains(&point) => Ok(()),
+            true if session.watchpoints(core).iter().any(|set| set.address == address) => session.remove_watchpoint(core, Some(address)),
+            false if session.breakpoints(core).iter().any(|set| set.address == address & !1) => {
+                session.remove_breakpoint(core, Some(address))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `;action[:thread]…`: there is one thread, so the first action is for it.
+    fn resume(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        let action = rest.get(1..).unwrap_or_default().split(|byte| matches!(byte, b';' | b':')).next().unwrap_or_default();
+        match action.first() {
+            Some(b'r') => {
+                let (start, end) = pair(&action[1..])?;
+                self.run = Run::Range(start..end);
+                Ok(None)
+            }
+            Some(b's' | b'S') => self.go(desk, b's', b""),
+            Some(b'c' | b'C') => self.go(desk, b'c', b""),
+            _ => Err(malformed()),
+        }
+    }
+
+    /// One step (`s`) or on (`c`), from `at` if it says so. A core that another client lets run is waited for.
+    fn go(&mut self, desk: &Desk, how: u8, at: &[u8]) -> Answer {
+        let at = if at.is_empty() { None } else { Some(number(at)?) };
+        let (core, mut session) = (desk.core.get(), desk.session()?);
+        let halted = matches!(session.state(core)?, State::Halted(_));
+        if how == b's' && halted {
+            if !std::mem::take(&mut self.sync) {
+                session.step(core, at)?;
+            }
+            return stop(&mut session, core, TRAPPED).map(Some);
+        }
+        if halted {
+            session.resume(core, at)?;
+        }
+        self.run = Run::Yes;
+        Ok(None)
+    }
+
+    /// Steps of a range are to be made.
+    pub fn steps(&self) -> bool {
+        matches!(self.run, Run::Range(_))
+    }
+
+    /// Has the core stopped that this client waits for?
+    pub fn look(&mut self, desk: &Desk) {
+        let looked = match &self.run {
+            Run::No => Ok(None),
+            Run::Yes => desk.session().and_then(|mut session| halted(&mut session, desk.core.get())),
+            Run::Range(range) => desk.session().and_then(|mut session| step_range(&mut session, desk.core.get(), range)),
+        };
+        match looked {
+            Ok(None) => {}
+            Ok(Some(stopped)) => self.stopped(desk, &stopped),
+            Err(error) => self.lost(desk, &error),
+        }
+    }
+
+    fn interrupt(&mut self, desk: &Desk) {
+        let core = desk.core.get();
+        let halted = desk.session().and_then(|mut session| {
+            session.halt(core, HALT_WAIT)?;
+            stop(&mut session, core, INTERRUPTED)
+        });
+        match halted {
+            Ok(stopped) => self.stopped(desk, &stopped),
+            Err(error) => self.lost(desk, &error),
+        }
+    }
+
+    fn stopped(&mut self, desk: &Desk, reply: &[u8]) {
+        self.run = Run::No;
+        self.reply(desk, reply);
+    }
+
+    /// Whoever waits is told, and with the probe goes the connection.
+    fn lost(&mut self, desk: &Desk, error: &Error) {
+        self.reply(desk, format!("O{}", hex(format!("{error}\n").as_bytes())).as_bytes());
+        match error.cause {
+            Cause::Unplugged => desk.out.gone.set(true),
+            _ => self.stopped(desk, in_words(error).as_bytes()),
+        }
+    }
+
+    fn flash_erase(&mut self, _: &Desk, rest: &[u8]) -> Answer {
+        self.erases.push(pair(rest.get(1..).unwrap_or_default())?);
+        ok()
+    }
+
+    /// `:addr:data`, in order of address
+    fn flash_write(&mut self, _: &Desk, rest: &[u8]) -> Answer {
+        let (address, data) = split(rest.get(1..).unwrap_or_default(), b':')?;
+        let address = number(address)?;
+        match self.writes.last_mut() {
+            Some(last) if last.end() == u64::from(address) => last.data.extend(data),
+            _ => self.writes.push(Segment { address, data: data.to_vec() }),
+        }
+        ok()
+    }
+
+    /// Everything at once, the fast way; then the chip stands at what was loaded.
+    fn flash_done(&mut self, desk: &Desk, _: &[u8]) -> Answer {
+        let (erases, writes) = (std::mem::take(&mut self.erases), std::mem::take(&mut self.writes));
+        let image = Image::new("gdb's load", Format::Bin, writes);
+        let mut session = desk.session()?;
+        let touched = if image.is_empty() { Vec::new() } else { flash::touched(&image, &session.banks)? };
+        let mut only_erased = Vec::new();
+        for bank in &session.banks {
+            let in_range = |sector: &u32| {
+                erases.iter().any(|(start, len)| bank.sector_address(*sector).wrapping_sub(*start) < *len)
+                    && !touched.contains(&(bank.number, *sector))
+            };
+            only_erased.extend((0..bank.sectors()).filter(in_range).map(|sector| (bank.clone(), Erase::Sector(sector))));
+        }
+        if !image.is_empty() {
+            let plan = session.plan(&image, Policy::Erase)?;
+            session.execute(&plan, Manner::default())?;
+        }
+        if !only_erased.is_empty() {
+            session.erase(&only_erased, true)?;
+        }
+        session.reset(ResetMode::Halt)?;
+        ok()
+    }
+}
+
+/// As gdb prints it behind "Remote failure reply".
+fn in_words(error: &Error) -> String {
+    format!("E.{}", error.remedy().replace(['#', '$', '}', '*'], " "))
+}
+
+fn point(desk: &Desk, rest: &[u8]) -> Result<(u8, Point, u32)> {
+    let kind = *rest.first().ok_or_else(malformed)?;
+    let place = rest.get(2..).unwrap_or_default().split(|byte| *byte == b';').next().unwrap_or_default();
+    let (address, len) = pair(place)?;
+    Ok((kind, (desk.core.get(), kind > b'1', address), len))
+}
+
+fn watch(session: &mut Session, (core, _, address): Point, len: u32, kind: u8) -> Result<()> {
+    const ACCESSES: &[(u8, Access)] = &[(b'2', Access::Write), (b'3', Access::Read), (b'4', Access::Any)];
+    let access = ACCESSES.iter().find(|row| row.0 == kind).ok_or_else(malformed)?.1;
+    session.add_watchpoint(core, address, len, access).map(|_| ())
+}
+
+fn find(session: &mut Session, core: usize, number: u32) -> Result<Register> {
+    let found = session.registers(core)?.into_iter().find(|register| register.number == number);
+    found.ok_or_else(|| Error::command(format!("this core has no register number {number}")))
+}
+
+fn bytes_of(register: Register) -> usize {
+    register.bits.next_power_of_two().max(8) as usize / 8
+}
+
+/// In the target's order of bytes; registers of a few bits have one byte.
+fn value_text(register: Register, value: u64) -> String {
+    hex(&value.to_le_bytes()[..bytes_of(register)])
+}
+
+fn little_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+/// Number and value of r0 to xPSR.
+fn core_registers(session: &mut Session, core: usize) -> Result<Vec<(u32, String)>> {
+    let registers: Vec<Register> = session.registers(core)?.into_iter().take(CORE_REGISTERS).collect();
+    let values = session.read_regs(core, &registers)?;
+    Ok(registers.iter().zip(values).map(|(register, value)| (register.number, value_text(*register, value))).collect())
+}
+
+/// Why the core stopped, with every register that gdb is going to ask for; of one that runs, only that it is there.
+fn stop(session: &mut Session, core: usize, signal: u8) -> Result<Vec<u8>> {
+    let State::Halted(reason) = session.state(core)? else { return Ok(b"T00thread:1;".to_vec()) };
+    let hit = if reason == Reason::Watchpoint { session.watch_hit(core)? } else { None };
+    let watched = hit.map_or(String::new(), |point| {
+        let word = match point.access {
+            Access::Read => "rwatch",
+            Access::Write => "watch",
+            Access::Any => "awatch",
+        };
+        format!("{word}:{:x};", point.address)
+    });
+    let registers: String = core_registers(session, core)?.iter().map(|(number, value)| format!("{number:x}:{value};")).collect();
+    Ok(format!("T{signal:02x}{watched}thread:1;{registers}").into_bytes())
+}
+
+/// A core in lock-up will not stop by itself any more.
+fn halted(session: &mut Session, core: usize) -> Result<Option<Vec<u8>>> {
+    match session.state(core)? {
+        State::Halted(_) => stop(session, core, TRAPPED).map(Some),
+        State::Lockup => {
+            session.halt(core, HALT_WAIT)?;
+            stop(session, core, FAULTED).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// A slice of a range's steps; breakpoints and watchpoints stop it as they stop a run.
+fn step_range(session: &mut Session, core: usize, range: &Range<u32>) -> Result<Option<Vec<u8>>> {
+    let began = Instant::now();
+    while began.elapsed() < SLICE {
+        let pc = session.step(core, None)?;
+        let watched = !session.watchpoints(core).is_empty() && session.state(core)? == State::Halted(Reason::Watchpoint);
+        if watched || !range.contains(&pc) || session.breakpoints(core).iter().any(|point| point.address == pc) {
+            return stop(session, core, TRAPPED).map(Some);
+        }
+    }
+    Ok(None)
+}

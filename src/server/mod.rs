@@ -1,0 +1,413 @@
+//! Servers: gdb, telnet and OpenOCD's Tcl RPC, in front of one host.
+//!
+//! Of each client one thread reads and one writes; everything else happens in the host's own thread, one request at a time,
+//! in the order in which they came. While no request is there the cores that somebody waits for are looked at.
+
+mod gdb;
+mod packet;
+
+use crate::command::{Args, Value};
+use crate::error::{Cause, Error, Result};
+use crate::event::{Event, Sink};
+use crate::host::{Cancel, Host, Outcome};
+use crate::session::Session;
+use gdb::Gdb;
+use std::cell::{Cell, RefMut};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::{Child, Command};
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Between two looks at a core that somebody waits for, and at new connections: Ctrl-C is answered within 100 ms.
+const POLL: Duration = Duration::from_millis(10);
+/// More at once are refused. Assumed: far above what people open, far below what threads cost.
+const MOST_CLIENTS: usize = 64;
+/// Pieces of 64 KiB read ahead of all clients, and replies that wait for one of them.
+const AHEAD: usize = 64;
+const BEHIND: usize = 256;
+/// One that reads nothing for so long is no client any more.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// What is written to a client that leaves.
+const LINGER: Duration = Duration::from_secs(5);
+/// Between two lines of progress.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// What a port speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Gdb,
+}
+
+/// The word, the value of the usage line that is its port, and OpenOCD's port.
+const KINDS: &[(Kind, &str, &str, u16)] = &[(Kind::Gdb, "gdb", "gdb_port", 3333)];
+
+type Id = u64;
+
+enum News {
+    Bytes(Id, Vec<u8>),
+    Gone(Id),
+}
+
+/// Whose command runs, and whether he has stopped it.
+#[derive(Default)]
+struct Running {
+    client: Option<Id>,
+    stopped: bool,
+}
+
+type Stop = Arc<Mutex<Running>>;
+
+/// Replies to a client.
+#[derive(Clone)]
+struct Out {
+    queue: SyncSender<Vec<u8>>,
+    gone: Rc<Cell<bool>>,
+}
+
+impl Out {
+    fn send(&self, mut bytes: Vec<u8>) {
+        let began = Instant::now();
+        while !self.gone.get() {
+            bytes = match self.queue.try_send(bytes) {
+                Ok(()) => return,
+                Err(TrySendError::Full(bytes)) if began.elapsed() < PATIENCE => bytes,
+                Err(_) => return self.gone.set(true),
+            };
+            std::thread::sleep(POLL);
+        }
+    }
+}
+
+enum Talk {
+    Gdb(Gdb),
+}
+
+struct Client {
+    out: Out,
+    core: Rc<Cell<usize>>,
+    talk: Talk,
+}
+
+/// What a client's request is carried out with.
+struct Desk<'a> {
+    host: &'a Host,
+    id: Id,
+    out: Out,
+    core: Rc<Cell<usize>>,
+    stop: &'a Stop,
+}
+
+impl Desk<'_> {
+    /// Attached anew if somebody has disconnected.
+    fn session(&self) -> Result<RefMut<'_, Session>> {
+        self.host.cx().session()
+    }
+
+    /// Run a line; what is said meanwhile goes to `say`. The client's own Ctrl-C stops it.
+    fn line(&self, text: &str, say: impl Fn(&str) + 'static, show: &mut dyn FnMut(&Outcome)) -> Result<()> {
+        let lock = || self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+        *lock() = Running { client: Some(self.id), stopped: false };
+        let core = self.host.cx().core.replace(self.core.get());
+        let sink = Rc::new(Said { say, progress: Cell::new(Instant::now()) });
+        let ran = self.host.heard_by(sink, || self.host.line(text, show));
+        self.core.set(self.host.cx().core.replace(core));
+        if std::mem::take(&mut *lock()).stopped {
+            // It may have come too late to be noticed, and is nobody else's.
+            let _ = self.host.cancel().check();
+        }
+        ran
+    }
+}
+
+/// Events as lines of text.
+struct Said<F> {
+    say: F,
+    progress: Cell<Instant>,
+}
+
+impl<F: Fn(&str)> Sink for Said<F> {
+    fn emit(&self, event: Event) {
+        match event {
+            Event::Output(text) | Event::Live(text) | Event::Info(text) => (self.say)(&text),
+            Event::Warning(text) => (self.say)(&format!("warning: {text}")),
+            Event::Progress { phase, done, total } if self.progress.get().elapsed() >= PROGRESS => {
+                self.progress.set(Instant::now());
+                (self.say)(&format!("{phase}: {} of {} KiB", done / 1024, total / 1024));
+            }
+            Event::Progress { .. } | Event::Debug(..) | Event::Map(_) | Event::Sector(..) | Event::Time(_) => {}
+        }
+    }
+}
+
+/// From now on this host's commands `serve` and `gdb` work.
+pub fn ready(host: Host) -> Rc<Host> {
+    let host = Rc::new(host);
+    let weak = Rc::downgrade(&host);
+    let serve = move |args: &Args| weak.upgrade().map_or(Ok(Value::None), |host| serve(&host, args));
+    // It is empty: the host is new.
+    let _ = host.cx().up.serve.set(Box::new(serve));
+    host
+}
+
+fn serve(host: &Host, args: &Args) -> Result<Value> {
+    let cores = host.cx().session()?.core_names();
+    let mut server = Server::new(host);
+    if let Some(file) = args.opt_text("file") {
+        return server.gdb(file);
+    }
+    if args.has("pipe") {
+        server.join(Kind::Gdb, 0, std::io::stdin(), std::io::stdout(), || {})?;
+    }
+    let some = KINDS.iter().any(|(_, word, ..)| args.has(word));
+    for (kind, word, port, usual) in KINDS {
+        let wanted = !some || args.has(word) && !(*kind == Kind::Gdb && args.has("pipe"));
+        let port = args.opt_num(port).unwrap_or(u64::from(*usual));
+        let count = if *kind == Kind::Gdb { cores.len() } else { 1 };
+        for core in (0..count).filter(|_| wanted) {
+            let own = if port == 0 { 0 } else { port + core as u64 };
+            let name = if *kind == Kind::Gdb { format!(" {}", cores[core]) } else { String::new() };
+            let address = server.open(*kind, word, core, own)?;
+            host.cx().ears.sink.emit(Event::Output(format!("{word} {address}{name}")));
+        }
+    }
+    server.run()
+}
+
+struct Door {
+    listener: TcpListener,
+    kind: Kind,
+    core: usize,
+}
+
+struct Server<'a> {
+    host: &'a Host,
+    sender: SyncSender<News>,
+    news: Receiver<News>,
+    stop: Stop,
+    doors: Vec<Door>,
+    clients: BTreeMap<Id, Client>,
+    next: Id,
+    /// What the gdb clients have set, all together.
+    shared: gdb::Shared,
+    /// The gdb that this is for.
+    child: Option<Child>,
+}
+
+impl<'a> Server<'a> {
+    fn new(host: &'a Host) -> Server<'a> {
+        let (sender, news) = sync_channel(AHEAD);
+        Server {
+            host,
+            sender,
+            news,
+            stop: Stop::default(),
+            doors: Vec::new(),
+            clients: BTreeMap::new(),
+            next: 0,
+            shared: gdb::Shared::default(),
+            child: None,
+        }
+    }
+
+    /// Listen, and where.
+    fn open(&mut self, kind: Kind, word: &str, core: usize, port: u64) -> Result<String> {
+        let host = self.host.cx().settings.borrow().bindto.clone().unwrap_or("127.0.0.1".into());
+        let port = u16::try_from(port).map_err(|_| Error::usage(format!("{port} is no port; they go up to {}", u16::MAX)))?;
+        let opened = TcpListener::bind((host.as_str(), port)).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok((listener.local_addr()?, listener))
+        });
+        let (address, listener) = opened.map_err(|error| {
+            Error::command(format!("{word} cannot listen at {host}:{port}: {error}"))
+                .hint(format!("does another debug server run? `serve {word} 0` takes any port that is free"))
+        })?;
+        self.doors.push(Door { listener, kind, core });
+        Ok(address.to_string())
+    }
+
+    /// Serve a gdb of our own, and leave with it.
+    fn gdb(&mut self, file: &str) -> Result<Value> {
+        let address = self.open(Kind::Gdb, "gdb", self.host.cx().core.get(), 0)?;
+        let program = std::env::var("ROCD_GDB").unwrap_or("gdb-multiarch".into());
+        let mut gdb = Command::new(&program);
+        gdb.arg(file).args(["-ex", &format!("target extended-remote {address}"), "-ex", "load"]);
+        let child = gdb.spawn().map_err(|error| {
+            Error::command(format!("{program} cannot be started: {error}")).hint("the variable ROCD_GDB names another gdb")
+        })?;
+        self.child = Some(child);
+        self.run()
+    }
+
+    /// How our gdb has ended, if it has.
+    fn gdb_ended(&mut self) -> Result<bool> {
+        let Some(child) = &mut self.child else { return Ok(false) };
+        let status = child.try_wait().map_err(|error| Error::command(format!("gdb cannot be waited for: {error}")))?;
+        match status.map(|status| status.code().unwrap_or(1)) {
+            None => Ok(false),
+            Some(0) => Ok(true),
+            Some(code) => Err(Error::command(format!("gdb ended with {code}")).cause(Cause::Exit(u8::try_from(code).unwrap_or(1)))),
+        }
+    }
+
+    /// Until `shutdown`, a signal, the end of our gdb, or that of the only client where there is no port.
+    fn run(&mut self) -> Result<Value> {
+        let mut last = Instant::now();
+        while !(self.gdb_ended()? || self.doors.is_empty() && self.clients.is_empty()) {
+            self.accept();
+            let busy = self.clients.values().any(|client| client.busy());
+            let news = self.news.recv_timeout(if busy { Duration::ZERO } else { POLL });
+            let began = Instant::now();
+            if let Ok(news) = news {
+                self.hear(news)?;
+            }
+            // Commands have let their own time go by.
+            last += began.elapsed();
+            if busy || last.elapsed() >= POLL {
+                self.host.waited(last.elapsed());
+                last = Instant::now();
+                self.look();
+            }
+            self.clients.retain(|_, client| !client.out.gone.get() || client.leave(self.host));
+            match self.host.cancel().check() {
+                // Ctrl-C at a terminal reaches our gdb, too, and is meant for it.
+                Err(error) if error.cause == Cause::Interrupted(signal_hook::consts::SIGINT) && self.child.is_some() => {}
+                Err(error) if error.cause == Cause::Interrupted(signal_hook::consts::SIGINT) => break,
+                other => other?,
+            }
+        }
+        Ok(Value::None)
+    }
+
+    fn accept(&mut self) {
+        for door in 0..self.doors.len() {
+            let Door { listener, kind, core } = &self.doors[door];
+            let (kind, core) = (*kind, *core);
+            let Ok((stream, _)) = listener.accept() else { continue };
+            if self.clients.len() >= MOST_CLIENTS {
+                self.host.cx().ears.warn(format!("a client was refused: {MOST_CLIENTS} are there"));
+            } else if let Err(error) = self.greet(stream, kind, core) {
+                self.host.cx().ears.warn(error.to_string());
+            }
+        }
+    }
+
+    fn greet(&mut self, stream: TcpStream, kind: Kind, core: usize) -> Result<()> {
+        let parted = stream.set_nonblocking(false).and_then(|()| {
+            stream.set_nodelay(true)?;
+            stream.set_write_timeout(Some(LINGER))?;
+            Ok((stream.try_clone()?, stream.try_clone()?))
+        });
+        let (from, to) = parted.map_err(|error| Error::command(format!("a client cannot be talked to: {error}")))?;
+        self.join(kind, core, from, to, move || {
+            let _ = stream.shutdown(Shutdown::Both);
+        })
+    }
+
+    /// A client with its two threads; `close` ends the one that reads.
+    fn join(
+        &mut self,
+        kind: Kind,
+        core: usize,
+        from: impl Read + Send + 'static,
+        mut to: impl Write + Send + 'static,
+        close: impl FnOnce() + Send + 'static,
+    ) -> Result<()> {
+        let (id, news, stop, cancel) = (self.next, self.sender.clone(), self.stop.clone(), self.host.cancel().clone());
+        let (queue, replies) = sync_channel::<Vec<u8>>(BEHIND);
+        let cannot = |error| Error::command(format!("no thread for a client: {error}"));
+        let thread = std::thread::Builder::new();
+        thread.spawn(move || read(from, id, &news, &stop, &cancel)).map_err(cannot)?;
+        let write = move || {
+            let _ = replies.into_iter().try_for_each(|bytes| to.write_all(&bytes).and_then(|()| to.flush()));
+            close();
+        };
+        std::thread::Builder::new().spawn(write).map_err(cannot)?;
+        let out = Out { queue, gone: Rc::default() };
+        let talk = match kind {
+            Kind::Gdb => Talk::Gdb(Gdb::new(self.shared.clone())),
+        };
+        self.next += 1;
+        self.clients.insert(id, Client { out, core: Rc::new(Cell::new(core)), talk });
+        Ok(())
+    }
+
+    fn hear(&mut self, news: News) -> Result<()> {
+        let (id, bytes) = match news {
+            News::Bytes(id, bytes) => (id, bytes),
+            News::Gone(id) => {
+                self.clients.remove(&id).inspect(|client| _ = client.leave(self.host));
+                return Ok(());
+            }
+        };
+        let Some(client) = self.clients.get_mut(&id) else { return Ok(()) };
+        let desk = Desk { host: self.host, id, out: client.out.clone(), core: client.core.clone(), stop: &self.stop };
+        let heard = match &mut client.talk {
+            Talk::Gdb(gdb) => gdb.hear(&desk, &bytes),
+        };
+        match heard {
+            Err(error) if matches!(error.cause, Cause::Exit(_)) => Err(error),
+            Err(error) => {
+                self.host.cx().ears.warn(format!("a client was sent away: {}", error.message));
+                client.out.gone.set(true);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Look at what clients wait for.
+    fn look(&mut self) {
+        for (id, client) in &mut self.clients {
+            let desk = Desk { host: self.host, id: *id, out: client.out.clone(), core: client.core.clone(), stop: &self.stop };
+            match &mut client.talk {
+                Talk::Gdb(gdb) => gdb.look(&desk),
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Has work to do although nothing comes.
+    fn busy(&self) -> bool {
+        match &self.talk {
+            Talk::Gdb(gdb) => gdb.steps(),
+        }
+    }
+
+    /// False, for `retain`.
+    fn leave(&self, host: &Host) -> bool {
+        match &self.talk {
+            Talk::Gdb(gdb) => gdb.leave(host, self.core.get()),
+        }
+        false
+    }
+}
+
+/// Ctrl-C of the client whose command runs stops the command, and is not for the protocol.
+fn read(mut from: impl Read, id: Id, news: &SyncSender<News>, stop: &Stop, cancel: &Cancel) {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Ok(0) | Err(_) => break,
+            Ok(count) => {
+                let bytes = &buffer[..count];
+                let mut running = stop.lock().unwrap_or_else(PoisonError::into_inner);
+                if running.client == Some(id) && bytes.contains(&3) {
+                    running.stopped = true;
+                    cancel.set(signal_hook::consts::SIGINT);
+                    continue;
+                }
+                drop(running);
+                if news.send(News::Bytes(id, bytes.to_vec())).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+    let _ = news.send(News::Gone(id));
+}
