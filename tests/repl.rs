@@ -255,6 +255,8 @@ const SESSION: &[(&str, &str)] = &[
     ("reg contr\t", "halted main+0x38> reg control [<value>]"),
     ("\r", "control (/3): 0x0\nSTM32H742/743/753 halted main+0x38>"),
     ("mdw half_p\t\r", "0x20000000: 000000fa\nSTM32H742/743/753 halted main+0x38>"),
+    ("watch half_p\t20 2\r", "half_period_ms: 0x000000fa\nSTM32H742/743/753 halted main+0x38>"),
+    ("symbol SysT\t\r", "SysTick_Handler (blinky.c:16): function at 0x080000b4, 56 bytes\nSTM32H742/743/753 halted main+0x38>"),
     ("mdw half_period_ms many\r", "[<n:num>] [ascii]\nSTM32H742/743/753 halted main+0x38>"),
     ("fn twice(n) {\r", "halted main+0x38> fn twice(n) {\n...>"),
     ("n * 2\r", "...> n * 2\n...>"),

@@ -5,6 +5,7 @@ use crate::command::line::{Piece, What, constants, pieces, plain_words, quote};
 use crate::command::sim::chips;
 use crate::command::spec::Completion;
 use crate::command::{Entry, reserved};
+use crate::desc::HOOKS;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -32,6 +33,10 @@ pub struct Choices {
 /// Values that are no kind of their own: command and name of the value, and what there is.
 type Names = fn(&Host) -> Vec<String>;
 const NAMES: &[(&str, &str, Names)] = &[
+    ("symbol", "symbol", |host| host.values(Completion::Symbol)),
+    ("watch", "expr", |host| [host.values(Completion::Register), host.values(Completion::Symbol)].concat()),
+    ("hook", "event", |_| HOOKS.iter().map(|event| event.to_string()).collect()),
+    ("hook", "function", |host| host.defined()),
     ("targets", "name", |host| host.session_names(|session| session.core_names())),
     ("sim chip", "name", |_| chips()),
     ("sim run", "chip", |_| chips()),

@@ -201,6 +201,8 @@ impl Terminal {
     fn end_live(&self) {
         if let Some(line) = self.live.take() {
             line.abandon();
+            // It leaves the cursor behind its line, which a prompt would clear.
+            print_aside("");
         }
     }
 
