@@ -15,6 +15,7 @@ use crate::command::line::quote;
 use crate::command::{Action, Args, Cx, Entry, Value, line, reserved};
 use crate::error::{Cause, Error, Result, excerpt};
 use crate::event::Event;
+use crate::near::nearest;
 use imports::Imports;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, FnPtr, NativeCallContext, ParseErrorType, Position, Scope};
 use std::any::TypeId;
@@ -336,10 +337,14 @@ impl Script {
         let mut at = inner.position();
         let of_a_file = !source.is_empty() || calls.last().is_some_and(|(_, is_file, _)| *is_file);
         let (mut error, not_found) = leaf(inner, of_a_file);
-        if let Some(NotFound::Name(name)) = &not_found
-            && self.cx.upgrade().is_some_and(|cx| cx.commands.borrow().function(name).is_some())
-        {
-            error = error.hint(format!("`{name}` is a command; in Rhai it is called as {name}(…)"));
+        if let (Some(NotFound::Name(name)), Some(cx)) = (&not_found, self.cx.upgrade()) {
+            let commands = cx.commands.borrow();
+            let known: Vec<String> = commands.iter().map(|entry| entry.spec.function()).chain(self.defined()).collect();
+            error = match nearest(name, known.iter().map(String::as_str)) {
+                Some(same) if same == name => error.hint(format!("`{name}` is a command; in Rhai it is called as {name}(…)")),
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error,
+            };
         }
         let homes = self.shared.homes.borrow();
         while let Some((function, is_file, called_at)) = calls.pop() {

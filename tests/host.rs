@@ -235,6 +235,8 @@ fn unknown_commands_are_never_a_parsers_message() {
     assert_eq!(bench.fails("echoo hi").message, "unknown command `echoo`; did you mean `echo`?");
     bench.value("let a = 1; command(\"mark\", \"\", |a| 1)").unwrap();
     assert_eq!(bench.fails("let b = 2; mark").hint.as_deref(), Some("`mark` is a command; in Rhai it is called as mark(…)"));
+    assert_eq!(bench.fails("let b = 2; read_memry(0, 32, 1)").hint.as_deref(), Some("did you mean `read_memory`?"));
+    assert_eq!(bench.fails("fn flicker() { 1 } let b = flickr();").hint.as_deref(), Some("did you mean `flicker`?"));
     for (line, message) in [
         ("let x = ", "script is incomplete (line 1, position 8)"),
         ("2 + flsh", "there is no variable `flsh`"),

@@ -4,6 +4,7 @@ use super::{Args, Command, Commands, Cx, Entry, Value, line, spec};
 use crate::desc::HOOKS;
 use crate::error::{Cause, Error, Result};
 use crate::event::Event;
+use crate::near;
 use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
@@ -103,7 +104,8 @@ fn append_line(_: &Cx, args: &Args) -> Result<Value> {
 fn hook(cx: &Cx, args: &Args) -> Result<Value> {
     let (event, function) = (args.text("event")?, args.text("function")?);
     if !HOOKS.contains(&event) {
-        return Err(Error::usage(format!("hook: unknown event `{event}`, expected one of {}", HOOKS.join(", "))));
+        let hint = near::hint(event, HOOKS.iter().copied(), "docs/scripting.md says when each comes");
+        return Err(Error::usage(format!("hook: unknown event `{event}`, expected one of {}", HOOKS.join(", "))).hint(hint));
     }
     let mut settings = cx.settings.borrow_mut();
     let target = settings.target.as_mut();

@@ -1,5 +1,6 @@
 //! What stands on the command line.
 
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use rocd::command::shell::Opt;
@@ -140,7 +141,11 @@ fn options(matches: &ArgMatches) -> Options {
 fn refusal(error: &clap::Error) -> Error {
     let text = error.to_string();
     let fact = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-    Error::usage(fact.split_whitespace().collect::<Vec<_>>().join(" ")).hint("rocd --help")
+    let meant = match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(option)) => format!("did you mean `{option}`? "),
+        _ => String::new(),
+    };
+    Error::usage(fact.split_whitespace().collect::<Vec<_>>().join(" ")).hint(format!("{meant}rocd --help"))
 }
 
 #[cfg(test)]
@@ -193,6 +198,7 @@ mod tests {
     #[test]
     fn a_refusal_is_one_line_and_names_the_word() {
         assert_eq!(refused("--no-such-option").message, "unexpected argument '--no-such-option' found");
+        assert_eq!(refused("--jsno").hint.as_deref(), Some("did you mean `--json`? rocd --help"));
         assert!(refused("-f").message.contains("-f <FILE>"));
     }
 }
