@@ -420,8 +420,8 @@ mod tests {
     fn points_are_listed_in_openocds_form() {
         let hard = Breakpoint { address: 0x0800_0104, length: 2, comparator: Some(0), original: 0 };
         let soft = Breakpoint { address: 0x2000_0104, length: 2, comparator: None, original: 0xbf00 };
-        assert_eq!(breakpoint_line(&hard), "Breakpoint(IVA): 0x08000104, 0x2, 0");
-        assert_eq!(breakpoint_line(&soft), "Breakpoint(IVA): 0x20000104, 0x2, 0xbf00");
+        assert_eq!(breakpoint_line(&hard, Some("main".into())), "Breakpoint(IVA): 0x08000104, 0x2, 0 main");
+        assert_eq!(breakpoint_line(&soft, None), "Breakpoint(IVA): 0x20000104, 0x2, 0xbf00");
         let watch = Watchpoint { address: 0x2000_0000, length: 4, access: Access::Write, comparator: 1 };
         let text = "address: 0x20000000, len: 0x00000004, r/w/a: 1, value: 0x00000000, mask: 0xffffffff";
         assert_eq!(watchpoint_line(&watch), text);
