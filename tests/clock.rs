@@ -270,3 +270,35 @@ fn a_few_bytes_are_not_worth_a_test_and_64_kib_are_read_in_the_time_they_need() 
         }
     }
 }
+
+/// What real V3 are known to die of: leaving a debug mode they are not in, and before J10 a WAIT in a write at 24 MHz.
+#[test]
+fn a_v3_hangs_where_real_ones_do_and_rocd_does_not_go_there() {
+    let board = Board::new(&Config { probe: Some("v3".into()), ..Config::default() }).unwrap();
+    let mut pipe = board.pipe();
+    pipe.transfer(&[0xF2, 0x21], Data::None).unwrap();
+    let error = pipe.transfer(&[0xF1], Data::In(&mut [0; 6])).unwrap_err();
+    assert_eq!(error.message, "the probe did not answer within 6 s");
+
+    for firmware in ["V3J7M3", "V3J10M3"] {
+        let board = Board::new(&Config { probe: Some("v3".into()), firmware: Some(firmware.into()), ..Config::default() }).unwrap();
+        let bench = Bench::new("stm32h7", "v3", None);
+        bench.host.cx().board.borrow_mut().board = Some(board.clone());
+        bench.value("connect; connect; halt; adapter speed").unwrap();
+        // One word after the other into a busy bank: WAIT on the wire.
+        let words = "mww 0x52002004 0x45670123; mww 0x52002004 0xcdef89ab; mww 0x5200200c 0x32; mww 0x08000000 1 8; mww 0x08000020 2 8; \
+                     mww 0x08000040 3 8; mww 0x08000060 4 8";
+        let done = bench.value(words);
+        assert!(done.is_ok() || done.as_ref().is_err_and(|error| error.kind == Kind::Target), "{firmware}: {done:?}");
+        assert_eq!(board.dump(0x0800_0000, 4).unwrap(), [1, 0, 0, 0], "{firmware}");
+        bench.value("mdw 0x08000000").unwrap();
+        // Another host, which takes the fastest clock whatever the firmware.
+        let mut pipe = board.pipe();
+        let send = |pipe: &mut dyn Pipe, command: &[u8], len: usize| pipe.transfer(command, Data::In(&mut vec![0; len]));
+        send(&mut *pipe, &[&[0xF2, 0x61, 0, 0][..], &24_000u32.to_le_bytes()].concat(), 8).unwrap();
+        let write = [&[0xF2, 0x08][..], &0x0800_0100u32.to_le_bytes(), &512u16.to_le_bytes()].concat();
+        pipe.transfer(&write, Data::Out(&[0x55; 512])).unwrap();
+        let alive = send(&mut *pipe, &[0xF2, 0x3E], 12).is_ok();
+        assert_eq!(alive, firmware == "V3J10M3", "{firmware}");
+    }
+}

@@ -112,6 +112,33 @@ fn row_of(register: Register) -> Result<Row> {
     row.ok_or_else(|| Error::command(format!("no register has the number {}", register.number)))
 }
 
+/// Registers through DCRSR and DCRDR, each with a look at DHCSR between; then DFSR, and `tail`.
+fn by_batch(mem: &mut MemAp, ops: &mut Vec<MemOp>, registers: &mut [MemOp], tail: &[MemOp]) -> Result<bool> {
+    let start = ops.len();
+    for register in registers.iter() {
+        ops.extend([MemOp::write(DCRSR, register.address), MemOp::read(DHCSR), MemOp::read(DCRDR)]);
+    }
+    ops.push(MemOp::read(DFSR));
+    ops.extend(tail);
+    mem.batch(ops)?;
+    for (register, ops) in registers.iter_mut().zip(ops[start..].chunks_exact(3)) {
+        register.value = ops[2].value();
+    }
+    Ok(true)
+}
+
+/// The same by the probe's own commands, with looks at DHCSR before and behind them. False: the core did not stand before.
+fn by_commands(mem: &mut MemAp, ops: &mut Vec<MemOp>, registers: &mut [MemOp], tail: &[MemOp]) -> Result<bool> {
+    ops.push(MemOp::read(DHCSR));
+    mem.batch(ops)?;
+    let stood = ops.last().is_some_and(|op| op.value() & S_HALT != 0);
+    let known = stood && mem.probe.core_registers(mem.ap, registers)?;
+    let mut rest = [&[MemOp::read(DHCSR), MemOp::read(DFSR)], tail].concat();
+    mem.batch(&mut rest)?;
+    ops.extend(rest);
+    Ok(known)
+}
+
 impl Core {
     fn has(&self, row: &Row) -> bool {
         match row.4 {
@@ -191,35 +218,30 @@ impl Core {
         let (mut ops, first) = (lead, self.dcrdr.is_none());
         ops.extend([MemOp::read(CPUID)].into_iter().chain(first.then_some(MemOp::read(DCRDR))));
         let start = ops.len();
-        for selector in selectors {
-            ops.extend([MemOp::write(DCRSR, *selector), MemOp::read(DHCSR), MemOp::read(DCRDR)]);
-        }
-        let end = ops.len();
-        ops.push(MemOp::read(DFSR));
-        ops.extend(tail);
-        mem.batch(&mut ops)?;
+        let mut registers: Vec<MemOp> = selectors.iter().copied().map(MemOp::read).collect();
+        let known = match mem.probe.core_registers(mem.ap, &mut [])? {
+            true => by_commands(mem, &mut ops, &mut registers, tail)?,
+            false => by_batch(mem, &mut ops, &mut registers, tail)?,
+        };
         if let Some(other) = ops[..start].iter().find(|op| op.address == CPUID && op.value() != self.cpuid) {
             return Err(super::garbled(self.cpuid, other.value()));
         }
         if first {
             self.dcrdr = Some(ops[start - 1].value());
         }
-        let now = mem.now();
+        let (now, end) = (mem.now(), ops.len() - tail.len() - 1);
         ops.iter().filter(|op| op.address == DHCSR && !op.write).for_each(|op| self.note(op.value(), now));
-        let triples = || ops[start..end].chunks_exact(3).zip(selectors);
-        let ready = |dhcsr: u32| dhcsr & (S_HALT | S_REGRDY) == S_HALT | S_REGRDY;
-        let moved = triples().skip(1).any(|(ops, _)| ops[1].value() & (S_RETIRE_ST | S_RESET_ST) != 0);
-        let good = !moved && triples().all(|(ops, _)| ready(ops[1].value()));
-        let words: Vec<(u32, u32)> = match good {
-            true => triples().map(|(ops, selector)| (*selector, ops[2].value())).collect(),
+        let states: Vec<u32> = ops[start..end].iter().filter(|op| op.address == DHCSR).map(MemOp::value).collect();
+        let moved = states.iter().skip(1).any(|dhcsr| dhcsr & (S_RETIRE_ST | S_RESET_ST) != 0);
+        let good = known && !moved && states.iter().all(|dhcsr| dhcsr & (S_HALT | S_REGRDY) == S_HALT | S_REGRDY);
+        if !good && self.stood.is_some() {
             // The batch was faster than the core.
-            false if self.stood.is_some() => {
-                selectors.iter().map(|selector| Ok((*selector, self.read_slowly(mem, *selector)?))).collect::<Result<_>>()?
+            for register in &mut registers {
+                register.value = self.read_slowly(mem, register.address)?;
             }
-            false => vec![],
-        };
+        }
         if let Some(seen) = self.seen.as_mut() {
-            seen.words.extend(words);
+            seen.words.extend(registers.iter().map(|register| (register.address, register.value())));
             seen.dfsr = seen.dfsr.or(good.then_some(ops[end].value()));
         }
         Ok(ops)
@@ -243,7 +265,14 @@ impl Core {
         for (selector, value) in values {
             ops.extend([MemOp::write(DCRDR, *value), MemOp::write(DCRSR, WRITE | selector), MemOp::read(DHCSR)]);
         }
-        mem.batch(&mut ops)?;
+        let mut own: Vec<MemOp> = values.iter().map(|(selector, value)| MemOp::write(*selector, *value)).collect();
+        if mem.probe.core_registers(mem.ap, &mut [])? {
+            ops.truncate(usize::from(first));
+            mem.batch(&mut ops)?;
+            mem.probe.core_registers(mem.ap, &mut own)?;
+        } else {
+            mem.batch(&mut ops)?;
+        }
         if first {
             self.dcrdr = Some(ops[0].value());
         }

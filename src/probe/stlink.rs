@@ -512,6 +512,10 @@ impl Probe for StLink {
         self.run_batch(ap, ops).map_err(advise)
     }
 
+    fn core_registers(&mut self, ap: Ap, ops: &mut [MemOp]) -> Result<bool> {
+        self.own_registers(ap, ops).map_err(advise)
+    }
+
     fn trace(&mut self, hz: Option<u32>) -> Result<()> {
         self.need(Feature::Trace)?;
         let Some(hz) = hz else {

@@ -80,6 +80,8 @@ pub struct StLink {
     batch: Vec<u8>,
     /// Open APs with the CSW that memory commands without one use.
     aps: BTreeMap<u8, u32>,
+    /// It answers nothing any more until its power is cut.
+    hung: bool,
     /// What arrived on SWO, and room for how much; `None`: not capturing.
     trace: Option<(VecDeque<u8>, usize)>,
     /// Every command since recording was turned on.
@@ -98,6 +100,7 @@ impl StLink {
             last: Failure { status: Status::OK, address: 0 },
             batch: Vec::new(),
             aps: BTreeMap::new(),
+            hung: false,
             trace: None,
             log: None,
         }
@@ -106,6 +109,7 @@ impl StLink {
     /// The probe lost its power or the port was reset: it starts over, NRST floats high. The chip has its own supply.
     pub fn start_over(&mut self) {
         self.forget();
+        self.hung = false;
         self.mode = power_on_mode(self.kind);
         self.wire.khz = self.kind.khz;
         self.wire.chip.nrst(false);
@@ -209,6 +213,7 @@ impl StLink {
 
     fn execute(&mut self, block: Block, data: Vec<u8>) {
         let reply = match block[0] {
+            _ if self.hung => None,
             0xF2 => self.debug(&block, &data),
             _ => {
                 self.spend(block[0] != 0xF3 && block[0] != 0xF4);
@@ -364,8 +369,11 @@ impl StLink {
     fn write_mem(&mut self, block: &Block, data: &[u8], size: Size, increment: bool) -> Result<Vec<u8>, Status> {
         let access = self.access(block, size, increment)?;
         self.checked(&access, data.len(), WRITE_MAX)?;
+        self.wire.waited = false;
         let outcome = self.wire.write_block(access, data);
         self.keep(outcome);
+        // A V3 before J10 stops answering when it meets WAIT in a write at its fastest clock (seen by psdb's authors).
+        self.hung |= self.wire.waited && self.wire.khz > 8000 && !self.has((0, 10));
         Ok(Vec::new())
     }
 }

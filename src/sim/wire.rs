@@ -88,6 +88,8 @@ pub struct Wire {
     /// Fault injection: so many commands meet an AP that answers WAIT for too long; the next read has a wrong parity bit.
     pub waits: u32,
     pub parity: bool,
+    /// A write was answered WAIT since this was last taken.
+    pub waited: bool,
     /// The fastest clock, kHz, at which words arrive as they were sent; `None`: any.
     pub max_khz: Option<u32>,
     /// Words that did not.
@@ -97,7 +99,20 @@ pub struct Wire {
 impl Wire {
     pub fn new(row: &'static Row, costs: &'static Costs, khz: u32) -> Wire {
         let (dap, chip) = (Dap::new(row), Chip::new(row));
-        Wire { dap, chip, now: 0, khz, costs, select: None, csw: BTreeMap::new(), waits: 0, parity: false, max_khz: None, flipped: 0 }
+        Wire {
+            dap,
+            chip,
+            now: 0,
+            khz,
+            costs,
+            select: None,
+            csw: BTreeMap::new(),
+            waits: 0,
+            parity: false,
+            waited: false,
+            max_khz: None,
+            flipped: 0,
+        }
     }
 
     /// Let time go by, for the chip too.
@@ -121,7 +136,10 @@ impl Wire {
             };
             match answer {
                 Ok(value) => return Ok(value ^ flips),
-                Err(Nack::Wait { until }) if self.now < deadline => self.wait(until.min(deadline)),
+                Err(Nack::Wait { until }) if self.now < deadline => {
+                    self.waited |= write.is_some();
+                    self.wait(until.min(deadline));
+                }
                 Err(nack) => return Err(status(port, nack)),
             }
         }

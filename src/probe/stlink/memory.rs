@@ -206,10 +206,15 @@ impl StLink {
         Ok(())
     }
 
+    /// RW_MISC is there, and comes through on this way.
+    pub(super) fn batches(&self) -> bool {
+        self.has(Feature::RwMisc) && self.pipe.room().batches
+    }
+
     /// How many of `ops`, from the first, one RW_MISC can carry. It cannot set CSW, so words that a cache may hold go
     /// by READMEM and WRITEMEM when `ap` asks for cacheable accesses.
     fn misc_len(&self, ap: Ap, ops: &[MemOp]) -> usize {
-        if !self.has(Feature::RwMisc) || !self.pipe.room().batches {
+        if !self.batches() {
             return 0;
         }
         // A read is address, data and result: three transfers on the wire.

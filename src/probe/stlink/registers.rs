@@ -4,8 +4,12 @@ use super::tables::*;
 use super::{Block, StLink, word};
 use crate::error::{Context, Error, Result};
 use crate::probe::dap::{ap, dp};
-use crate::probe::{Port, Protocol};
+use crate::probe::{Ap, MemOp, Port, Protocol};
 
+/// What READALLREGS is known to tell, in order of their selectors: r0 to r15, xPSR, msp, psp. Two words more are not understood.
+const ALL_REGS: u32 = 19;
+/// CONTROL to PRIMASK; the FPU's selectors are above.
+const LAST_CORE: u32 = 0x14;
 /// DP CTRL/STAT: the firmware cannot work with it.
 const ORUNDETECT: u32 = 1 << 0;
 
@@ -102,6 +106,34 @@ impl StLink {
         // An AP write is posted: whether it succeeded shows at the next access (ADIv5.2 B4.2), which is this one.
         let flushed = self.dap_read_patiently(Port::Dp, dp::RDBUFF);
         flushed.map(drop).during(format_args!("{}{}", WRITE_DAP_REG.name, register_name(port, address)))
+    }
+}
+
+/// Core registers by READREG, WRITEREG and READALLREGS: one command each, where there are no batches.
+impl StLink {
+    pub(super) fn own_registers(&mut self, ap: Ap, ops: &mut [MemOp]) -> Result<bool> {
+        let known = |op: &MemOp| op.address <= LAST_CORE || self.has(Feature::FpuRegisters);
+        if self.batches() || ap.index != 0 || !ops.iter().all(known) {
+            return Ok(false);
+        }
+        let plain = ops.iter().filter(|op| !op.write && op.address < ALL_REGS).count();
+        let mut all = [0; 88];
+        if plain > 1 {
+            self.patiently(true, |link| link.ask(&Block::new(READALLREGS), &"", &mut all))?;
+        }
+        for op in ops {
+            let (about, selector) = (format!(" {:#x}", op.address), op.address as u8);
+            match op.write {
+                true => self.command(&Block::new(WRITEREG).u8(selector).u32(op.value), &about)?,
+                false if plain > 1 && op.address < ALL_REGS => op.value = word(&all[4 + 4 * op.address as usize..]),
+                false => {
+                    let mut reply = [0; 8];
+                    self.patiently(true, |link| link.ask(&Block::new(READREG).u8(selector), &about, &mut reply))?;
+                    op.value = word(&reply[4..]);
+                }
+            }
+        }
+        Ok(true)
     }
 }
 

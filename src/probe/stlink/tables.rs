@@ -49,6 +49,9 @@ pub const ENTER_JTAG: Op = op("ENTER_JTAG_NO_RESET", &[0xf2, 0x30, 0xa4]);
 pub const READ_IDCODES: Op = op("READ_IDCODES", &[0xf2, 0x31]);
 pub const GETLASTRWSTATUS: Op = op("GETLASTRWSTATUS", &[0xf2, 0x3b]);
 pub const GETLASTRWSTATUS2: Op = op("GETLASTRWSTATUS2", &[0xf2, 0x3e]);
+pub const READREG: Op = op("READREG", &[0xf2, 0x33]);
+pub const WRITEREG: Op = op("WRITEREG", &[0xf2, 0x34]);
+pub const READALLREGS: Op = op("READALLREGS", &[0xf2, 0x3a]);
 pub const WRITEDEBUGREG: Op = op("WRITEDEBUGREG", &[0xf2, 0x35]);
 pub const READDEBUGREG: Op = op("READDEBUGREG", &[0xf2, 0x36]);
 pub const DRIVE_NRST: Op = op("DRIVE_NRST", &[0xf2, 0x3c]);
@@ -124,6 +127,7 @@ pub enum Feature {
     Voltage,
     Trace,
     LastRwStatus2,
+    FpuRegisters,
     SwdFreq,
     JtagFreq,
     DapRegisters,
@@ -147,6 +151,7 @@ pub const FEATURES: &[(Feature, &str, u8, u8)] = &[
     (Feature::Voltage, "measuring the target voltage", 13, 0),
     (Feature::Trace, "SWO trace", 13, 0),
     (Feature::LastRwStatus2, "the address of a failed access", 15, 0),
+    (Feature::FpuRegisters, "the FPU's registers", 15, 0),
     (Feature::SwdFreq, "setting the SWD clock", 22, 0),
     (Feature::JtagFreq, "setting the JTAG clock", 24, 0),
     (Feature::DapRegisters, "reaching DP and AP registers", 24, 0),

@@ -188,9 +188,14 @@ fn write_8(link: &mut StLink, block: &Block, data: &[u8]) -> Result<Vec<u8>, Sta
 
 /// The wire is let go; the chip keeps what was set up in it, NRST what it was driven to (assumed).
 fn exit(link: &mut StLink, _: &Block, _: &[u8]) -> Result<Vec<u8>, Status> {
-    if link.mode == Mode::Debug {
-        link.mode = Mode::Mass;
-        link.forget();
+    match (link.mode, link.kind.generation) {
+        (Mode::Debug, _) => {
+            link.mode = Mode::Mass;
+            link.forget();
+        }
+        // Seen on a V3 (stlink, pull request 1467).
+        (_, Generation::V3) => link.hung = true,
+        _ => {}
     }
     Ok(Vec::new())
 }
