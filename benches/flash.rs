@@ -124,7 +124,8 @@ fn measure(goal: &Goal, probe: &str, assumed: u32) -> f64 {
     let found = board.found();
     let info = Info { vid: found.vid, pid: found.pid, serial: found.serial, path: found.path, ..Info::default() };
     let probe = (probe::DRIVERS[0].open)(board.pipe(), info).expect("a probe");
-    let mut session = Session::attach(probe, target, &AttachOptions { khz: None, exact: false, under_reset: false }, Ears::none()).expect("a chip");
+    let mut session =
+        Session::attach(probe, target, &AttachOptions { khz: None, exact: false, under_reset: false }, Ears::none()).expect("a chip");
     session.reset(ResetMode::Halt).expect("a reset");
     session.hurry(u64::MAX).expect("a link that bears the fastest clock");
     let started = session.probe.now();

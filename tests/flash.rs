@@ -392,6 +392,120 @@ fn a_second_ctrl_c_leaves_the_erase_to_the_reset_and_the_sector_is_erased_again(
     assert_eq!(again.board.dump(FLASH, 64).unwrap(), pattern(1, 64));
 }
 
+/// A word whose programming was interrupted: in a sector that otherwise holds the image, in one that is replaced, in one
+/// that is not touched, and beside the image.
+#[test]
+fn a_torn_word_costs_its_sector_and_never_reads_as_blank() {
+    for (name, noloader) in [("stm32h743", false), ("stm32h743", true), ("stm32g071", false), ("stm32g071", true)] {
+        let chip = chip(name);
+        let manner = Manner { noloader, ..Manner::default() };
+        let wanted = pattern(16, 2 * chip.sector);
+        let mut rig = rig(chip);
+        rig.board.poke(FLASH, &wanted).unwrap();
+        rig.board.poke(FLASH + chip.sector, &[0x55; 64]).unwrap();
+        for torn in [64, chip.sector + 64, 3 * chip.sector + 64] {
+            rig.board.tear(FLASH + torn).unwrap();
+        }
+        let plan = rig.session.plan_to_write(&image(&[(FLASH, wanted.clone())]), Policy::Erase).unwrap();
+        assert_eq!(plan.steps.iter().map(|step| step.action).collect::<Vec<_>>(), [Action::Replace; 2], "{name}");
+        rig.session.execute(&plan, manner).unwrap();
+        assert!(rig.board.dump(FLASH, 2 * chip.sector).unwrap() == wanted, "{name}");
+        assert_eq!(rig.session.verify(&image(&[(FLASH, wanted.clone())])).unwrap(), u64::from(2 * chip.sector), "{name}: readable again");
+
+        let before = rig.flash(chip);
+        let part = image(&[(FLASH + 3 * chip.sector, pattern(17, 64))]);
+        let error = rig.session.plan_to_write(&part, Policy::Erase).unwrap_err();
+        let at = FLASH + 3 * chip.sector + 64;
+        assert_eq!(error.message, format!("the flash word at {at:#010x} is damaged and cannot be read, and the image does not cover it"));
+        assert!(error.hint.as_ref().unwrap().contains("flash erase_sector 0 3 3"), "{error}");
+        assert!(rig.flash(chip) == before, "nothing was changed");
+        let bank = rig.session.banks[0].clone();
+        rig.session.erase(&[(bank, Erase::Sector(3))], false).unwrap();
+        rig.program(&part).unwrap();
+        assert!(rig.board.dump(FLASH + 3 * chip.sector, 64).unwrap() == pattern(17, 64), "{name}");
+    }
+}
+
+/// The independent watchdog at its shortest, which the program started: with `noreset` it stops while the core is halted.
+#[test]
+fn a_watchdog_of_two_milliseconds_does_not_bite_a_change_without_reset() {
+    for (name, kr) in [("stm32h743", 0x5800_4800), ("stm32g071", 0x4000_3000)] {
+        let chip = chip(name);
+        let mut rig = rig(chip);
+        rig.board.poke(FLASH, &[0x11; 64]).unwrap();
+        rig.session.halt(0, Duration::from_secs(1)).unwrap();
+        // KR = 0x5555, PR = 0 (/4), RLR = 15: 16 * 4 / 32 kHz = 2 ms; KR = 0xAAAA, 0xCCCC (RM0433 46.4, RM0444 28.4)
+        for (register, value) in [(kr, 0xCCCC), (kr, 0x5555), (kr + 4, 0), (kr + 8, 15), (kr, 0xAAAA)] {
+            rig.session.mem(0).write32(register, value).unwrap();
+        }
+        rig.session.take_reset_seen(0).unwrap();
+        let bank = rig.session.banks[0].clone();
+        rig.session.erase(&[(bank, Erase::Bank)], true).unwrap();
+        let plan = rig.session.plan_to_write(&image(&[(FLASH, pattern(18, 4096))]), Policy::Erase).unwrap();
+        rig.session.execute(&plan, Manner::NORESET).unwrap();
+        assert!(rig.board.dump(FLASH, 4096).unwrap() == pattern(18, 4096), "{name}");
+        assert!(!rig.session.take_reset_seen(0).unwrap(), "{name}: it bit");
+    }
+}
+
+/// What was looked at leaves no trace: RAM, registers, the CRC unit and its clock.
+#[test]
+fn sums_leave_the_chip_as_it_was_and_a_running_program_is_read_instead() {
+    let chip = chip("stm32g071");
+    let wanted = image(&[(FLASH, pattern(19, chip.flash))]);
+    let mut rig = rig(chip);
+    rig.board.poke(FLASH, &pattern(19, chip.flash)).unwrap();
+    rig.session.reset(rocd::session::ResetMode::Halt).unwrap();
+    // CRCEN; INIT, CR (REV_OUT) and DR are the program's.
+    for (register, value) in [(0x4002_1038, 0x1100), (0x4002_3010, 0x1234), (0x4002_3008, 0x81), (0x4002_3010, 7)] {
+        rig.session.mem(0).write32(register, value).unwrap();
+    }
+    let look = |rig: &mut Rig| {
+        let registers = rig.session.registers(0).unwrap();
+        let values = rig.session.read_regs(0, &registers).unwrap();
+        let unit = [0x4002_1038, 0x4002_3000, 0x4002_3008, 0x4002_3010, 0x4002_3014].map(|at| rig.session.mem(0).read32(at).unwrap());
+        (rig.board.dump(0x2000_0000, 0x2000).unwrap(), values, unit)
+    };
+    let before = look(&mut rig);
+    let seconds = |rig: &mut Rig| {
+        let started = rig.session.probe.now();
+        assert_eq!(rig.session.verify(&wanted).unwrap(), u64::from(chip.flash));
+        (rig.session.probe.now() - started).as_secs_f64()
+    };
+    let summed = seconds(&mut rig);
+    assert!(look(&mut rig) == before, "a trace is left");
+    rig.board.poke(FLASH + 0x5000, &[0]).unwrap();
+    let error = rig.session.verify(&wanted).unwrap_err();
+    assert_eq!((error.kind, error.message.split(' ').next().unwrap()), (Kind::Mismatch, "0x08005000"), "{error}");
+    rig.board.poke(FLASH + 0x5000, &pattern(19, chip.flash)[0x5000..0x5008]).unwrap();
+    // b . at 0x20000000
+    rig.session.mem(0).write32(0x2000_0000, 0xE7FE_E7FE).unwrap();
+    rig.session.resume(0, Some(0x2000_0000)).unwrap();
+    let read = seconds(&mut rig);
+    assert!(read > 2.0 * summed, "{read} {summed}");
+    assert_eq!(rig.session.state(0).unwrap(), rocd::session::State::Running);
+}
+
+/// A G0 may take a fast row amiss: the loader goes on word by word, and says so.
+#[test]
+fn a_cold_g0_is_erased_whole_and_written_by_rows() {
+    let chip = chip("stm32g071");
+    let seconds = |upper: &[u8]| {
+        let mut rig = rig(chip);
+        rig.board.poke(FLASH, &pattern(20, 64 << 10)).unwrap();
+        rig.board.poke(FLASH + chip.flash - chip.sector, upper).unwrap();
+        let plan = rig.session.plan_to_write(&image(&[(FLASH, pattern(21, 64 << 10))]), Policy::Erase).unwrap();
+        let started = rig.session.probe.now();
+        rig.session.execute(&plan, Manner::default()).unwrap();
+        let taken = (rig.session.probe.now() - started).as_secs_f64();
+        assert!(rig.board.dump(FLASH, 64 << 10).unwrap() == pattern(21, 64 << 10));
+        assert!(rig.board.dump(FLASH + chip.flash - chip.sector, upper.len() as u32).unwrap() == upper, "a page of calibration survives");
+        taken
+    };
+    let (whole, by_pages) = (seconds(&[]), seconds(&[0x5A; 32]));
+    assert!(whole < 0.5 && by_pages > 1.0, "{whole} {by_pages}");
+}
+
 /// FLASH_OPTSR_CUR, WPSN1_CUR (H7), FLASH_OPTR, WRP1AR (G0): RM0433 4.9, RM0444 3.7.
 const H7_OPTSR: u32 = 0x5200_201C;
 const H7_WPSN1: u32 = 0x5200_2038;

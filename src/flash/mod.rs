@@ -146,6 +146,10 @@ pub trait FlashDriver {
     fn watchdog(&self, _: &mut MemAp, _: &Bank) -> Result<bool> {
         Ok(true)
     }
+    /// Has a read met a word with two wrong bits since this was last asked? For families where such a read does not fault.
+    fn damaged(&self, _: &mut MemAp, _: &Bank) -> Result<bool> {
+        Ok(false)
+    }
     /// `sums::sum` of parts of the bank, multiples of `GRAIN` by address and length, made by the controller itself; a part
     /// that it could not read has none. `None`: the controller makes no sums, or not now. No core may be using flash.
     fn sums(&self, _: &mut MemAp, _: &Bank, _: &[Range<u32>]) -> Result<Option<Vec<Option<u32>>>> {

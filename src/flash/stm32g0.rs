@@ -20,6 +20,9 @@ const ACR: u32 = 0x00;
 const KEYR: u32 = 0x08;
 const SR: u32 = 0x10;
 const CR: u32 = 0x14;
+/// By bank.
+const ECCR: [u32; 2] = [0x18, 0x1C];
+const ECCR_ECCD: u32 = 1 << 31;
 const OPTR: u32 = 0x20;
 /// Write protection areas A and B, by bank.
 const WRP: [[u32; 2]; 2] = [[0x2C, 0x30], [0x4C, 0x50]];
@@ -171,6 +174,16 @@ impl FlashDriver for Stm32G0 {
 
     fn watchdog(&self, mem: &mut MemAp, bank: &Bank) -> Result<bool> {
         Ok(mem.read32(bank.registers + OPTR)? & OPTR_WDG_SW != OPTR_WDG_SW)
+    }
+
+    /// ECCD tells of it, and is cleared by writing 1 (RM0444 3.7.6).
+    fn damaged(&self, mem: &mut MemAp, bank: &Bank) -> Result<bool> {
+        let register = bank.registers + ECCR[usize::from(bank.number == 1)];
+        let told = mem.read32(register)?;
+        if told & ECCR_ECCD != 0 {
+            mem.write32(register, told)?;
+        }
+        Ok(told & ECCR_ECCD != 0)
     }
 
     /// Two areas per bank, page numbers, both ends included; none where the start is behind the end (RM0444 3.5.4).

@@ -44,8 +44,8 @@ pub struct Unit {
 const CODE: &[u8] = include_bytes!("loaders/sums.bin");
 /// Behind the vectors and the handler.
 const ENTRY: u32 = 0x4E;
-const BLOCK: u32 = 0x90;
-const PARTS: u32 = BLOCK + 16;
+const BLOCK: u32 = 0xD0;
+const PARTS: u32 = BLOCK + 24;
 /// Two frames of an exception.
 const STACK: u32 = 64;
 /// Parts in one go.
@@ -78,11 +78,12 @@ fn some(help: Help, unit: Unit, mem: &mut MemAp, ears: &Ears, parts: &[Range<u32
     mem.read_width(Width::Word, base, &mut there)?;
     let clock = mem.update(unit.clock.0, 0, 1 << unit.clock.1)?;
     let [dr, cr, init, pol] = [0, CR, INIT, POL].map(|register| unit.registers + register);
-    let mut found = [dr, cr, init, pol].map(MemOp::read);
-    mem.batch(&mut found)?;
-    mem.batch(&mut [MemOp::write(cr, 0), MemOp::write(init, START), MemOp::write(pol, POLYNOMIAL)])?;
+    // DR as it is, not turned round by REV_OUT.
+    let set = [MemOp::write(cr, 0), MemOp::read(dr), MemOp::write(init, START), MemOp::write(pol, POLYNOMIAL)];
+    let mut ops: Vec<MemOp> = [cr, init, pol].map(MemOp::read).into_iter().chain(set).collect();
+    mem.batch(&mut ops)?;
     let summed = run(help, unit, mem, ears, parts);
-    let [sum, control, start, polynomial] = found.map(|op| op.value());
+    let [control, start, polynomial, sum] = [0, 1, 2, 4].map(|at: usize| ops[at].value());
     // DR takes what INIT holds by a reset of the unit.
     let back = [(init, sum), (pol, polynomial), (cr, control | CR_RESET), (init, start)];
     mem.batch(&mut back.map(|(register, value)| MemOp::write(register, value)))?;
@@ -97,7 +98,9 @@ fn run(help: Help, unit: Unit, mem: &mut MemAp, ears: &Ears, parts: &[Range<u32>
     let past = base + PARTS + 8 * parts.len() as u32;
     let mut image = CODE.to_vec();
     image.resize(BLOCK as usize, 0);
-    let words = [unit.registers, past, unit.eccr, 0].into_iter().chain(parts.iter().flat_map(|part| [part.start, part.end - part.start]));
+    let words = [unit.registers, past, unit.eccr, ram.watchdogs[0], ram.watchdogs[1], 0]
+        .into_iter()
+        .chain(parts.iter().flat_map(|part| [part.start, part.end - part.start]));
     image.extend(words.flat_map(u32::to_le_bytes));
     mem.write_width(Width::Word, base, &image)?;
     let guest = Guest { vectors: base, entry: base + ENTRY, stack: past + STACK, r7: base + BLOCK };

@@ -129,7 +129,7 @@ impl Session {
 
     fn unproven_in<'a>(&mut self, bank: &Bank, address: u32, wanted: &'a [u8]) -> Result<Vec<(u32, &'a [u8])>> {
         let (part, data) = inner((address, wanted));
-        let step = bank.sector.max(CHUNK as u32);
+        let step = bank.sector;
         let parts: Vec<Range<u32>> = part.clone().step_by(step as usize).map(|at| at..part.end.min(at + step)).collect();
         let Some(sums) = self.sums(bank, &parts)? else { return Ok(vec![(address, wanted)]) };
         let parts = parts.iter().zip(data.chunks(step as usize)).zip(sums);
@@ -168,35 +168,40 @@ impl Session {
         Ok(bytes)
     }
 
-    /// A flash word that an interrupted write left damaged cannot be read (H7: DBECCERR faults the access), and only
-    /// erasing its sector mends it: it reads as something the image is not, so that the sector is replaced. Where the
-    /// image does not cover all of it, bytes that were to be kept are lost already, and the user decides.
+    /// A flash word that an interrupted write left damaged cannot be read (H7: DBECCERR faults the access; G0: FLASH_ECCR
+    /// tells), and only erasing its sector mends it: it reads as something the image is not, so that the sector is
+    /// replaced. Where the image does not cover all of it, bytes that were to be kept are lost already, and the user decides.
     fn read_flash(&mut self, bank: &Bank, address: u32, chunk: &mut [u8], image: &Image, damaged: &mut Vec<u32>) -> Result<()> {
-        let mut mem = MemAp::new(&mut *self.probe, bank.ap);
-        let error = match mem.read(address, chunk) {
-            Err(error) if error.is_fault() => error,
-            other => return other.during(format!("reading flash at {address:#010x}")),
-        };
+        if self.read_whole(bank, address, chunk)? {
+            return Ok(());
+        }
         for (index, word) in chunk.chunks_mut(bank.word as usize).enumerate() {
             let at = address + index as u32 * bank.word;
-            match MemAp::new(&mut *self.probe, bank.ap).read(at, word) {
-                Ok(()) => {}
-                Err(fault) if fault.is_fault() && damaged.len() < MAX_DAMAGED => {
-                    if !covers(image, at, bank.word) {
-                        return Err(lost(bank, at));
-                    }
-                    damaged.push(at);
-                    self.ears.warn(format!("the flash word at {at:#010x} is damaged and cannot be read: its sector must be erased"));
-                    word.iter_mut().zip(0..).for_each(|(byte, i)| *byte = unlike(image, at + i));
-                }
-                Err(fault) if fault.is_fault() => {
-                    let hint = "flash cannot be read: is it read protected (RDP), or its clock or supply wrong?";
-                    return Err(error.during(format!("reading flash at {address:#010x}")).hint(hint));
-                }
-                Err(other) => return Err(other),
+            if self.read_whole(bank, at, word)? {
+                continue;
             }
+            if damaged.len() >= MAX_DAMAGED {
+                let what = format!("more than {MAX_DAMAGED} flash words cannot be read, the last at {at:#010x}");
+                return Err(Error::target(what).hint("flash cannot be read: is it read protected (RDP), or its clock or supply wrong?"));
+            }
+            if !covers(image, at, bank.word) {
+                return Err(lost(bank, at));
+            }
+            damaged.push(at);
+            self.ears.warn(format!("the flash word at {at:#010x} is damaged and cannot be read: its sector must be erased"));
+            word.iter_mut().zip(0..).for_each(|(byte, i)| *byte = unlike(image, at + i));
         }
         Ok(())
+    }
+
+    /// False: something of it is damaged.
+    fn read_whole(&mut self, bank: &Bank, address: u32, bytes: &mut [u8]) -> Result<bool> {
+        let mut mem = MemAp::new(&mut *self.probe, bank.ap);
+        match mem.read(address, bytes) {
+            Ok(()) => Ok(!flash::driver(&self.target.driver)?.damaged(&mut MemAp::new(&mut *self.probe, bank.ap), bank)?),
+            Err(error) if error.is_fault() => Ok(false),
+            Err(other) => Err(other.during(format!("reading flash at {address:#010x}"))),
+        }
     }
 }
 

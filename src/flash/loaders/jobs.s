@@ -7,6 +7,7 @@
         .syntax unified
         .cpu    cortex-m0plus
         .thumb
+        .include "feed.s"
 
 @ The mailbox, at r7 (src/flash/loader.rs writes it).
         .equ    IWDG, 0         @ KR of a watchdog to be fed; 0: none
@@ -54,26 +55,8 @@ vectors:
         .endr
 
 start:
-        ldr     r0, [r7, #IWDG]
-        cmp     r0, #0
-        beq     1f
-        ldr     r1, =0xAAAA
-        str     r1, [r0]
-1:      ldr     r0, [r7, #WWDG]
-        cmp     r0, #0
-        beq     2f
-        ldr     r1, [r0]        @ CR: WDGA is bit 7, T is 6:0
-        lsls    r2, r1, #24
-        bpl     2f
-        ldr     r2, [r0, #4]    @ CFR: W is 6:0; feeding it before T <= W is a reset
-        movs    r3, #0x7F
-        ands    r1, r3
-        ands    r2, r3
-        cmp     r1, r2
-        bhi     2f
-        movs    r1, #0xFF
-        str     r1, [r0]
-2:      mov     r6, r7
+        feed    r7
+        mov     r6, r7
         adds    r6, #CHANNELS
         bl      step
         adds    r6, #CHANNEL
