@@ -1,9 +1,14 @@
-//! The goals of writing flash, in the board's own time, which is exact: `cargo bench --bench flash` prints Markdown. Each
-//! time is a whole command of a session that is attached (look, erase, write, or verify); flash is compared byte for byte
-//! afterwards, by the board's own door.
+//! Writing flash: `cargo bench --bench flash` prints, as Markdown, rocd beside OpenOCD and st-flash on paced boards
+//! (peers.rs), then the goals. `-- goals` prints these alone, `-- usb` the table over USB alone.
 //!
-//! A goal that is met only with constants that nobody has measured (erasing a bank, rows and mass erase of a G0, the H7's
-//! CRC unit) is open: the columns "assumed x 2" are with each of these at twice its value.
+//! A goal's seconds are in the board's own time, which is exact, of a whole command (look, erase, write; or verify) in a
+//! session that is attached and has tested its link; flash is compared byte for byte afterwards, by the board's own door. A goal that is met only with
+//! constants that nobody has measured (erasing a bank, rows and mass erase of a G0, the H7's CRC unit) is open: the column
+//! "assumed x 2" is with each of these at twice its value. OpenOCD's and st-flash's seconds are of their whole processes, by
+//! the stopwatch of the first part (the better of OpenOCD's two ways; st-flash over USB, with a guest's USB stack).
+
+#[path = "peers.rs"]
+mod peers;
 
 use rocd::desc::{Known, Target};
 use rocd::event::Ears;
@@ -34,6 +39,8 @@ enum Work {
 
 struct Goal {
     name: &'static str,
+    /// What peers.rs calls chip and job.
+    peers: (&'static str, &'static str),
     chip: &'static str,
     work: Work,
     len: u32,
@@ -43,10 +50,27 @@ struct Goal {
 }
 
 const GOALS: &[Goal] = &[
-    Goal { name: "H743 cold 1 MiB", chip: "stm32h743", work: Work::Program(Before::Other), len: 1 << 20, goals: [8.8, 8.5], floor: 8.28 },
-    Goal { name: "H743 blank 1 MiB", chip: "stm32h743", work: Work::Program(Before::Blank), len: 1 << 20, goals: [6.7, 3.45], floor: 3.28 },
+    Goal {
+        name: "H743 cold 1 MiB",
+        peers: ("H743", "cold 1 MiB"),
+        chip: "stm32h743",
+        work: Work::Program(Before::Other),
+        len: 1 << 20,
+        goals: [8.8, 8.5],
+        floor: 8.28,
+    },
+    Goal {
+        name: "H743 blank 1 MiB",
+        peers: ("H743", "blank 1 MiB"),
+        chip: "stm32h743",
+        work: Work::Program(Before::Blank),
+        len: 1 << 20,
+        goals: [6.7, 3.45],
+        floor: 3.28,
+    },
     Goal {
         name: "H743 cold 2 MiB, both banks",
+        peers: ("H743", "cold 2 MiB"),
         chip: "stm32h743",
         work: Work::Program(Before::Other),
         len: 2 << 20,
@@ -55,15 +79,25 @@ const GOALS: &[Goal] = &[
     },
     Goal {
         name: "H743 one function of 1 MiB changed",
+        peers: ("H743", "one function of 1 MiB changed"),
         chip: "stm32h743",
         work: Work::Program(Before::Changed(1, 128 << 10)),
         len: 1 << 20,
         goals: [1.5, 1.5],
         floor: 1.41,
     },
-    Goal { name: "H743 verify 1 MiB", chip: "stm32h743", work: Work::Verify, len: 1 << 20, goals: [0.06, 0.06], floor: 0.03 },
+    Goal {
+        name: "H743 verify 1 MiB",
+        peers: ("H743", "verify 1024 KiB"),
+        chip: "stm32h743",
+        work: Work::Verify,
+        len: 1 << 20,
+        goals: [0.06, 0.06],
+        floor: 0.03,
+    },
     Goal {
         name: "G071 cold 64 KiB, the upper 64 KiB blank",
+        peers: ("G071", "cold 64 KiB"),
         chip: "stm32g071",
         work: Work::Program(Before::Other),
         len: 64 << 10,
@@ -72,13 +106,22 @@ const GOALS: &[Goal] = &[
     },
     Goal {
         name: "G071 two pages of 64 KiB changed",
+        peers: ("G071", "two pages of 64 KiB changed"),
         chip: "stm32g071",
         work: Work::Program(Before::Changed(2, 2 << 10)),
         len: 64 << 10,
         goals: [0.1, 0.1],
         floor: 0.088,
     },
-    Goal { name: "H743 read 64 KiB of RAM", chip: "stm32h743", work: Work::ReadRam, len: 64 << 10, goals: [0.37, 0.088], floor: 0.084 },
+    Goal {
+        name: "H743 read 64 KiB of RAM",
+        peers: ("H743", ""),
+        chip: "stm32h743",
+        work: Work::ReadRam,
+        len: 64 << 10,
+        goals: [0.37, 0.088],
+        floor: 0.084,
+    },
 ];
 
 /// Dense as code is.
@@ -148,16 +191,32 @@ fn measure(goal: &Goal, probe: &str, assumed: u32) -> f64 {
 }
 
 fn main() {
-    println!("| work | probe | seconds | goal | floor | assumed x 2 | |\n|---|---|---|---|---|---|---|");
+    let alone = |word: &str| std::env::args().any(|given| given == word);
+    let theirs = if alone("goals") { peers::Seconds::new() } else { peers::tables(alone("usb")) };
+    if alone("usb") {
+        return;
+    }
+    println!("\n| work | probe | rocd | goal | floor | assumed x 2 | | OpenOCD | st-flash |\n|---|---|---|---|---|---|---|---|---|");
     for goal in GOALS {
-        for (probe, limit) in ["v2", "v3"].into_iter().zip(goal.goals).filter(|(_, limit)| *limit > 0.0) {
-            let [seconds, doubled] = [1, 2].map(|assumed| measure(goal, probe, assumed));
+        for (probe, limit) in [("v2", "V2"), ("v3", "V3")].into_iter().zip(goal.goals).filter(|(_, limit)| *limit > 0.0) {
+            let [seconds, doubled] = [1, 2].map(|assumed| measure(goal, probe.0, assumed));
             let verdict = match (seconds <= limit, doubled <= limit) {
                 (true, true) => "met",
                 (true, false) => "open: only by an assumed constant",
                 _ => "missed",
             };
-            println!("| {} | {probe} | {seconds:.3} | {limit} | {} | {doubled:.3} | {verdict} |", goal.name, goal.floor);
+            let other = |tool| {
+                let (chip, job) = goal.peers;
+                theirs.get(&(chip.into(), job.into(), probe.1, tool)).map_or(String::new(), |seconds| format!("{seconds:.2}"))
+            };
+            println!(
+                "| {} | {} | {seconds:.3} | {limit} | {} | {doubled:.3} | {verdict} | {} | {} |",
+                goal.name,
+                probe.1,
+                goal.floor,
+                other("OpenOCD"),
+                other("st-flash")
+            );
         }
     }
 }
