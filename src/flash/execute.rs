@@ -193,7 +193,7 @@ struct Work<'a> {
     erase_total: u64,
     write_total: u64,
     done: Done,
-    /// (bank's name, sectors), in the order of work.
+    /// (bank's name, sectors), in the order of work; two banks are worked at in turns.
     erased: Vec<(String, Vec<u32>)>,
     /// First and last address, in the order of work.
     written: Vec<(u32, u32)>,
@@ -308,9 +308,9 @@ impl<'a> Work<'a> {
         if step.kept > 0 {
             self.lost.push(step.clone());
         }
-        match self.erased.last_mut() {
-            Some((name, sectors)) if *name == bank.name => sectors.push(step.sector),
-            _ => self.erased.push((bank.name.clone(), vec![step.sector])),
+        match self.erased.iter_mut().find(|(name, _)| *name == bank.name) {
+            Some((_, sectors)) => sectors.push(step.sector),
+            None => self.erased.push((bank.name.clone(), vec![step.sector])),
         }
         self.done.erased_sectors += 1;
         self.done.erased_bytes += u64::from(step.size);
@@ -330,9 +330,9 @@ impl<'a> Work<'a> {
 
     fn note_written(&mut self, address: u32, bytes: u32) {
         let last = address + (bytes - 1);
-        match self.written.last_mut() {
-            Some((_, end)) if end.checked_add(1) == Some(address) => *end = last,
-            _ => self.written.push((address, last)),
+        match self.written.iter_mut().find(|(_, end)| end.checked_add(1) == Some(address)) {
+            Some((_, end)) => *end = last,
+            None => self.written.push((address, last)),
         }
         self.done.written_bytes += u64::from(bytes);
         self.show("write", self.done.written_bytes, self.write_total);
