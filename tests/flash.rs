@@ -348,6 +348,19 @@ fn a_pulled_plug_is_an_error_and_the_next_session_completes() {
 }
 
 #[test]
+fn what_two_banks_hold_when_the_plug_is_pulled_is_one_range_for_each() {
+    let chip = chip("stm32h743");
+    let segments = [(FLASH, pattern(6, 200_000)), (FLASH + 0x10_0000, pattern(7, 200_000))];
+    let mut rig = rig(chip);
+    let plan = rig.session.plan(&image(&segments), Policy::Erase).unwrap();
+    rig.board.inject_after(200, Inject::Unplug);
+    let error = rig.session.execute(&plan, Manner::default()).unwrap_err();
+    let told = error.trail.iter().find_map(|line| line.split_once("written so far: ")).unwrap().1;
+    assert!(told.starts_with("0x08000000..0x08") && told.contains(", 0x08100000..0x081"), "{error}");
+    assert_eq!(told.matches("..").count(), 2, "{error}");
+}
+
+#[test]
 fn an_erase_that_ctrl_c_meets_is_waited_for_and_told() {
     for (name, erase) in [("stm32h743", "erasing sector 0 of bank 1, 0x08000000"), ("stm32g071", "erasing sector 0 of bank 1, 0x08000000")]
     {
