@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 
 pub const COMMANDS: &[Command] = &[
     Command::new(
-        "serve [gdb [pipe|<gdb_port:num>]]",
-        "Serve gdb until `shutdown`; 0 is any free port, pipe is stdin and stdout",
+        "serve [gdb [pipe|<gdb_port:num>]] [telnet [<telnet_port:num>]] [tcl [<tcl_port:num>]]",
+        "Serve gdb, telnet and OpenOCD's Tcl RPC (none named: all) until `shutdown`; 0 is any free port, pipe is stdin and stdout",
         "serve gdb pipe",
         serve,
     ),

@@ -6,7 +6,7 @@
 mod xml;
 
 use super::packet::{Item, LONGEST, Wire, hex, hex_bytes};
-use super::{Desk, Host};
+use super::{Desk, Host, shown};
 use crate::error::{Cause, Error, Result};
 use crate::flash::{self, Erase, Manner, Policy};
 use crate::image::{Format, Image, Segment};
@@ -20,8 +20,10 @@ use std::time::{Duration, Instant};
 /// One step of a range costs about a millisecond; others are served in between.
 const SLICE: Duration = Duration::from_millis(10);
 const HALT_WAIT: Duration = Duration::from_secs(1);
-/// r0 to xPSR: the registers of `g`, and of every stop.
+/// r0 to xPSR: the registers of `g`.
 const CORE_REGISTERS: usize = 17;
+/// Of every stop: those, msp and psp, which gdb asks for whenever it unwinds.
+const STOP_REGISTERS: usize = 19;
 /// Read at once for qCRC.
 const CHUNK: usize = 4096;
 
@@ -336,12 +338,7 @@ impl Gdb {
         let out = desk.out.clone();
         let say = move |text: &str| out.send(Wire::new().framed(format!("O{}", hex(format!("{text}\n").as_bytes())).as_bytes()));
         let tell = say.clone();
-        let ran = desk.line(&line, say, &mut |outcome| match &outcome.result {
-            Ok(value) if value.to_string().is_empty() => {}
-            Ok(value) => tell(&value.to_string()),
-            Err(error) if matches!(error.cause, Cause::Exit(_)) => {}
-            Err(error) => tell(&error.to_string()),
-        });
+        let ran = desk.line(&line, say, &mut |outcome| shown(outcome).iter().for_each(|text| tell(text)));
         match ran {
             Err(error) if matches!(error.cause, Cause::Exit(_)) => {
                 self.reply(desk, b"OK");
@@ -356,8 +353,11 @@ impl Gdb {
     fn registers(&mut self, desk: &Desk, _: &[u8]) -> Answer {
         let (core, mut session) = (desk.core.get(), desk.session()?);
         match session.state(core)? {
-            State::Halted(_) => text(&core_registers(&mut session, core)?.iter().map(|(_, value)| value.as_str()).collect::<String>()),
-            _ => text(&"x".repeat(8 * CORE_REGISTERS)),
+            State::Halted(_) => {
+                text(&first_registers(&mut session, core, CORE_REGISTERS)?.iter().map(|(_, value)| value.as_str()).collect::<String>())
+            }
+            // gdb does not come in without pc and the Thumb bit
+            _ => text(&format!("{}0000000000000001", "x".repeat(8 * (CORE_REGISTERS - 2)))),
         }
     }
 
@@ -601,9 +601,9 @@ fn little_endian(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-/// Number and value of r0 to xPSR.
-fn core_registers(session: &mut Session, core: usize) -> Result<Vec<(u32, String)>> {
-    let registers: Vec<Register> = session.registers(core)?.into_iter().take(CORE_REGISTERS).collect();
+/// Number and value of the first so many.
+fn first_registers(session: &mut Session, core: usize, count: usize) -> Result<Vec<(u32, String)>> {
+    let registers: Vec<Register> = session.registers(core)?.into_iter().take(count).collect();
     let values = session.read_regs(core, &registers)?;
     Ok(registers.iter().zip(values).map(|(register, value)| (register.number, value_text(*register, value))).collect())
 }
@@ -620,7 +620,8 @@ fn stop(session: &mut Session, core: usize, signal: u8) -> Result<Vec<u8>> {
         };
         format!("{word}:{:x};", point.address)
     });
-    let registers: String = core_registers(session, core)?.iter().map(|(number, value)| format!("{number:x}:{value};")).collect();
+    let registers: String =
+        first_registers(session, core, STOP_REGISTERS)?.iter().map(|(number, value)| format!("{number:x}:{value};")).collect();
     Ok(format!("T{signal:02x}{watched}thread:1;{registers}").into_bytes())
 }
 

@@ -5,6 +5,8 @@
 
 mod gdb;
 mod packet;
+mod tcl;
+mod telnet;
 
 use crate::command::{Args, Value};
 use crate::error::{Cause, Error, Result};
@@ -20,10 +22,15 @@ use std::process::{Child, Command};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tcl::Tcl;
+use telnet::Telnet;
 
 /// Between two looks at a core that somebody waits for, and at new connections: Ctrl-C is answered within 100 ms.
 const POLL: Duration = Duration::from_millis(10);
+/// Between two looks at a core for those who only look on.
+const LOOK: Duration = Duration::from_millis(100);
 /// More at once are refused. Assumed: far above what people open, far below what threads cost.
 const MOST_CLIENTS: usize = 64;
 /// Pieces of 64 KiB read ahead of all clients, and replies that wait for one of them.
@@ -40,10 +47,13 @@ const PROGRESS: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Gdb,
+    Telnet,
+    Tcl,
 }
 
 /// The word, the value of the usage line that is its port, and OpenOCD's port.
-const KINDS: &[(Kind, &str, &str, u16)] = &[(Kind::Gdb, "gdb", "gdb_port", 3333)];
+const KINDS: &[(Kind, &str, &str, u16)] =
+    &[(Kind::Gdb, "gdb", "gdb_port", 3333), (Kind::Telnet, "telnet", "telnet_port", 4444), (Kind::Tcl, "tcl", "tcl_port", 6666)];
 
 type Id = u64;
 
@@ -84,6 +94,8 @@ impl Out {
 
 enum Talk {
     Gdb(Gdb),
+    Telnet(Telnet),
+    Tcl(Tcl),
 }
 
 struct Client {
@@ -107,13 +119,17 @@ impl Desk<'_> {
         self.host.cx().session()
     }
 
-    /// Run a line; what is said meanwhile goes to `say`. The client's own Ctrl-C stops it.
+    /// Run a line as one that was typed.
     fn line(&self, text: &str, say: impl Fn(&str) + 'static, show: &mut dyn FnMut(&Outcome)) -> Result<()> {
+        self.run(say, |host| host.typed_line(text, show))
+    }
+
+    /// Work for this client; what is said meanwhile goes to `say`. The client's own Ctrl-C stops it.
+    fn run(&self, say: impl Fn(&str) + 'static, work: impl FnOnce(&Host) -> Result<()>) -> Result<()> {
         let lock = || self.stop.lock().unwrap_or_else(PoisonError::into_inner);
         *lock() = Running { client: Some(self.id), stopped: false };
         let core = self.host.cx().core.replace(self.core.get());
-        let sink = Rc::new(Said { say, progress: Cell::new(Instant::now()) });
-        let ran = self.host.heard_by(sink, || self.host.line(text, show));
+        let ran = self.host.heard_by(said(say), || work(self.host));
         self.core.set(self.host.cx().core.replace(core));
         if std::mem::take(&mut *lock()).stopped {
             // It may have come too late to be noticed, and is nobody else's.
@@ -140,6 +156,29 @@ impl<F: Fn(&str)> Sink for Said<F> {
             }
             Event::Progress { .. } | Event::Debug(..) | Event::Map(_) | Event::Sector(..) | Event::Time(_) => {}
         }
+    }
+}
+
+fn said(say: impl Fn(&str) + 'static) -> Rc<dyn Sink> {
+    Rc::new(Said { say, progress: Cell::new(Instant::now()) })
+}
+
+/// What there is to show of a command's end.
+fn shown(outcome: &Outcome) -> Option<String> {
+    match &outcome.result {
+        Err(error) if matches!(error.cause, Cause::Exit(_)) => None,
+        Err(error) => Some(error.to_string()),
+        Ok(value) => Some(value.to_string()).filter(|text| !text.is_empty()),
+    }
+}
+
+/// A page in a browser can make it send a request to any port of this machine: it must not drive a debugger (CVE-2018-5704).
+fn no_browser(text: &[u8]) -> Result<()> {
+    let line = String::from_utf8_lossy(text.split(|byte| *byte == b'\n').next().unwrap_or_default());
+    let method = line.split(' ').next().is_some_and(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase()));
+    match method && line.contains(" HTTP/") {
+        true => Err(Error::command("it sent an HTTP request")),
+        false => Ok(()),
     }
 }
 
@@ -195,6 +234,16 @@ struct Server<'a> {
     shared: gdb::Shared,
     /// The gdb that this is for.
     child: Option<Child>,
+    looked: Instant,
+    writers: Vec<JoinHandle<()>>,
+}
+
+/// What was said last is heard before the process ends.
+impl Drop for Server<'_> {
+    fn drop(&mut self) {
+        self.clients.clear();
+        self.writers.drain(..).for_each(|writer| _ = writer.join());
+    }
 }
 
 impl<'a> Server<'a> {
@@ -210,6 +259,8 @@ impl<'a> Server<'a> {
             next: 0,
             shared: gdb::Shared::default(),
             child: None,
+            looked: Instant::now(),
+            writers: Vec::new(),
         }
     }
 
@@ -255,6 +306,7 @@ impl<'a> Server<'a> {
 
     /// Until `shutdown`, a signal, the end of our gdb, or that of the only client where there is no port.
     fn run(&mut self) -> Result<Value> {
+        self.host.look_afresh();
         let mut last = Instant::now();
         while !(self.gdb_ended()? || self.doors.is_empty() && self.clients.is_empty()) {
             self.accept();
@@ -325,10 +377,13 @@ impl<'a> Server<'a> {
             let _ = replies.into_iter().try_for_each(|bytes| to.write_all(&bytes).and_then(|()| to.flush()));
             close();
         };
-        std::thread::Builder::new().spawn(write).map_err(cannot)?;
+        self.writers.retain(|writer| !writer.is_finished());
+        self.writers.push(std::thread::Builder::new().spawn(write).map_err(cannot)?);
         let out = Out { queue, gone: Rc::default() };
         let talk = match kind {
             Kind::Gdb => Talk::Gdb(Gdb::new(self.shared.clone())),
+            Kind::Telnet => Talk::Telnet(Telnet::new(&out)),
+            Kind::Tcl => Talk::Tcl(Tcl::default()),
         };
         self.next += 1;
         self.clients.insert(id, Client { out, core: Rc::new(Cell::new(core)), talk });
@@ -347,6 +402,8 @@ impl<'a> Server<'a> {
         let desk = Desk { host: self.host, id, out: client.out.clone(), core: client.core.clone(), stop: &self.stop };
         let heard = match &mut client.talk {
             Talk::Gdb(gdb) => gdb.hear(&desk, &bytes),
+            Talk::Telnet(telnet) => telnet.hear(&desk, &bytes),
+            Talk::Tcl(tcl) => tcl.hear(&desk, &bytes),
         };
         match heard {
             Err(error) if matches!(error.cause, Cause::Exit(_)) => Err(error),
@@ -359,13 +416,22 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Look at what clients wait for.
+    /// Look at what clients wait for; now and then for those who only look on.
     fn look(&mut self) {
+        let now_and_then = self.looked.elapsed() >= LOOK;
+        let telnets = now_and_then && self.clients.values().any(|client| matches!(client.talk, Talk::Telnet(_)));
+        let news = if telnets { telnet::news(self.host) } else { Vec::new() };
         for (id, client) in &mut self.clients {
             let desk = Desk { host: self.host, id: *id, out: client.out.clone(), core: client.core.clone(), stop: &self.stop };
             match &mut client.talk {
                 Talk::Gdb(gdb) => gdb.look(&desk),
+                Talk::Telnet(telnet) => news.iter().for_each(|text| telnet.tell(&desk.out, text)),
+                Talk::Tcl(tcl) if now_and_then && tcl.watches() => tcl.look(&desk),
+                Talk::Tcl(_) => {}
             }
+        }
+        if now_and_then {
+            self.looked = Instant::now();
         }
     }
 }
@@ -375,13 +441,14 @@ impl Client {
     fn busy(&self) -> bool {
         match &self.talk {
             Talk::Gdb(gdb) => gdb.steps(),
+            _ => false,
         }
     }
 
     /// False, for `retain`.
     fn leave(&self, host: &Host) -> bool {
-        match &self.talk {
-            Talk::Gdb(gdb) => gdb.leave(host, self.core.get()),
+        if let Talk::Gdb(gdb) = &self.talk {
+            gdb.leave(host, self.core.get());
         }
         false
     }

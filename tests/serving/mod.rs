@@ -1,8 +1,10 @@
 //! `rocd serve` in a process of its own, on the embedded board.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 pub struct Rocd {
     child: Child,
@@ -44,6 +46,12 @@ impl Rocd {
         self.ended()
     }
 
+    /// Ctrl-C where the probe is gone: the exit code says so.
+    pub fn leave_unplugged(mut self) {
+        assert!(Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(3));
+    }
+
     /// It leaves by itself.
     #[track_caller]
     pub fn ended(&mut self) -> String {
@@ -60,5 +68,48 @@ impl Drop for Rocd {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A client that is no more than its connection.
+pub struct Line {
+    stream: TcpStream,
+    heard: Vec<u8>,
+}
+
+impl Line {
+    pub fn to(address: &str) -> Line {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Line { stream, heard: Vec::new() }
+    }
+
+    /// A server that has closed may not take it.
+    pub fn send(&mut self, text: &str) {
+        let _ = self.stream.write_all(text.as_bytes());
+    }
+
+    /// All up to these words, or up to the end.
+    pub fn until(&mut self, words: &str) -> String {
+        loop {
+            if let Some(at) = self.heard.windows(words.len()).position(|heard| heard == words.as_bytes()) {
+                let said: Vec<u8> = self.heard.drain(..at + words.len()).collect();
+                return String::from_utf8_lossy(&said).into_owned();
+            }
+            let mut more = [0; 4096];
+            match self.stream.read(&mut more) {
+                Ok(0) | Err(_) => panic!("`{words}` did not come: {:?}", String::from_utf8_lossy(&self.heard)),
+                Ok(count) => self.heard.extend(&more[..count]),
+            }
+        }
+    }
+
+    /// The server has closed, whatever it said before.
+    pub fn closed(&mut self) -> bool {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => true,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
     }
 }
