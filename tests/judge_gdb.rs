@@ -1,4 +1,5 @@
-//! gdb-multiarch through OpenOCD on the embedded board: load, compare-sections, breakpoints, watchpoints, stepi, backtrace.
+//! gdb-multiarch through OpenOCD on the embedded board: load, compare-sections, breakpoints, watchpoints, stepi, backtrace; and
+//! the same script through rocd, whose transcript is OpenOCD's but for what is listed here.
 
 mod served;
 
@@ -31,10 +32,15 @@ fn gdb(chip: &Chip, way: &Way, port: u16, lines: &[&str]) -> String {
         format!("-c \"tcl_port disabled\" -f interface/{}.cfg -c \"{} tcp {port}\"", way.interface, way.backend),
         format!("-c \"transport select {}\" -f target/{}.cfg -c init -c \"reset halt\"", way.transport, chip.target),
     ];
+    gdb_at(chip, &openocd.join(" "), lines)
+}
+
+/// Connected through a pipe to this program.
+fn gdb_at(chip: &Chip, server: &str, lines: &[&str]) -> String {
     let mut gdb = Command::new("gdb-multiarch");
     gdb.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-nx", "-batch", chip.elf]);
     gdb.args(["-ex", "set confirm off", "-ex", "set pagination off", "-ex", "set remotetimeout 30"]);
-    gdb.args(["-ex", &format!("target extended-remote | {}", openocd.join(" "))]);
+    gdb.args(["-ex", &format!("target extended-remote | {server}")]);
     for line in lines {
         gdb.args(["-ex", line]);
     }
@@ -120,4 +126,90 @@ fn gdb_through_dapdirect_on_the_g071() {
 #[test]
 fn gdb_through_hla_on_the_g071() {
     judge(&G071, &HLA, "v3");
+}
+
+/// Lines that are not the same, and why.
+const DIFFERENCES: &[(&str, &str)] = &[
+    ("0x70000000:", "a failed read is an error here; OpenOCD gives zeros"),
+    ("lr  ", "a pointer to code here, so gdb adds the function; an int in OpenOCD's description"),
+];
+
+/// Lines that only one of them has, and why.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("Transfer rate", "OpenOCD takes its wall time, rocd's board is as fast as it can"),
+    ("basepri", "ARMv6-M has no such register (DDI0419 B1.4), and OpenOCD shows one"),
+    ("faultmask", "as basepri"),
+    ("[stm32g0x.cpu] external reset", "the option bytes are loaded anew for OpenOCD only; rocd clears EMPTY itself"),
+    ("stm32l4x option load", "as above"),
+    ("Unable to match requested speed", "as above"),
+];
+
+fn compare(chip: &Chip, probe: &str) {
+    let Some(_openocd) = Verdict::of("openocd", "openocd", "gdb through OpenOCD and rocd", chip.board) else { return };
+    let Some(_gdb) = Verdict::of("gdb-multiarch", "gdb-multiarch", "gdb through rocd and OpenOCD", chip.board) else { return };
+    let session = [
+        "monitor reset halt",
+        "hbreak main",
+        "continue",
+        "delete",
+        "stepi",
+        "watch milliseconds",
+        "continue",
+        "backtrace",
+        "delete",
+        "rwatch milliseconds",
+        "continue",
+        "delete",
+        "awatch milliseconds",
+        "continue",
+        "delete",
+        "tbreak SysTick_Handler",
+        "continue",
+        "finish",
+        "next",
+        "step",
+        "info registers",
+        "x/4xw 0x08000000",
+        "x/xw 0x70000000",
+        "detach",
+    ];
+    let lines = [&["load", "compare-sections"], chip.boot, &session[..]].concat();
+    let board = Board::serve(&format!("{},{probe}", chip.board), &[]);
+    let openocd = transcript(&gdb(chip, &DAP, board.port(), &lines));
+    board.shutdown();
+    let board = Board::serve(&format!("{},{probe}", chip.board), &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let interface = board.interface(folder.path());
+    let rocd = format!("{} -q -f {} -f {} serve gdb pipe", env!("CARGO_BIN_EXE_rocd"), interface.display(), &chip.board[..7]);
+    let lines: Vec<&str> = lines.into_iter().filter(|line| !chip.boot.contains(line)).collect();
+    let rocd = transcript(&gdb_at(chip, &rocd, &lines));
+    board.shutdown();
+    assert_eq!(openocd.len(), rocd.len(), "{openocd:#?}\n{rocd:#?}");
+    for (theirs, ours) in openocd.iter().zip(&rocd) {
+        let explained = DIFFERENCES.iter().any(|(start, _)| theirs.starts_with(start) && ours.starts_with(start));
+        assert!(theirs == ours || explained, "OpenOCD: {theirs}\n   rocd: {ours}");
+    }
+}
+
+/// From the load on, without rates, and with one name for the core.
+fn transcript(said: &str) -> Vec<String> {
+    let lines = said
+        .lines()
+        .skip_while(|line| !line.starts_with("Loading section"))
+        .filter(|line| !LEFT_OUT.iter().any(|row| line.starts_with(row.0)));
+    let plain = |line: &str| match line.split_once("] halted") {
+        Some((_, rest)) => format!("[core] halted{rest}"),
+        None => line.to_string(),
+    };
+    lines.map(plain).collect()
+}
+
+#[test]
+fn the_same_script_through_openocd_and_rocd_on_the_h743() {
+    compare(&H743, "v3");
+}
+
+#[test]
+fn the_same_script_through_openocd_and_rocd_on_the_g071() {
+    compare(&G071, "v2-1");
 }

@@ -2,7 +2,7 @@
 //!
 //! Nobody may be there to read: a closed stdout or stderr is no error, and what was asked for is done all the same.
 
-use crate::options::Options;
+use crate::options::{Options, Step};
 use crate::timing;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use rocd::error::{Cause, Error, Result};
@@ -32,6 +32,8 @@ const PLAIN: &str = "\x1b[0m";
 
 pub struct Terminal {
     quiet: bool,
+    /// stdout is gdb's, so results go to stderr.
+    lent: bool,
     json: bool,
     debug: u8,
     /// stderr is a terminal, so a bar and colours make sense.
@@ -67,7 +69,9 @@ impl Terminal {
             File::create(path).map_err(|error| Error::usage(format!("log file {} cannot be written: {error}", path.display())))
         });
         let Options { quiet, json, debug, .. } = *options;
-        let terminal = Terminal { quiet, debug, log: RefCell::new(log.transpose()?), ..Terminal::plain(json) };
+        let lends = |line: &str| line.contains("gdb pipe");
+        let lent = lends(&options.words.join(" ")) || options.steps.iter().any(|step| matches!(step, Step::Line(line) if lends(line)));
+        let terminal = Terminal { quiet, lent, debug, log: RefCell::new(log.transpose()?), ..Terminal::plain(json) };
         terminal.note(&format!("rocd {}, {} s since 1970", env!("CARGO_PKG_VERSION"), since_1970()));
         Ok(terminal)
     }
@@ -77,6 +81,7 @@ impl Terminal {
         let lively = std::io::stderr().is_terminal();
         Terminal {
             quiet: false,
+            lent: false,
             json,
             debug: 0,
             lively,
@@ -105,6 +110,9 @@ impl Terminal {
     }
 
     fn print(&self, text: &str) {
+        if self.lent {
+            return print_aside(text);
+        }
         self.keep_loss("stdout", print(text));
     }
 

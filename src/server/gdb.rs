@@ -253,8 +253,9 @@ impl Gdb {
     }
 
     fn restart(&mut self, desk: &Desk, _: &[u8]) -> Answer {
-        desk.session()?.reset(ResetMode::Halt)?;
-        stop(&mut *desk.session()?, desk.core.get(), TRAPPED).map(Some)
+        let (core, mut session) = (desk.core.get(), desk.session()?);
+        reset(&mut session, core)?;
+        stop(&mut session, core, TRAPPED).map(Some)
     }
 
     /// The program goes on, unless another gdb holds it.
@@ -338,7 +339,7 @@ impl Gdb {
         let out = desk.out.clone();
         let say = move |text: &str| out.send(Wire::new().framed(format!("O{}", hex(format!("{text}\n").as_bytes())).as_bytes()));
         let tell = say.clone();
-        let ran = desk.line(&line, say, &mut |outcome| shown(outcome).iter().for_each(|text| tell(text)));
+        let ran = desk.run(say, |host| host.line(&line, &mut |outcome| shown(outcome).iter().for_each(|text| tell(text))));
         match ran {
             Err(error) if matches!(error.cause, Cause::Exit(_)) => {
                 self.reply(desk, b"OK");
@@ -560,9 +561,15 @@ impl Gdb {
         if !only_erased.is_empty() {
             session.erase(&only_erased, true)?;
         }
-        session.reset(ResetMode::Halt)?;
+        reset(&mut session, desk.core.get())?;
         ok()
     }
+}
+
+/// To the reset vector; who asked for it need not be told of it.
+fn reset(session: &mut Session, core: usize) -> Result<()> {
+    session.reset(ResetMode::Halt)?;
+    session.take_reset_seen(core).map(|_| ())
 }
 
 /// As gdb prints it behind "Remote failure reply".

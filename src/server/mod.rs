@@ -119,11 +119,6 @@ impl Desk<'_> {
         self.host.cx().session()
     }
 
-    /// Run a line as one that was typed.
-    fn line(&self, text: &str, say: impl Fn(&str) + 'static, show: &mut dyn FnMut(&Outcome)) -> Result<()> {
-        self.run(say, |host| host.typed_line(text, show))
-    }
-
     /// Work for this client; what is said meanwhile goes to `say`. The client's own Ctrl-C stops it.
     fn run(&self, say: impl Fn(&str) + 'static, work: impl FnOnce(&Host) -> Result<()>) -> Result<()> {
         let lock = || self.stop.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,7 @@
 
 use super::{Desk, Out, shown};
 use crate::error::{Cause, Error, Result};
-use crate::host::{Choices, Host, LONGEST_TEXT};
+use crate::host::{Choices, Host, LONGEST_TEXT, Outcome};
 
 /// WILL SUPPRESS-GO-AHEAD, WILL ECHO, DO SUPPRESS-GO-AHEAD, DON'T ECHO: key by key, as OpenOCD asks for it.
 const HELLO: &[u8] = &[255, 251, 3, 255, 251, 1, 255, 253, 3, 255, 254, 1];
@@ -245,11 +245,8 @@ impl Telnet {
 
     fn run(&mut self, desk: &Desk, text: &str) -> Result<()> {
         let (out, own) = (desk.out.clone(), desk.out.clone());
-        let ran = desk.line(text, move |text| out.send(lines(text)), &mut |outcome| {
-            if let Some(text) = shown(outcome) {
-                own.send(lines(&text));
-            }
-        });
+        let show = &mut |outcome: &Outcome| shown(outcome).iter().for_each(|text| own.send(lines(text)));
+        let ran = desk.run(move |text| out.send(lines(text)), |host| host.typed_line(text, show));
         match ran {
             Err(error) if matches!(error.cause, Cause::Exit(_)) => Err(error),
             _ => Ok(()),

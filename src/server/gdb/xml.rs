@@ -27,6 +27,7 @@ fn register_line(register: &Register) -> String {
     let size = bits.next_power_of_two().max(8);
     let kind = match bits {
         64 => "ieee_double",
+        ..=8 => "int8",
         _ => TYPES.iter().find(|row| row.0 == *name).map_or("int", |row| row.1),
     };
     format!(r#"<reg name="{name}" bitsize="{size}" regnum="{number}" type="{kind}"/>"#)
