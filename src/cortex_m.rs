@@ -14,7 +14,7 @@ mod registers;
 
 pub use guest::{Guest, Host};
 pub use points::{Access, Breakpoint, Watchpoint};
-pub use registers::{DCRDR, Register};
+pub use registers::{DCRDR, Register, check_link};
 
 use crate::adi::MemAp;
 use crate::error::{Cause, Error, Result};
@@ -145,20 +145,6 @@ fn part_of(cpuid: u32) -> Option<&'static Part> {
 /// "Cortex-M7", or the number where the name is not known.
 fn part_name(number: u32) -> String {
     part_of(number << 4).map_or(format!("PARTNO {number:#05x}"), |part| part.name.to_string())
-}
-
-/// `Err` if CPUID, which never changes, is not what it was: the wire garbles words, and parity does not show it.
-pub fn check_link(mem: &mut MemAp, cpuid: u32) -> Result<()> {
-    match mem.read32(CPUID)? {
-        now if now == cpuid => Ok(()),
-        now => Err(garbled(cpuid, now)),
-    }
-}
-
-fn garbled(cpuid: u32, now: u32) -> Error {
-    Error::target(format!("the link is not right any more: CPUID reads {now:#010x}, not {cpuid:#010x}"))
-        .cause(Cause::Link)
-        .hint("nothing read through it was passed on; look at the wires, then `connect`, or go slower with `adapter speed`")
 }
 
 /// One core, and what it looked like when it was found.
@@ -447,7 +433,12 @@ impl Core {
         if self.stood.is_none() {
             self.until_halted(mem, ears, STEP_WAIT).map_err(|error| error.during("stepping one instruction"))?;
         }
-        let moved = ops[lead..].iter().find(|op| op.address == DHCSR).is_some_and(|op| op.value() & S_RETIRE_ST != 0);
+        let looks = || ops[lead..].iter().filter(|op| op.address == DHCSR && !op.write).map(MemOp::value);
+        if let Some(dhcsr) = looks().find(|dhcsr| dhcsr & (S_LOCKUP | S_HALT) == S_LOCKUP) {
+            let message = format!("core {} locked up (DHCSR = {dhcsr:#010x})", self.name);
+            return Err(Error { message, ..not_halted(dhcsr) }.during("stepping one instruction"));
+        }
+        let moved = looks().next().is_some_and(|dhcsr| dhcsr & S_RETIRE_ST != 0);
         Ok(moved || self.dfsr(mem)? & DFSR_BKPT == 0)
     }
 

@@ -186,7 +186,15 @@ fn what_a_wire_garbles_later_is_not_passed_on() {
         let bench = Bench::running(family, probe, None);
         bench.value("halt; adapter speed").unwrap();
         bench.board.set_wire(Some(100));
-        for line in ["mdw 0x20000000", "mdw 0x08000000 4000", "dump_image /dev/null 0x20000000 4096", "reg pc", "step", "halt; reg"] {
+        for line in [
+            "mdw 0x20000000",
+            "mdw 0x08000000 4000",
+            "dump_image /dev/null 0x20000000 4096",
+            "flash read_bank 0 /dev/null 0 4096",
+            "reg pc",
+            "step",
+            "halt; reg",
+        ] {
             let error = bench.fails(line);
             assert_eq!(error.kind, Kind::Target, "{line}: {error}");
         }

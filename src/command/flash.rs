@@ -437,6 +437,7 @@ pub(super) fn read(cx: &Cx, bank: &Bank, offset: u64, length: u64) -> Result<(Ve
     }
     let mut session = cx.session()?;
     session.check(bank)?;
+    session.hurry(length)?;
     cx.ears.progress("read", 0, length);
     let _phase = cx.ears.phase("read", "");
     timed(&mut session, |session| {
@@ -447,6 +448,7 @@ pub(super) fn read(cx: &Cx, bank: &Bank, offset: u64, length: u64) -> Result<(Ve
             MemAp::new(&mut *session.probe, bank.ap).read(at, chunk).during(format_args!("reading {} at {at:#010x}", bank.name))?;
             cx.ears.progress("read", (index * CHUNK + chunk.len()) as u64, length);
         }
+        session.check_link()?;
         Ok(bytes)
     })
 }

@@ -112,6 +112,20 @@ fn row_of(register: Register) -> Result<Row> {
     row.ok_or_else(|| Error::command(format!("no register has the number {}", register.number)))
 }
 
+/// `Err` if CPUID, which never changes, is not what it was: the wire garbles words, and parity does not show it.
+pub fn check_link(mem: &mut MemAp, cpuid: u32) -> Result<()> {
+    match mem.read32(CPUID)? {
+        now if now == cpuid => Ok(()),
+        now => Err(garbled(cpuid, now)),
+    }
+}
+
+fn garbled(cpuid: u32, now: u32) -> Error {
+    Error::target(format!("the link is not right any more: CPUID reads {now:#010x}, not {cpuid:#010x}"))
+        .cause(Cause::Link)
+        .hint("nothing read through it was passed on; look at the wires, then `connect`, or go slower with `adapter speed`")
+}
+
 /// Registers through DCRSR and DCRDR, each with a look at DHCSR between; then DFSR, and `tail`.
 fn by_batch(mem: &mut MemAp, ops: &mut Vec<MemOp>, registers: &mut [MemOp], tail: &[MemOp]) -> Result<bool> {
     let start = ops.len();
@@ -224,7 +238,7 @@ impl Core {
             false => by_batch(mem, &mut ops, &mut registers, tail)?,
         };
         if let Some(other) = ops[..start].iter().find(|op| op.address == CPUID && op.value() != self.cpuid) {
-            return Err(super::garbled(self.cpuid, other.value()));
+            return Err(garbled(self.cpuid, other.value()));
         }
         if first {
             self.dcrdr = Some(ops[start - 1].value());
