@@ -350,15 +350,17 @@ impl Core {
     }
 
     fn until_halted(&mut self, mem: &mut MemAp, ears: &Ears, wait: Duration) -> Result<()> {
-        let (start, deadline) = (mem.now(), Deadline::after(mem.probe, wait));
+        let (start, deadline, mut retired) = (mem.now(), Deadline::after(mem.probe, wait), 0);
         loop {
             let late = deadline.passed(mem.probe);
             let dhcsr = self.dhcsr(mem)?;
             if dhcsr & S_HALT != 0 {
                 return Ok(());
             }
+            // It clears when read: what is told is of the whole wait, not of its last moment.
+            retired |= dhcsr & S_RETIRE_ST;
             if late {
-                return Err(not_halted(dhcsr));
+                return Err(not_halted(dhcsr | retired));
             }
             (ears.breathe)()?;
             let waited = mem.now() - start;
