@@ -82,6 +82,8 @@ enum Stop {
     Twice(u32),
     /// Once so many bytes are written.
     Written(u64),
+    /// Once so many bytes are written something happens to the chip instead.
+    Then(u64, fn(&Board)),
 }
 
 fn rig(chip: &Chip) -> Rig {
@@ -102,7 +104,7 @@ fn attach(chip: &Chip, board: Board) -> Rig {
     let target = Rc::new(Target::parse(chip.target, chip.name, &known).unwrap());
     let heard = Rc::new(Heard::default());
     let stop: Rc<Cell<Stop>> = Rc::default();
-    let (ask, events) = (stop.clone(), heard.clone());
+    let (ask, events, there) = (stop.clone(), heard.clone(), board.clone());
     let breathe = move || match ask.get() {
         Stop::Never => Ok(()),
         Stop::Looks(more) if more > 0 => {
@@ -110,6 +112,13 @@ fn attach(chip: &Chip, board: Board) -> Rig {
             Ok(())
         }
         Stop::Written(bytes) if events.progress("write").last().is_none_or(|(done, _)| *done < bytes) => Ok(()),
+        Stop::Then(bytes, what) => {
+            if events.progress("write").last().is_some_and(|(done, _)| *done >= bytes) {
+                what(&there);
+                ask.set(Stop::Never);
+            }
+            Ok(())
+        }
         Stop::Twice(more) if more > 0 => {
             ask.set(Stop::Twice(more - 1));
             Ok(())
@@ -353,7 +362,7 @@ fn what_two_banks_hold_when_the_plug_is_pulled_is_one_range_for_each() {
     let segments = [(FLASH, pattern(6, 200_000)), (FLASH + 0x10_0000, pattern(7, 200_000))];
     let mut rig = rig(chip);
     let plan = rig.session.plan(&image(&segments), Policy::Erase).unwrap();
-    rig.board.inject_after(200, Inject::Unplug);
+    rig.stop.set(Stop::Then(200_000, |board| board.unplug()));
     let error = rig.session.execute(&plan, Manner::default()).unwrap_err();
     let told = error.trail.iter().find_map(|line| line.split_once("written so far: ")).unwrap().1;
     assert!(told.starts_with("0x08000000..0x08") && told.contains(", 0x08100000..0x081"), "{error}");
@@ -436,6 +445,53 @@ fn a_torn_word_costs_its_sector_and_never_reads_as_blank() {
         rig.session.erase(&[(bank, Erase::Sector(3))], false).unwrap();
         rig.program(&part).unwrap();
         assert!(rig.board.dump(FLASH + 3 * chip.sector, 64).unwrap() == pattern(17, 64), "{name}");
+    }
+}
+
+/// What may happen to the chip while the loader works: an endless loop where its code was, a reset, no clock for RAM's code.
+#[test]
+fn a_loader_that_does_not_go_on_is_told_with_its_place_and_a_second_run_completes() {
+    let endless: fn(&Board) = |board| board.poke(0x2000_0040, &[0xFE, 0xE7].repeat(0x60)).unwrap();
+    let reset: fn(&Board) = |board| board.press_reset();
+    for (name, what) in [("stm32h743", endless), ("stm32h743", reset), ("stm32g071", endless), ("stm32g071", reset)] {
+        let chip = chip(name);
+        let wanted = image(&[(FLASH, pattern(22, 48 << 10))]);
+        let mut rig = rig(chip);
+        rig.board.poke(FLASH, &[0; 64]).unwrap();
+        let plan = rig.session.plan_to_write(&wanted, Policy::Erase).unwrap();
+        rig.stop.set(Stop::Then(1, what));
+        let error = rig.session.execute(&plan, Manner::default()).unwrap_err();
+        let next = format!("next address {:#010x}", FLASH).replace("08000000", "0800");
+        assert!(error.message.starts_with("the loader "), "{name}: {error}");
+        assert!(error.message.contains(&next) && error.message.contains("FLASH_SR"), "{name}: {error}");
+        assert!(error.trail.iter().any(|line| line.contains("written so far: 0x08000000..")), "{name}: {error}");
+        assert!(error.hint.is_some(), "{name}: {error}");
+        let mut rig = attach(chip, {
+            drop(rig.session);
+            rig.board
+        });
+        rig.program(&wanted).unwrap();
+        assert!(rig.board.dump(FLASH, 48 << 10).unwrap() == pattern(22, 48 << 10), "{name}");
+    }
+}
+
+/// A program that has switched the core to a slow clock and its flash to many wait states is reset first, so it does not matter;
+/// one that is only halted (`noreset`) writes through the debug port, which needs no core.
+#[test]
+fn an_application_that_slowed_its_clocks_does_not_hinder() {
+    let chip = chip("stm32g071");
+    for noreset in [false, true] {
+        let mut rig = rig(chip);
+        rig.board.poke(FLASH, &[0; 64]).unwrap();
+        rig.session.halt(0, Duration::from_secs(1)).unwrap();
+        // RCC_CR.HSIDIV = /128, RCC_CFGR.HPRE = /512: 244 Hz (RM0444 5.4.1, 5.4.3)
+        for (register, value) in [(0x4002_1000, 0x500 | 7 << 11), (0x4002_1008, 0xF << 8)] {
+            rig.session.mem(0).write32(register, value).unwrap();
+        }
+        let wanted = image(&[(FLASH, pattern(23, 8192))]);
+        let plan = rig.session.plan_to_write(&wanted, Policy::Erase).unwrap();
+        rig.session.execute(&plan, Manner { noreset, ..Manner::default() }).unwrap();
+        assert!(rig.board.dump(FLASH, 8192).unwrap() == pattern(23, 8192), "noreset: {noreset}");
     }
 }
 
