@@ -465,13 +465,16 @@ impl Gdb {
     fn go(&mut self, desk: &Desk, how: u8, at: &[u8]) -> Answer {
         let at = if at.is_empty() { None } else { Some(number(at)?) };
         let (core, mut session) = (desk.core.get(), desk.session()?);
-        let halted = matches!(session.state(core)?, State::Halted(_));
-        if how == b's' && halted {
-            if !std::mem::take(&mut self.sync) {
-                session.step(core, at)?;
+        if how == b's' {
+            let stepped = if std::mem::take(&mut self.sync) { Ok(0) } else { session.step(core, at) };
+            match stepped {
+                // Of a core that runs it is refused, and then there is something to wait for.
+                Err(error) if matches!(session.state(core)?, State::Halted(_)) => return Err(error),
+                Err(_) => {}
+                Ok(_) => return stop(&mut session, core, TRAPPED).map(Some),
             }
-            return stop(&mut session, core, TRAPPED).map(Some);
         }
+        let halted = matches!(session.state(core)?, State::Halted(_));
         if halted {
             session.resume(core, at)?;
         }
