@@ -155,7 +155,7 @@ fn before(goal: &Goal, image: &[u8]) -> Vec<u8> {
 /// Seconds of the board.
 fn measure(goal: &Goal, probe: &str, assumed: u32) -> f64 {
     let board = Board::new(&Config { chip: Some(goal.chip.into()), probe: Some(probe.into()), ..Config::default() }).expect("a board");
-    board.set_assumed(assumed);
+    board.set_unmeasured(assumed);
     let known = Known { probes: &["stlink"], flash: &["stm32h7", "stm32g0"] };
     let text = if goal.chip.starts_with("stm32h7") { H7 } else { G0 };
     let target = Rc::new(Target::parse(text, goal.chip, &known).expect("a target file"));

@@ -349,10 +349,10 @@ impl Chip {
     }
 
     /// Flash times that nobody has measured last so many times longer.
-    pub fn set_assumed(&mut self, times: u32) {
+    pub fn set_unmeasured(&mut self, times: u32) {
         match &mut self.bus.flash {
-            Flash::H7(flash) => flash.assumed = times,
-            Flash::G0(flash) => flash.assumed = times,
+            Flash::H7(flash) => flash.unmeasured = times,
+            Flash::G0(flash) => flash.unmeasured = times,
             Flash::Plain(_) => (),
         }
     }

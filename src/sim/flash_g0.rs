@@ -130,7 +130,7 @@ pub struct FlashG0 {
     now: Ns,
     pub volts: f32,
     /// How many times longer than written here assumed times last: rows and mass erase.
-    pub assumed: u32,
+    pub unmeasured: u32,
     acr: u32,
     lock: Lock,
     cr: u32,
@@ -156,7 +156,7 @@ impl FlashG0 {
             chip,
             now: 0,
             volts: 3.3,
-            assumed: 1,
+            unmeasured: 1,
             acr: acr::RESET,
             lock: Lock::Locked,
             cr: 0,
@@ -440,7 +440,7 @@ impl FlashG0 {
         } else if range.clone().step_by(PAGE).any(|page| self.protected(page)) {
             self.fail(sr::WRPERR);
         } else {
-            let time = if range.len() == PAGE { ERASE_PAGE } else { ERASE_BANK * Ns::from(self.assumed) };
+            let time = if range.len() == PAGE { ERASE_PAGE } else { ERASE_BANK * Ns::from(self.unmeasured) };
             self.cr |= cr::STRT;
             self.fast_window = range.clone();
             self.job = Some((self.now + time, Work::Erase(range)));

@@ -129,7 +129,7 @@ pub struct FlashH7 {
     /// Volts on VDD: x64 needs 1.8 V (DS12110).
     pub volts: f32,
     /// How many times longer than written here assumed times last: erasing a bank, the CRC unit.
-    pub assumed: u32,
+    pub unmeasured: u32,
     acr: u32,
     banks: Vec<Bank>,
     options: Options,
@@ -143,7 +143,7 @@ impl FlashH7 {
             chip,
             now: 0,
             volts: 3.3,
-            assumed: 1,
+            unmeasured: 1,
             acr: chip.acr,
             banks: (0..chip.banks).map(|index| Bank::new(chip, index)).collect(),
             options: Options::new(chip),
@@ -325,7 +325,7 @@ impl FlashH7 {
             bank.flags |= sr::WRPERR;
         } else {
             let psize = bank.psize(chip);
-            let time = if whole { chip.times.bank[psize] * Ns::from(self.assumed) } else { chip.times.sector[psize] };
+            let time = if whole { chip.times.bank[psize] * Ns::from(self.unmeasured) } else { chip.times.sector[psize] };
             let work = Work::Erase(range.start as usize..range.end as usize);
             bank.begin(self.now, Job { work, psize, time });
         }

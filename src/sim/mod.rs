@@ -225,8 +225,8 @@ impl Board {
     }
 
     /// What a goal is worth that rests on times which nobody has measured: they last so many times longer.
-    pub fn set_assumed(&self, times: u32) {
-        self.0.borrow_mut().probe.wire.chip.set_assumed(times);
+    pub fn set_unmeasured(&self, times: u32) {
+        self.0.borrow_mut().probe.wire.chip.set_unmeasured(times);
     }
 
     /// Make the flash word at `address` one whose programming was interrupted: it cannot be read until it is erased.

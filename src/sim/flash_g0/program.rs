@@ -120,6 +120,6 @@ impl FlashG0 {
             return self.fail(sr::WRPERR);
         }
         self.fast_window.start = offset + ROW;
-        self.job = Some((self.now + PROGRAM_ROW * Ns::from(self.assumed), Work::Row { offset, data }));
+        self.job = Some((self.now + PROGRAM_ROW * Ns::from(self.unmeasured), Work::Row { offset, data }));
     }
 }

@@ -78,7 +78,7 @@ impl FlashH7 {
             bank.flags |= sr::DBECCERR;
         }
         let sum = starts.iter().fold(bank.crc.sum, |sum, start| crc32(sum, bank.cells.bytes(*start..start + len)));
-        let time = (starts.len() * len) as f64 * NS_PER_BYTE * f64::from(self.assumed);
+        let time = (starts.len() * len) as f64 * NS_PER_BYTE * f64::from(self.unmeasured);
         bank.crc.running = Some((self.now + time as Ns, sum));
     }
 

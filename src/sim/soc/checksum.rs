@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(plain.read(DR), Crc::<u32>::new(&CRC_32_MPEG_2).checksum(&bytes));
         let mut ethernet = Checksum::default();
         ethernet.wrote(CR, 1 << 7 | 1 << 5 | 1);
-        words.iter().for_each(|word| ethernet.wrote(DR, word.swap_bytes()));
+        words.iter().for_each(|word| ethernet.wrote(DR, *word));
         assert_eq!(!ethernet.read(DR), Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(&bytes));
     }
 }
