@@ -174,7 +174,7 @@ fn measure(goal: &Goal, probe: &str, assumed: u32) -> f64 {
     let started = session.probe.now();
     match goal.work {
         Work::Program(_) => {
-            let plan = session.plan_to_write(&image, Policy::Erase).expect("a plan");
+            let plan = session.plan_to_write(&image, Policy::Erase, Manner::default()).expect("a plan");
             session.execute(&plan, Manner::default()).expect("programmed");
         }
         Work::Verify => drop(session.verify(&image).expect("verified")),

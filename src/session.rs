@@ -83,6 +83,8 @@ pub struct Session {
     clock: clock::Clock,
     /// Since the last reset.
     flash_changed: bool,
+    /// The last change of flash was to do without a program of ours in RAM: looks at flash do, too.
+    no_guest: bool,
     /// The last verb that spoke of running or halting asked for halted.
     wanted_halted: bool,
 }

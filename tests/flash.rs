@@ -428,7 +428,7 @@ fn a_torn_word_costs_its_sector_and_never_reads_as_blank() {
         for torn in [64, chip.sector + 64, 3 * chip.sector + 64] {
             rig.board.tear(FLASH + torn).unwrap();
         }
-        let plan = rig.session.plan_to_write(&image(&[(FLASH, wanted.clone())]), Policy::Erase).unwrap();
+        let plan = rig.session.plan_to_write(&image(&[(FLASH, wanted.clone())]), Policy::Erase, manner).unwrap();
         assert_eq!(plan.steps.iter().map(|step| step.action).collect::<Vec<_>>(), [Action::Replace; 2], "{name}");
         rig.session.execute(&plan, manner).unwrap();
         assert!(rig.board.dump(FLASH, 2 * chip.sector).unwrap() == wanted, "{name}");
@@ -436,7 +436,7 @@ fn a_torn_word_costs_its_sector_and_never_reads_as_blank() {
 
         let before = rig.flash(chip);
         let part = image(&[(FLASH + 3 * chip.sector, pattern(17, 64))]);
-        let error = rig.session.plan_to_write(&part, Policy::Erase).unwrap_err();
+        let error = rig.session.plan_to_write(&part, Policy::Erase, Manner::default()).unwrap_err();
         let at = FLASH + 3 * chip.sector + 64;
         assert_eq!(error.message, format!("the flash word at {at:#010x} is damaged and cannot be read, and the image does not cover it"));
         assert!(error.hint.as_ref().unwrap().contains("flash erase_sector 0 3 3"), "{error}");
@@ -458,7 +458,7 @@ fn a_loader_that_does_not_go_on_is_told_with_its_place_and_a_second_run_complete
         let wanted = image(&[(FLASH, pattern(22, 48 << 10))]);
         let mut rig = rig(chip);
         rig.board.poke(FLASH, &[0; 64]).unwrap();
-        let plan = rig.session.plan_to_write(&wanted, Policy::Erase).unwrap();
+        let plan = rig.session.plan_to_write(&wanted, Policy::Erase, Manner::default()).unwrap();
         rig.stop.set(Stop::Then(1, what));
         let error = rig.session.execute(&plan, Manner::default()).unwrap_err();
         let next = format!("next address {:#010x}", FLASH).replace("08000000", "0800");
@@ -489,7 +489,7 @@ fn an_application_that_slowed_its_clocks_does_not_hinder() {
             rig.session.mem(0).write32(register, value).unwrap();
         }
         let wanted = image(&[(FLASH, pattern(23, 8192))]);
-        let plan = rig.session.plan_to_write(&wanted, Policy::Erase).unwrap();
+        let plan = rig.session.plan_to_write(&wanted, Policy::Erase, Manner::default()).unwrap();
         rig.session.execute(&plan, Manner { noreset, ..Manner::default() }).unwrap();
         assert!(rig.board.dump(FLASH, 8192).unwrap() == pattern(23, 8192), "noreset: {noreset}");
     }
@@ -510,7 +510,7 @@ fn a_watchdog_of_two_milliseconds_does_not_bite_a_change_without_reset() {
         rig.session.take_reset_seen(0).unwrap();
         let bank = rig.session.banks[0].clone();
         rig.session.erase(&[(bank, Erase::Bank)], true).unwrap();
-        let plan = rig.session.plan_to_write(&image(&[(FLASH, pattern(18, 4096))]), Policy::Erase).unwrap();
+        let plan = rig.session.plan_to_write(&image(&[(FLASH, pattern(18, 4096))]), Policy::Erase, Manner::default()).unwrap();
         rig.session.execute(&plan, Manner::NORESET).unwrap();
         assert!(rig.board.dump(FLASH, 4096).unwrap() == pattern(18, 4096), "{name}");
         assert!(!rig.session.take_reset_seen(0).unwrap(), "{name}: it bit");
@@ -563,7 +563,7 @@ fn a_cold_g0_is_erased_whole_and_written_by_rows() {
         let mut rig = rig(chip);
         rig.board.poke(FLASH, &pattern(20, 64 << 10)).unwrap();
         rig.board.poke(FLASH + chip.flash - chip.sector, upper).unwrap();
-        let plan = rig.session.plan_to_write(&image(&[(FLASH, pattern(21, 64 << 10))]), Policy::Erase).unwrap();
+        let plan = rig.session.plan_to_write(&image(&[(FLASH, pattern(21, 64 << 10))]), Policy::Erase, Manner::default()).unwrap();
         let started = rig.session.probe.now();
         rig.session.execute(&plan, Manner::default()).unwrap();
         let taken = (rig.session.probe.now() - started).as_secs_f64();

@@ -322,7 +322,7 @@ fn plan_and_write(cx: &Cx, args: &Args, image: &Image) -> Result<(Plan, Option<D
     if cx.settings.borrow().dry_run {
         return Ok((cx.session()?.plan(image, policy)?, None, 0.0));
     }
-    let (plan, planned) = timed(&mut *cx.session()?, |session| session.plan_to_write(image, policy))?;
+    let (plan, planned) = timed(&mut *cx.session()?, |session| session.plan_to_write(image, policy, manner))?;
     cx.ears.sink.emit(Event::Map(sectors(cx, Some(&plan), |bank| Ok(vec!["untouched"; bank.sectors() as usize]))?));
     let (done, worked) = timed(&mut *cx.session()?, |session| session.execute(&plan, manner))?;
     Ok((plan, Some(done), planned + worked))

@@ -11,11 +11,13 @@ pub struct Names {
     /// Sorted by address.
     pub symbols: Vec<Symbol>,
     pub lines: Option<Lines>,
+    /// Places are not told: to programs that read OpenOCD's lines.
+    pub hushed: bool,
 }
 
 impl Names {
     pub fn of(image: Image) -> Names {
-        Names { lines: Lines::of(&image), symbols: image.symbols }
+        Names { lines: Lines::of(&image), symbols: image.symbols, hushed: false }
     }
 
     /// The last symbol of a `kind` that `address` lies in, and the place in words: `main+0x12`. One without a size reaches as
@@ -42,6 +44,9 @@ impl Names {
 
     /// What is known of a pc, or of an address to go to: `main+0x12 (main.c:42)`, or as much of it as there is.
     pub fn place(&self, pc: u32) -> Option<String> {
+        if self.hushed {
+            return None;
+        }
         let line = self.line(pc & !1).map(|line| format!("({line})"));
         let known: Vec<String> = self.function(pc & !1).into_iter().chain(line).collect();
         (!known.is_empty()).then(|| known.join(" "))

@@ -138,7 +138,10 @@ impl Tcl {
             }
         };
         let mut result = String::new();
+        let names = &desk.host.cx().names;
+        names.borrow_mut().hushed = true;
         let ran = desk.run(say, |host| host.words(words, &mut |outcome| result = outcome.result.as_ref().map_or(String::new(), in_hex)));
+        names.borrow_mut().hushed = false;
         ran.map(|()| result).map_err(failed)
     }
 

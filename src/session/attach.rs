@@ -76,6 +76,7 @@ impl Session {
             found,
             clock,
             flash_changed: false,
+            no_guest: false,
             wanted_halted: false,
         };
         let hurried = if options.exact { session.hurry(u64::MAX) } else { Ok(()) };

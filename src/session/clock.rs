@@ -79,7 +79,11 @@ impl Session {
         if self.clock.settled || bytes < WORTH || self.clock.most <= self.khz || !here {
             return Ok(());
         }
-        let Ok(scratch) = self.scratch() else { return Ok(()) };
+        let scratch = match self.scratch() {
+            Err(error) if fatal(&error) || error.kind == Kind::Probe => return Err(error),
+            Err(_) => return Ok(()),
+            Ok(scratch) => scratch,
+        };
         self.clock.settled = true;
         let speeds = self.probe.speeds()?;
         let (slow, most) = (self.khz, self.clock.most);

@@ -37,7 +37,8 @@ impl Session {
 
     /// A plan that is going to be carried out: cores that run are halted for the look at flash, and let go if there is
     /// nothing to do.
-    pub fn plan_to_write(&mut self, image: &Image, policy: Policy) -> Result<Plan> {
+    pub fn plan_to_write(&mut self, image: &Image, policy: Policy, manner: Manner) -> Result<Plan> {
+        self.no_guest = manner.noloader;
         let held = self.hold()?;
         let plan = self.plan(image, policy);
         let freed = if plan.as_ref().map_or(true, Plan::is_done) { self.let_go(&held) } else { Ok(()) };
@@ -48,8 +49,10 @@ impl Session {
     fn hold(&mut self) -> Result<Vec<usize>> {
         let mut held = Vec::new();
         for core in self.available() {
-            if !matches!(self.state(core), Ok(State::Running)) {
-                continue;
+            match self.state(core) {
+                Ok(State::Running) => {}
+                Err(error) if fatal(&error) || error.kind == Kind::Probe => return Err(error),
+                _ => continue,
             }
             let (found, mut mem, ears) = self.parts(core)?;
             match found.halt(&mut mem, ears, HALT_WAIT) {
@@ -57,7 +60,7 @@ impl Session {
                     found.own_halt = true;
                     held.push(core);
                 }
-                Err(error) if fatal(&error) => return Err(error),
+                Err(error) if fatal(&error) || error.kind == Kind::Probe => return Err(error),
                 Err(_) => {}
             }
         }

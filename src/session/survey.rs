@@ -3,7 +3,7 @@
 
 use super::{Session, State, fatal};
 use crate::adi::MemAp;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::flash::{self, Bank, Found, GRAIN, Policy};
 use crate::image::Image;
 use std::collections::BTreeMap;
@@ -141,12 +141,12 @@ impl Session {
 
     /// Sums by the chip, unless a core runs that could be using flash meanwhile.
     fn sums(&mut self, bank: &Bank, parts: &[Range<u32>]) -> Result<Option<Vec<Option<u32>>>> {
-        let mut halted = true;
+        let mut halted = !self.no_guest;
         for core in self.available() {
             match self.state(core) {
                 Ok(State::Halted(_)) => {}
                 Ok(State::Lockup) => halted = false,
-                Err(error) if fatal(&error) => return Err(error),
+                Err(error) if fatal(&error) || error.kind == Kind::Probe => return Err(error),
                 _ => return Ok(None),
             }
         }

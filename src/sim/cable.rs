@@ -113,6 +113,10 @@ impl Pipe for Cable {
             probe.begin();
             probe.out(cmd);
         }
+        if due.contains(&Inject::Silent) && !matches!(data, Data::In(_)) {
+            // Where no reply is due silence is not noticed: the next transfer has it.
+            self.board.0.borrow_mut().injected.push((0, Inject::Silent));
+        }
         match data {
             Data::None => Ok(0),
             Data::Out(bytes) => {

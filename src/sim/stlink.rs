@@ -149,11 +149,10 @@ impl StLink {
         self.pending.is_some()
     }
 
-    /// The reply ends after so many bytes: what a test makes go wrong.
-    pub fn cut(&mut self, len: usize) {
-        if let Some(reply) = &mut self.reply {
-            reply.truncate(len);
-        }
+    /// The reply ends after so many bytes: what a test makes go wrong. False: there is none.
+    pub fn cut(&mut self, len: usize) -> bool {
+        self.reply.iter_mut().for_each(|reply| reply.truncate(len));
+        self.reply.is_some()
     }
 
     /// At most `max` bytes of the reply; `None` while there is nothing to send.

@@ -78,8 +78,8 @@ impl Checksum {
             _ => word.reverse_bits(),
         };
         for bit in (0..32).rev() {
-            let out = (self.sum >> (self.width() - 1) ^ word >> bit) & 1;
-            self.sum = (self.sum << 1 ^ out * self.pol) & self.mask();
+            let out = ((self.sum >> (self.width() - 1)) ^ (word >> bit)) & 1;
+            self.sum = ((self.sum << 1) ^ (out * self.pol)) & self.mask();
         }
     }
 }
