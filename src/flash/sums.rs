@@ -22,7 +22,7 @@ pub(super) const START: u32 = 0xB6C0_AE5A;
 
 /// As the chip makes it.
 pub fn sum(bytes: &[u8]) -> u32 {
-    const CRC: Crc<u32, crc::Table<16>> = Crc::<u32, crc::Table<16>>::new(&CRC_32_MPEG_2);
+    const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_MPEG_2);
     let mut digest = CRC.digest_with_initial(START);
     let swapped: Vec<u8> = bytes.chunks_exact(4).flat_map(|word| [word[3], word[2], word[1], word[0]]).collect();
     digest.update(&swapped);
