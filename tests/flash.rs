@@ -575,6 +575,20 @@ fn a_cold_g0_is_erased_whole_and_written_by_rows() {
     assert!(whole < 0.5 && by_pages > 1.0, "{whole} {by_pages}");
 }
 
+/// Fast rows end with the page that was erased: a blank page behind it is written word by word, and nothing is amiss.
+#[test]
+fn rows_behind_an_erased_page_are_not_tried_fast() {
+    let chip = chip("stm32g0b1");
+    let mut rig = rig(chip);
+    rig.board.poke(FLASH, &[0x55; 64]).unwrap();
+    let wanted = pattern(24, 3 * chip.sector);
+    rig.program(&image(&[(FLASH, wanted.clone()), (FLASH + chip.flash / 2, wanted.clone())])).unwrap();
+    assert!(rig.board.dump(FLASH, 3 * chip.sector).unwrap() == wanted);
+    let events = rig.heard.0.borrow();
+    let warned: Vec<_> = events.iter().filter(|event| matches!(event, Event::Warning(_))).collect();
+    assert!(warned.is_empty(), "{warned:?}");
+}
+
 /// FLASH_OPTSR_CUR, WPSN1_CUR (H7), FLASH_OPTR, WRP1AR (G0): RM0433 4.9, RM0444 3.7.
 const H7_OPTSR: u32 = 0x5200_201C;
 const H7_WPSN1: u32 = 0x5200_2038;

@@ -154,31 +154,30 @@ impl Ring {
     }
 }
 
-/// Where rows may be written fast (G0): in order in the page that was erased last, anywhere after the whole bank was
-/// (seen on G0B1 and G030; RM0444 says less).
-#[derive(Clone, Copy)]
-enum Rows {
-    Nowhere,
-    From(u32),
-    Anywhere,
+/// Where rows may be written fast (G0), from `next` up to `past`: in order in the page that was erased last, anywhere ahead
+/// after the whole bank was (seen on G0B1 and G030; RM0444 says less).
+#[derive(Clone, Copy, Default)]
+struct Rows {
+    next: u32,
+    past: u32,
+    anywhere: bool,
 }
 
 impl Rows {
     fn after(self, what: What, fast: bool, bank: &Bank) -> Rows {
-        match (self, what) {
-            (_, What::Erase(Erase::Bank)) | (Rows::Anywhere, What::Write(..)) => Rows::Anywhere,
-            (_, What::Erase(Erase::Sector(index))) => Rows::From(bank.sector_address(index)),
-            (Rows::From(_), What::Write(address, data)) if fast => Rows::From(address + data.len() as u32),
-            (_, What::Write(..)) => Rows::Nowhere,
+        match what {
+            What::Erase(Erase::Bank) => Rows { next: bank.address, past: bank.address + bank.size, anywhere: true },
+            What::Erase(Erase::Sector(index)) => {
+                let next = bank.sector_address(index);
+                Rows { next, past: next + bank.sector, anywhere: false }
+            }
+            What::Write(address, data) if fast || self.anywhere => Rows { next: address + data.len() as u32, ..self },
+            What::Write(..) => Rows::default(),
         }
     }
 
     fn take(self, address: u32) -> bool {
-        match self {
-            Rows::Nowhere => false,
-            Rows::From(next) => next == address,
-            Rows::Anywhere => true,
-        }
+        (self.next..self.past).contains(&address) && (self.anywhere || address == self.next)
     }
 }
 
@@ -233,7 +232,7 @@ impl<'a> Channel<'a> {
         let len = match fast {
             true => rows as usize,
             // Up to where rows may begin.
-            false if row != u32::MAX && matches!(self.rows, Rows::Anywhere) => most.min((row - address % row) as usize),
+            false if row != u32::MAX && self.rows.anywhere => most.min((row - address % row) as usize),
             false => most,
         };
         Some((Task { what: What::Write(address, &data[..len]), last: task.last && len == data.len(), ..task }, fast))
@@ -373,7 +372,7 @@ fn channels<'a>(mem: &mut MemAp, ram: Ram, ring: (u32, u32), tasks: Vec<(Control
             to_do: to_do.into(),
             sent: VecDeque::new(),
             ring: Ring { start: ring.0 + index * share, size: share, chunk: (share / 16).clamp(LEAST, MOST) & !255, taken: 0, freed: 0 },
-            rows: Rows::Nowhere,
+            rows: Rows::default(),
             tail: 0,
             head: 0,
             at: 0,
