@@ -555,7 +555,6 @@ fn sums_leave_the_chip_as_it_was_and_a_running_program_is_read_instead() {
     assert_eq!(rig.session.state(0).unwrap(), rocd::session::State::Running);
 }
 
-/// A G0 may take a fast row amiss: the loader goes on word by word, and says so.
 #[test]
 fn a_cold_g0_is_erased_whole_and_written_by_rows() {
     let chip = chip("stm32g071");
@@ -573,6 +572,22 @@ fn a_cold_g0_is_erased_whole_and_written_by_rows() {
     };
     let (whole, by_pages) = (seconds(&[]), seconds(&[0x5A; 32]));
     assert!(whole < 0.5 && by_pages > 1.0, "{whole} {by_pages}");
+}
+
+/// A chip may take a fast row amiss: the loader goes on word by word, and says so once.
+#[test]
+fn rows_that_are_refused_are_written_by_words() {
+    let chip = chip("stm32g071");
+    let mut rig = rig(chip);
+    rig.board.set_rows_by_page();
+    rig.board.poke(FLASH, &pattern(20, 64 << 10)).unwrap();
+    let wanted = pattern(21, 64 << 10);
+    let plan = rig.session.plan_to_write(&image(&[(FLASH, wanted.clone())]), Policy::Erase, Manner::default()).unwrap();
+    rig.session.execute(&plan, Manner::default()).unwrap();
+    assert!(rig.board.dump(FLASH, 64 << 10).unwrap() == wanted);
+    let events = rig.heard.0.borrow();
+    let warned: Vec<_> = events.iter().filter_map(|event| if let Event::Warning(text) = event { Some(text.as_str()) } else { None }).collect();
+    assert_eq!(warned, ["the chip took a row amiss (FLASH_SR = 0x2a0): fast programming is off, words go one by one"]);
 }
 
 /// Fast rows end with the page that was erased: a blank page behind it is written word by word, and nothing is amiss.

@@ -357,6 +357,13 @@ impl Chip {
         }
     }
 
+    /// Fast rows after the erase of a page alone.
+    pub fn set_rows_by_page(&mut self) {
+        if let Flash::G0(flash) = &mut self.bus.flash {
+            flash.rows_by_page = true;
+        }
+    }
+
     /// Level 1 caches that can be stale (`true`), or memory that is always coherent. False: its core has no caches.
     pub fn set_cache_strict(&mut self, strict: bool) -> bool {
         self.core.set_strict(&mut self.bus, strict)

@@ -131,6 +131,8 @@ pub struct FlashG0 {
     pub volts: f32,
     /// How many times longer than written here assumed times last: rows and mass erase.
     pub unmeasured: u32,
+    /// What is assumed of fast rows after a mass erase does not hold.
+    pub rows_by_page: bool,
     acr: u32,
     lock: Lock,
     cr: u32,
@@ -157,6 +159,7 @@ impl FlashG0 {
             now: 0,
             volts: 3.3,
             unmeasured: 1,
+            rows_by_page: false,
             acr: acr::RESET,
             lock: Lock::Locked,
             cr: 0,
@@ -442,7 +445,7 @@ impl FlashG0 {
         } else {
             let time = if range.len() == PAGE { ERASE_PAGE } else { ERASE_BANK * Ns::from(self.unmeasured) };
             self.cr |= cr::STRT;
-            self.fast_window = range.clone();
+            self.fast_window = if self.rows_by_page && range.len() > PAGE { 0..0 } else { range.clone() };
             self.job = Some((self.now + time, Work::Erase(range)));
         }
     }

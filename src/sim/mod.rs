@@ -229,6 +229,11 @@ impl Board {
         self.0.borrow_mut().probe.wire.chip.set_unmeasured(times);
     }
 
+    /// A G0 whose mass erase opens no rows for fast programming, if nobody has seen that it does: SR is 0x2A0 then.
+    pub fn set_rows_by_page(&self) {
+        self.0.borrow_mut().probe.wire.chip.set_rows_by_page();
+    }
+
     /// Make the flash word at `address` one whose programming was interrupted: it cannot be read until it is erased.
     pub fn tear(&self, address: u32) -> Result<()> {
         let chip = &mut self.0.borrow_mut().probe.wire.chip;
