@@ -586,7 +586,8 @@ fn rows_that_are_refused_are_written_by_words() {
     rig.session.execute(&plan, Manner::default()).unwrap();
     assert!(rig.board.dump(FLASH, 64 << 10).unwrap() == wanted);
     let events = rig.heard.0.borrow();
-    let warned: Vec<_> = events.iter().filter_map(|event| if let Event::Warning(text) = event { Some(text.as_str()) } else { None }).collect();
+    let warned: Vec<_> =
+        events.iter().filter_map(|event| if let Event::Warning(text) = event { Some(text.as_str()) } else { None }).collect();
     assert_eq!(warned, ["the chip took a row amiss (FLASH_SR = 0x2a0): fast programming is off, words go one by one"]);
 }
 

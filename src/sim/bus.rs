@@ -216,6 +216,11 @@ impl Bus {
         std::mem::take(&mut self.late.0) || new
     }
 
+    /// True once after flash had an NMI for the core.
+    pub fn take_nmi(&mut self) -> bool {
+        if let Flash::G0(flash) = &mut self.flash { std::mem::take(&mut flash.nmi) } else { false }
+    }
+
     /// As `wanted_reset`.
     pub fn wants_reset(&self) -> bool {
         self.wanted_reset().is_some()

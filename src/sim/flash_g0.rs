@@ -133,6 +133,8 @@ pub struct FlashG0 {
     pub unmeasured: u32,
     /// What is assumed of fast rows after a mass erase does not hold.
     pub rows_by_page: bool,
+    /// The core has read a word with a double error.
+    pub nmi: bool,
     acr: u32,
     lock: Lock,
     cr: u32,
@@ -160,6 +162,7 @@ impl FlashG0 {
             volts: 3.3,
             unmeasured: 1,
             rows_by_page: false,
+            nmi: false,
             acr: acr::RESET,
             lock: Lock::Locked,
             cr: 0,
@@ -312,7 +315,7 @@ impl FlashG0 {
             _ => (),
         }
         self.check_read(offset, by)?;
-        self.note_ecc(offset);
+        self.note_ecc(offset, by);
         Ok(self.cells.value(offset, size as usize))
     }
 
@@ -331,8 +334,8 @@ impl FlashG0 {
         Ok(())
     }
 
-    /// A double error is an NMI for the core and a flag for the debugger; the data is what the cells hold.
-    fn note_ecc(&mut self, offset: usize) {
+    /// A double error is an NMI for the core (RM0444 3.3.2) and a flag for the debugger; the data is what the cells hold.
+    fn note_ecc(&mut self, offset: usize, by: Master) {
         let flag = match self.cells.ecc(offset) {
             Ecc::Erased | Ecc::Written => return,
             Ecc::OneBit => 1 << 30,
@@ -340,6 +343,7 @@ impl FlashG0 {
         };
         let (bank, inner) = (offset / self.bank_size(), offset % self.bank_size());
         self.eccr[bank] = flag | (inner / DOUBLE) as u32;
+        self.nmi |= flag >> 31 == 1 && by == Master::Core;
     }
 
     pub fn reg(&self, offset: u32) -> Option<u32> {

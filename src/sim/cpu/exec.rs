@@ -237,7 +237,10 @@ impl Core {
             return Ok(half);
         }
         match bus.read(address, Size::Half, Master::Core) {
-            Ok(half) => Ok(half as u16),
+            Ok(half) => {
+                self.hear_flash(bus);
+                Ok(half as u16)
+            }
             Err(BusError::Fault) => Err(Trap::Fetch),
             Err(BusError::Busy { until }) => Err(Trap::Busy { until }),
         }
@@ -416,7 +419,9 @@ impl Core {
         if device(address) || bus.next_event().is_some() {
             self.bring_up(bus);
         }
-        match bus.read(address, size, Master::Core) {
+        let answer = bus.read(address, size, Master::Core);
+        self.hear_flash(bus);
+        match answer {
             Err(BusError::Fault) if self.ignores_bus_faults() => Ok(0),
             answer => data(answer, address),
         }

@@ -214,6 +214,14 @@ impl Core {
         }
     }
 
+    /// Flash that is damaged has it told at once.
+    #[inline]
+    pub(super) fn hear_flash(&mut self, bus: &mut Bus) {
+        if bus.take_nmi() {
+            self.pend(super::NMI);
+        }
+    }
+
     /// Between two instructions: what happened, and what comes next.
     fn look(&mut self, bus: &mut Bus, stop: u64) {
         self.tick();

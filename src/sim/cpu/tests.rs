@@ -379,6 +379,23 @@ fn a_core_whose_vectors_cannot_be_read_never_started() {
     assert_eq!(what, [What::LockedUp { pc: 0x0800_0000 }]);
 }
 
+/// ldr r0, [pc, #12]; b . of a word at 0x110 that is damaged: the handler at 0x120 runs.
+#[test]
+fn a_core_that_reads_a_damaged_word_of_a_g0_gets_an_nmi() {
+    let mut rig = running("stm32g071");
+    for (at, word) in [(8, 0x0800_0121), (0x100, 0xE7FE_4803), (0x120, 0xE7FE_E7FE)] {
+        rig.poke(0x0800_0000 + at, word);
+    }
+    rig.chip.set_ecc(0x0800_0110, crate::sim::flash::Ecc::TwoBits);
+    rig.chip.power_cycle();
+    rig.pass(MS);
+    rig.write(DHCSR, 0xA05F_0003);
+    rig.read(DHCSR);
+    assert_eq!(register(&mut rig, 15), 0x0800_0120);
+    assert_eq!(register(&mut rig, 16) & 0x1FF, 2, "IPSR");
+    assert_eq!(rig.read(0x4002_2018), 1 << 31 | 0x110 / 8, "FLASH_ECCR");
+}
+
 #[test]
 fn turns_that_were_skipped_are_counted_in_the_past() {
     use super::What;
