@@ -46,7 +46,7 @@ struct Chip {
 const H743: Chip = Chip {
     name: "H743",
     target: "stm32h7",
-    openocd: "stm32h7x",
+    openocd: "stm32h7x_dual_bank",
     ram: 0x2400_0000,
     jobs: &[
         Job::Program("cold 1 MiB", 1 << 20, Before::Other),
@@ -119,7 +119,7 @@ impl Job {
         let (image, out) = (image.display(), out.display());
         match self {
             Job::Program(..) => format!("program \"{image}\" {FLASH:#x} verify reset"),
-            Job::Verify(_) => format!("verify_image \"{image}\" {FLASH:#x}"),
+            Job::Verify(_) => format!("reset halt; verify_image \"{image}\" {FLASH:#x}"),
             Job::ReadRam => format!("dump_image \"{out}\" {:#x} {RAM}", chip.ram),
             Job::Attach => "halt".to_string(),
         }
