@@ -3,14 +3,14 @@
 
 use rocd::adi::{MemAp, ap, dp};
 use rocd::error::{Cause, Kind};
-use rocd::probe::{Ap, Connect, DRIVERS, Info, MemOp, Port, Probe, Protocol, Width};
+use rocd::probe::{Ap, Connect, DRIVERS, Info, MemOp, Port, Probe, Width};
 use rocd::sim::{Board, Config, Inject};
 use rocd::usb::{Pipe, Replay, Trace};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-const NORMAL: Connect = Connect { protocol: Protocol::Swd, khz: 24_000, under_reset: false };
+const NORMAL: Connect = Connect { khz: 24_000, under_reset: false };
 /// What a target file gives: H7's core with cacheable accesses, its debug bus, G0's core.
 const H7: Ap = Ap { index: 0, csw: 0xaa00_0000 };
 const H7_DEBUG: Ap = Ap { index: 2, csw: 0xa200_0000 };

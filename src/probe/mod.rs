@@ -31,16 +31,9 @@ pub struct Ap {
     pub csw: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    Swd,
-    Jtag,
-}
-
 /// How to reach the target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connect {
-    pub protocol: Protocol,
     /// Upper bound; the probe takes the nearest speed below.
     pub khz: u32,
     /// Hold NRST low before and while the debug port is entered; the caller releases it.

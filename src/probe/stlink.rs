@@ -13,7 +13,7 @@ mod tests;
 mod version;
 
 use super::dap::dp;
-use super::{Ap, Connect, Deadline, Driver, Info, MemOp, Port, Probe, Protocol, Width};
+use super::{Ap, Connect, Deadline, Driver, Info, MemOp, Port, Probe, Width};
 use crate::error::{Cause, Context, Error, Kind, Result};
 use crate::usb::{Data, Pipe};
 use std::fmt::Display;
@@ -42,8 +42,6 @@ const TRACE_BUFFER: u16 = 4096;
 
 /// DP ABORT: ORUNERRCLR, WDERRCLR, STKERRCLR, STKCMPCLR (ADIv5.2 B2.2).
 const CLEAR_STICKY: u32 = 0x1e;
-/// DP CTRL/STAT: cleared by writing 1 over JTAG.
-const STICKYERR: u32 = 1 << 5;
 
 /// What the probe is doing, as GET_CURRENT_MODE says.
 const DFU: u8 = 0;
@@ -87,7 +85,6 @@ pub struct StLink {
     info: Info,
     version: Version,
     limits: &'static Limits,
-    protocol: Protocol,
     khz: u32,
     /// Something was done to probe or target that `detach` has to undo.
     engaged: bool,
@@ -121,14 +118,12 @@ impl StLink {
         let limits = if version.hardware < 3 { &V2_LIMITS } else { &V3_LIMITS };
         let name = USB.iter().find(|id| id.pid == info.pid).map_or(info.name, |id| id.name.to_string());
         let info = Info { name, firmware: version.to_string(), ..info };
-        let (protocol, khz) = (Protocol::Swd, V2_FIXED_KHZ);
         Ok(StLink {
             pipe,
             info,
             version,
             limits,
-            protocol,
-            khz,
+            khz: V2_FIXED_KHZ,
             engaged: false,
             entered: false,
             tracing: false,
@@ -268,12 +263,7 @@ impl StLink {
         if !self.entered || !self.has(Feature::DapRegisters) {
             return;
         }
-        let _ = match self.protocol {
-            Protocol::Swd => self.dap_write(Port::Dp, dp::ABORT, CLEAR_STICKY),
-            Protocol::Jtag => {
-                self.dap_read(Port::Dp, dp::CTRL_STAT).and_then(|now| self.dap_write(Port::Dp, dp::CTRL_STAT, now | STICKYERR))
-            }
-        };
+        let _ = self.dap_write(Port::Dp, dp::ABORT, CLEAR_STICKY);
     }
 }
 
@@ -307,8 +297,7 @@ impl StLink {
     }
 
     fn enter(&mut self) -> Result<()> {
-        let op = if self.protocol == Protocol::Swd { ENTER_SWD } else { ENTER_JTAG };
-        self.command(&Block::new(op), &"").map_err(|error| self.no_target(error))
+        self.command(&Block::new(ENTER_SWD), &"").map_err(|error| self.no_target(error))
     }
 
     fn no_target(&mut self, error: Error) -> Error {
@@ -333,7 +322,6 @@ impl StLink {
 
     fn connect_steps(&mut self, how: &Connect) -> Result<u32> {
         self.refuse_stm8()?;
-        self.protocol = how.protocol;
         self.leave_mode()?;
         let khz = self.set_khz(how.khz)?;
         if how.under_reset {
@@ -349,28 +337,10 @@ impl StLink {
         Ok(khz)
     }
 
-    /// kHz and divisor of each clock; empty for a firmware that cannot set it.
-    fn divisors(&self) -> &'static [(u32, u16)] {
-        match self.protocol {
-            Protocol::Swd if self.has(Feature::SwdFreq) => SWD_DIVISORS,
-            Protocol::Jtag if self.has(Feature::JtagFreq) => JTAG_DIVISORS,
-            _ => &[],
-        }
-    }
-
-    fn freq_feature(&self) -> Feature {
-        if self.protocol == Protocol::Swd { Feature::SwdFreq } else { Feature::JtagFreq }
-    }
-
-    fn is_jtag(&self) -> u8 {
-        u8::from(self.protocol == Protocol::Jtag)
-    }
-
     /// GET_COM_FREQ: status, count at 8, then up to ten clocks in kHz from 12.
     fn v3_speeds(&mut self) -> Result<Vec<u32>> {
         let mut reply = [0; 52];
-        let block = Block::new(GET_COM_FREQ).u8(self.is_jtag());
-        self.patiently(true, |link| link.ask(&block, &"", &mut reply))?;
+        self.patiently(true, |link| link.ask(&Block::new(GET_COM_FREQ), &"", &mut reply))?;
         let count = usize::from(reply[8]).min(10);
         let most = if self.has(Feature::FastestClock) { u32::MAX } else { SAFE_KHZ };
         let borne = |khz: &u32| (1..=most).contains(khz);
@@ -384,12 +354,13 @@ impl StLink {
     fn send_khz(&mut self, khz: u32) -> Result<()> {
         let about = format!(" {khz} kHz");
         if self.version.hardware >= 3 {
-            let block = Block::new(SET_COM_FREQ).u8(self.is_jtag()).u8(0).u32(khz);
+            let block = Block::new(SET_COM_FREQ).u16(0).u32(khz);
             return self.patiently(true, |link| link.ask(&block, &about, &mut [0; 8]));
         }
-        let Some(row) = self.divisors().iter().find(|row| row.0 == khz) else { return Ok(()) };
-        let op = if self.protocol == Protocol::Swd { SWD_SET_FREQ } else { JTAG_SET_FREQ };
-        self.command(&Block::new(op).u16(row.1), &about)
+        match SWD_DIVISORS.iter().find(|row| row.0 == khz) {
+            Some(row) if self.has(Feature::SwdFreq) => self.command(&Block::new(SWD_SET_FREQ).u16(row.1), &about),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -440,15 +411,14 @@ impl Probe for StLink {
 
     fn set_khz(&mut self, khz: u32) -> Result<u32> {
         let usual = clock_below(V3_SPEEDS, khz);
-        let lists = self.version.hardware >= 3 && self.protocol == Protocol::Swd;
-        if lists && usual <= SAFE_KHZ && self.send_khz(usual).is_ok() {
+        if self.version.hardware >= 3 && usual <= SAFE_KHZ && self.send_khz(usual).is_ok() {
             self.khz = usual;
             return Ok(usual);
         }
         let chosen = clock_below(&self.speeds()?, khz);
         // Slower than the only clock of an old firmware cannot be had; a newer one has it.
         if chosen > khz && self.version.hardware < 3 {
-            self.need(self.freq_feature())?;
+            self.need(Feature::SwdFreq)?;
         }
         self.send_khz(chosen)?;
         self.khz = chosen;
@@ -459,9 +429,9 @@ impl Probe for StLink {
         if self.version.hardware >= 3 {
             return self.v3_speeds();
         }
-        match self.divisors() {
-            [] => Ok(vec![V2_FIXED_KHZ]),
-            rows => Ok(rows.iter().map(|row| row.0).collect()),
+        match self.has(Feature::SwdFreq) {
+            true => Ok(SWD_DIVISORS.iter().map(|row| row.0).collect()),
+            false => Ok(vec![V2_FIXED_KHZ]),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::cortex_m::{self, Armed, Core};
 use crate::desc::{self, CoreRow, Target, Write};
 use crate::error::{Cause, Context, Error, Kind, Result};
 use crate::event::Ears;
-use crate::probe::{Ap, Connect, Deadline, MemOp, Port, Probe, Protocol};
+use crate::probe::{Ap, Connect, Deadline, MemOp, Port, Probe};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -128,7 +128,7 @@ impl Session {
 }
 
 pub(super) fn how(khz: u32, under_reset: bool) -> Connect {
-    Connect { protocol: Protocol::Swd, khz, under_reset }
+    Connect { khz, under_reset }
 }
 
 /// Come in and identify, at slower and slower clocks where that looks like the wire's fault: the chip's ids are the test of

@@ -2,7 +2,7 @@
 
 use rocd::adi::MemAp;
 use rocd::image::Image;
-use rocd::probe::{Ap, Connect, DRIVERS, Info, Probe, Protocol, Width};
+use rocd::probe::{Ap, Connect, DRIVERS, Info, Probe, Width};
 use rocd::sim::{Board, Config};
 use std::path::Path;
 use std::time::Duration;
@@ -85,7 +85,7 @@ impl Bench {
         let found = board.found();
         let info = Info { serial: found.serial, vid: found.vid, pid: found.pid, path: found.path, ..Info::default() };
         let mut probe = (DRIVERS[0].open)(board.pipe(), info).unwrap();
-        probe.connect(&Connect { protocol: Protocol::Swd, khz: 24_000, under_reset: false }).unwrap();
+        probe.connect(&Connect { khz: 24_000, under_reset: false }).unwrap();
         Bench { board, probe, ap: Ap { index: 0, csw: 0xA200_0000 }, image }
     }
 

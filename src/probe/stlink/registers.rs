@@ -4,7 +4,7 @@ use super::tables::*;
 use super::{Block, StLink, word};
 use crate::error::{Context, Error, Result};
 use crate::probe::dap::{ap, dp};
-use crate::probe::{Ap, MemOp, Port, Protocol};
+use crate::probe::{Ap, MemOp, Port};
 
 /// What READALLREGS is known to tell, in order of their selectors: r0 to r15, xPSR, msp, psp. Two words more are not understood.
 const ALL_REGS: u32 = 19;
@@ -81,11 +81,7 @@ impl StLink {
             return self.read_idcode();
         }
         self.ready_register(port, address)?;
-        let value = self.dap_read_patiently(port, address)?;
-        if port == Port::Dp && self.protocol == Protocol::Jtag && !self.has(Feature::JtagDpRead) {
-            return self.dap_read_patiently(Port::Dp, dp::RDBUFF);
-        }
-        Ok(value)
+        self.dap_read_patiently(port, address)
     }
 
     pub(super) fn write_register(&mut self, port: Port, address: u16, value: u32) -> Result<()> {

@@ -45,7 +45,6 @@ pub const DFU_EXIT: Op = op("DFU_EXIT", &[0xf3, 0x07]);
 pub const SWIM_EXIT: Op = op("SWIM_EXIT", &[0xf4, 0x01]);
 pub const DEBUG_EXIT: Op = op("DEBUG_EXIT", &[0xf2, 0x21]);
 pub const ENTER_SWD: Op = op("ENTER_SWD_NO_RESET", &[0xf2, 0x30, 0xa3]);
-pub const ENTER_JTAG: Op = op("ENTER_JTAG_NO_RESET", &[0xf2, 0x30, 0xa4]);
 pub const READ_IDCODES: Op = op("READ_IDCODES", &[0xf2, 0x31]);
 pub const GETLASTRWSTATUS: Op = op("GETLASTRWSTATUS", &[0xf2, 0x3b]);
 pub const GETLASTRWSTATUS2: Op = op("GETLASTRWSTATUS2", &[0xf2, 0x3e]);
@@ -59,7 +58,6 @@ pub const START_TRACE_RX: Op = op("START_TRACE_RX", &[0xf2, 0x40]);
 pub const STOP_TRACE_RX: Op = op("STOP_TRACE_RX", &[0xf2, 0x41]);
 pub const GET_TRACE_NB: Op = op("GET_TRACE_NB", &[0xf2, 0x42]);
 pub const SWD_SET_FREQ: Op = op("SWD_SET_FREQ", &[0xf2, 0x43]);
-pub const JTAG_SET_FREQ: Op = op("JTAG_SET_FREQ", &[0xf2, 0x44]);
 pub const READ_DAP_REG: Op = op("READ_DAP_REG", &[0xf2, 0x45]);
 pub const WRITE_DAP_REG: Op = op("WRITE_DAP_REG", &[0xf2, 0x46]);
 pub const INIT_AP: Op = op("INIT_AP", &[0xf2, 0x4b]);
@@ -129,10 +127,7 @@ pub enum Feature {
     LastRwStatus2,
     FpuRegisters,
     SwdFreq,
-    JtagFreq,
     DapRegisters,
-    /// JTAG reads of DP registers give the value only through RDBUFF before this version.
-    JtagDpRead,
     Mem16,
     InitAp,
     CloseAp,
@@ -153,13 +148,11 @@ pub const FEATURES: &[(Feature, &str, u8, u8)] = &[
     (Feature::LastRwStatus2, "the address of a failed access", 15, 0),
     (Feature::FpuRegisters, "the FPU's registers", 15, 0),
     (Feature::SwdFreq, "setting the SWD clock", 22, 0),
-    (Feature::JtagFreq, "setting the JTAG clock", 24, 0),
     (Feature::DapRegisters, "reaching DP and AP registers", 24, 0),
     (Feature::Mem16, "16-bit memory access", 26, 0),
     (Feature::InitAp, "opening an access port", 28, 0),
     // V2J28 answers CLOSE_AP with an error that means nothing.
     (Feature::CloseAp, "closing an access port", 29, 0),
-    (Feature::JtagDpRead, "reading DP registers over JTAG at once", 32, 0),
     (Feature::BankedDp, "reaching banked DP registers", 32, 2),
     (Feature::Csw, "memory behind an access port other than AP 0", 32, 2),
     (Feature::RwMisc, "batches of memory accesses", 32, 2),
@@ -190,9 +183,6 @@ impl Feature {
 /// SWD clocks of V2 and V2-1: kHz and the divisor that SWD_SET_FREQ takes, fastest first.
 pub const SWD_DIVISORS: &[(u32, u16)] =
     &[(4000, 0), (1800, 1), (1200, 2), (950, 3), (480, 7), (240, 15), (125, 31), (100, 40), (50, 79), (25, 158), (15, 265), (5, 798)];
-
-/// JTAG clocks of V2 and V2-1, for JTAG_SET_FREQ.
-pub const JTAG_DIVISORS: &[(u32, u16)] = &[(9000, 4), (4500, 8), (2250, 16), (1125, 32), (562, 64), (281, 128), (140, 256)];
 
 /// SWD clocks of a V3, kHz, as one listed them: worth a try before the list is asked for.
 pub const V3_SPEEDS: &[u32] = &[24_000, 8_000, 3_300, 1_000, 200, 50, 5];

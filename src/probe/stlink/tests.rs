@@ -194,7 +194,7 @@ fn v3(jtag: u8) -> (Rc<RefCell<Script>>, Info) {
     scripted([0x30, 0, 0x83, 0x04, 0x4e, 0x37], [3, 0, jtag, 3, 0, 0, 0, 0, 0x83, 0x04, 0x4e, 0x37])
 }
 
-const NORMAL: Connect = Connect { protocol: Protocol::Swd, khz: 24_000, under_reset: false };
+const NORMAL: Connect = Connect { khz: 24_000, under_reset: false };
 const AP0: Ap = Ap { index: 0, csw: 0 };
 const CACHED: Ap = Ap { index: 0, csw: 0xaa00_0000 };
 
@@ -397,14 +397,6 @@ fn an_stm8_probe_and_a_v1_are_refused_by_name() {
     assert_eq!(error.message, "ST-Link firmware V1J11S0: ST-LINK/V1 is not supported");
 }
 
-#[test]
-fn jtag_has_its_own_entry_and_clocks() {
-    let (script, mut probe) = opened(v2(37));
-    assert_eq!(probe.connect(&Connect { protocol: Protocol::Jtag, khz: 300, under_reset: false }).unwrap(), 281);
-    let sent = blocks(&script, 4);
-    assert!(sent.contains(&"f2448000".to_string()) && sent.contains(&"f230a400".to_string()), "{sent:?}");
-}
-
 // ---- firmware too old ----
 
 #[test]
@@ -569,16 +561,6 @@ fn a_fault_names_the_access_and_the_address_and_clears_the_sticky_error() {
 }
 
 #[test]
-fn a_fault_over_jtag_is_cleared_by_writing_one_to_stickyerr() {
-    let (script, mut probe) = opened(v3(10));
-    probe.connect(&Connect { protocol: Protocol::Jtag, ..NORMAL }).unwrap();
-    script.borrow_mut().registers.push((0xffff, 4, 0xf000_0000));
-    script.borrow_mut().memory_status.push_back((0x11, 0));
-    assert!(probe.read_mem(AP0, Width::Word, 0x9000_0000, &mut [0; 4]).unwrap_err().is_fault());
-    assert_eq!(blocks(&script, 10).last().unwrap(), "f246ffff0400200000f0");
-}
-
-#[test]
 fn an_address_outside_of_the_access_is_not_believed() {
     let (script, mut probe) = connected(v2(37));
     script.borrow_mut().memory_status.push_back((0x11, 0));
@@ -728,16 +710,6 @@ fn a_v3_keeps_no_more_than_eight_aps_open_and_opens_each_once() {
     assert_eq!(sent.iter().filter(|block| block.starts_with("f24b")).count(), 8);
     let close = sent.iter().position(|block| block == "f24c00").expect("the oldest is closed");
     assert_eq!(sent[close + 1], "f24b08");
-}
-
-#[test]
-fn jtag_dp_reads_of_old_firmware_come_from_rdbuff() {
-    for (jtag, expected) in [(31, 0x22), (32, 0x11)] {
-        let (script, mut probe) = opened(v2(jtag));
-        script.borrow_mut().registers.extend([(0xffff, 4, 0x11), (0xffff, 0xc, 0x22)]);
-        probe.connect(&Connect { protocol: Protocol::Jtag, ..NORMAL }).unwrap();
-        assert_eq!(probe.read_reg(Port::Dp, 4).unwrap(), expected);
-    }
 }
 
 // ---- batches ----
