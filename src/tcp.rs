@@ -36,7 +36,6 @@ const DEVICE_INFO: u32 = 41;
 // Direction of a transfer.
 const OUT: u8 = 0;
 const IN: u8 = 1;
-const TRACE: u8 = 3;
 
 // Status words.
 const OK: u32 = 1;
@@ -223,10 +222,6 @@ impl Pipe for TcpPipe {
             Data::Out(bytes) => self.carry(cmd, OUT, bytes, &mut []).map(|()| bytes.len()),
             Data::In(buf) => self.carry(cmd, IN, &[], buf).map(|()| buf.len()),
         }
-    }
-
-    fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize> {
-        self.carry(&[], TRACE, &[], buf).map(|()| buf.len())
     }
 
     /// A server does not reset the port of a probe that others may be using: the probe is opened anew.

@@ -233,23 +233,14 @@ impl Counted {
         let now = self.pipe.now();
         self.book.count(now.saturating_sub(std::mem::replace(&mut self.last, now)), counts);
     }
-
-    fn moved(&mut self, block: usize, data: Result<usize>) -> Result<usize> {
-        let bytes = (block + data.as_ref().unwrap_or(&0)) as u64;
-        self.count(Counts { transactions: 1, bytes, ..Counts::default() });
-        data
-    }
 }
 
 impl Pipe for Counted {
     fn transfer(&mut self, cmd: &[u8], data: Data) -> Result<usize> {
         let moved = self.pipe.transfer(cmd, data);
-        self.moved(cmd.len(), moved)
-    }
-
-    fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize> {
-        let moved = self.pipe.read_trace(buf);
-        self.moved(0, moved)
+        let bytes = (cmd.len() + moved.as_ref().unwrap_or(&0)) as u64;
+        self.count(Counts { transactions: 1, bytes, ..Counts::default() });
+        moved
     }
 
     fn reset(&mut self) -> Result<()> {

@@ -35,8 +35,10 @@ pub struct Room {
 pub trait Pipe {
     /// Send `cmd` (16 bytes for an ST-Link), then move the data phase. Returns the bytes moved in it.
     fn transfer(&mut self, cmd: &[u8], data: Data) -> Result<usize>;
-    /// What the trace endpoint has, at most `buf.len()` bytes.
-    fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize>;
+    /// What the trace endpoint has, at most `buf.len()` bytes: of a board, for those whom it is served to. No driver asks.
+    fn read_trace(&mut self, _buf: &mut [u8]) -> Result<usize> {
+        Ok(0)
+    }
     /// A USB port reset; the probe forgets what it was doing.
     fn reset(&mut self) -> Result<()>;
     /// What a transfer may be on this way, beyond what the probe takes.
@@ -80,7 +82,7 @@ impl Found {
     }
 }
 
-/// USB ids that a driver knows, with the endpoints of commands and data out, data in, trace in.
+/// USB ids that a driver knows, with the endpoints of commands and data out, and data in.
 #[derive(Clone, Copy, Debug)]
 pub struct UsbId {
     pub vid: u16,
@@ -88,7 +90,6 @@ pub struct UsbId {
     pub name: &'static str,
     pub out: u8,
     pub input: u8,
-    pub trace: u8,
 }
 
 /// The probe is interface 0 of the first configuration on every ST-Link; mass storage and serial port come after.
@@ -332,10 +333,6 @@ impl Pipe for UsbPipe {
         }
     }
 
-    fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize> {
-        self.read(self.id.trace, buf)
-    }
-
     fn reset(&mut self) -> Result<()> {
         // The interface may be lost already: the reset is tried all the same.
         let _ = self.handle.release_interface(INTERFACE);
@@ -415,7 +412,7 @@ mod tests {
 
     #[test]
     fn opening_what_is_not_there_is_an_unplugged_probe_or_no_usb_at_all() {
-        let id = UsbId { vid: 0xffff, pid: 0xfffe, name: "none", out: 1, input: 0x81, trace: 0x82 };
+        let id = UsbId { vid: 0xffff, pid: 0xfffe, name: "none", out: 1, input: 0x81 };
         let found = Found { vid: 0xffff, pid: 0xfffe, serial: String::new(), path: "250-9.9".into(), trouble: None };
         let error = open(&found, &[id]).err().expect("no such device");
         assert!(error.cause == Cause::Unplugged || error.message.starts_with("USB "), "{error}");

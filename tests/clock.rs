@@ -225,9 +225,6 @@ impl Pipe for Flaky {
             other => self.pipe.transfer(cmd, other),
         }
     }
-    fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize> {
-        self.pipe.read_trace(buf)
-    }
     fn reset(&mut self) -> Result<()> {
         self.pipe.reset()
     }

@@ -305,22 +305,3 @@ fn a_session_replays_from_its_trace() {
         assert_eq!(unused(), 0);
     }
 }
-
-#[test]
-fn swo_comes_through() {
-    for name in PROBES {
-        let board = board("stm32h743", name, None);
-        let mut probe = connected(&board);
-        probe.trace(Some(2_000_000)).unwrap();
-        board.swo(b"\x01H\x01i");
-        let mut got = vec![];
-        let mut buf = [0; 512];
-        for _ in 0..10 {
-            let n = probe.read_trace(&mut buf).unwrap();
-            got.extend_from_slice(&buf[..n]);
-            probe.sleep(Duration::from_millis(1));
-        }
-        assert_eq!(got, b"\x01H\x01i", "{name}");
-        probe.trace(None).unwrap();
-    }
-}

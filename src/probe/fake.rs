@@ -101,12 +101,6 @@ impl<T: Words> Probe for T {
     fn batch(&mut self, ap: Ap, ops: &mut [MemOp]) -> Result<()> {
         Words::batch(self, ap, ops)
     }
-    fn trace(&mut self, _: Option<u32>) -> Result<()> {
-        Ok(())
-    }
-    fn read_trace(&mut self, _: &mut [u8]) -> Result<usize> {
-        Ok(0)
-    }
     fn now(&self) -> Duration {
         Words::now(self)
     }

@@ -107,9 +107,6 @@ pub trait Probe {
     fn core_registers(&mut self, _ap: Ap, _ops: &mut [MemOp]) -> Result<bool> {
         Ok(false)
     }
-    /// SWO: `Some(hz)` starts capture, `None` stops it.
-    fn trace(&mut self, hz: Option<u32>) -> Result<()>;
-    fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize>;
     /// The probe's clock: real on USB, the board's on the embedded board.
     fn now(&self) -> Duration;
     fn sleep(&mut self, d: Duration);
@@ -140,7 +137,7 @@ pub type Open = fn(Box<dyn Pipe>, Info) -> Result<Box<dyn Probe>>;
 pub struct Driver {
     /// The word in an interface file: `driver = "stlink"`.
     pub name: &'static str,
-    /// USB vendor and product ids, with the endpoints for commands and data out, data in, trace in.
+    /// USB vendor and product ids, with the endpoints for commands and data out, and data in.
     pub usb: &'static [UsbId],
     pub open: Open,
 }

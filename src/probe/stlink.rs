@@ -37,8 +37,6 @@ const RESET_PAUSE: Duration = Duration::from_secs(1);
 const SILENCES: u32 = 2;
 /// Below this the target counts as not powered (OpenOCD's limit).
 const LOWEST_VOLTAGE: f32 = 1.5;
-/// Buffer in the probe for SWO, as all tools ask for.
-const TRACE_BUFFER: u16 = 4096;
 
 /// DP ABORT: ORUNERRCLR, WDERRCLR, STKERRCLR, STKCMPCLR (ADIv5.2 B2.2).
 const CLEAR_STICKY: u32 = 0x1e;
@@ -90,7 +88,6 @@ pub struct StLink {
     engaged: bool,
     /// The target answered to ENTER.
     entered: bool,
-    tracing: bool,
     /// Opened by INIT_AP, oldest first.
     open_aps: Vec<u8>,
     /// Transfers running that were not answered.
@@ -118,18 +115,7 @@ impl StLink {
         let limits = if version.hardware < 3 { &V2_LIMITS } else { &V3_LIMITS };
         let name = USB.iter().find(|id| id.pid == info.pid).map_or(info.name, |id| id.name.to_string());
         let info = Info { name, firmware: version.to_string(), ..info };
-        Ok(StLink {
-            pipe,
-            info,
-            version,
-            limits,
-            khz: V2_FIXED_KHZ,
-            engaged: false,
-            entered: false,
-            tracing: false,
-            open_aps: Vec::new(),
-            silences: 0,
-        })
+        Ok(StLink { pipe, info, version, limits, khz: V2_FIXED_KHZ, engaged: false, entered: false, open_aps: Vec::new(), silences: 0 })
     }
 
     fn has(&self, feature: Feature) -> bool {
@@ -396,9 +382,6 @@ impl Probe for StLink {
         }
         self.entered = false;
         let mut steps = vec![];
-        if self.tracing {
-            steps.push(self.trace(None));
-        }
         for index in std::mem::take(&mut self.open_aps) {
             steps.push(self.close_ap(index));
         }
@@ -484,33 +467,6 @@ impl Probe for StLink {
 
     fn core_registers(&mut self, ap: Ap, ops: &mut [MemOp]) -> Result<bool> {
         self.own_registers(ap, ops).map_err(advise)
-    }
-
-    fn trace(&mut self, hz: Option<u32>) -> Result<()> {
-        self.need(Feature::Trace)?;
-        let Some(hz) = hz else {
-            self.tracing = false;
-            return self.command(&Block::new(STOP_TRACE_RX), &"");
-        };
-        let most = self.limits.trace_hz;
-        if hz == 0 || hz > most {
-            return Err(
-                Error::command(format!("SWO at {hz} Hz: {} takes at most {most} Hz", self.info.name)).hint("choose a lower SWO rate")
-            );
-        }
-        self.command(&Block::new(START_TRACE_RX).u16(TRACE_BUFFER).u32(hz), &format_args!(" {hz} Hz"))?;
-        self.tracing = true;
-        self.engaged = true;
-        Ok(())
-    }
-
-    fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize> {
-        let mut reply = [0; 2];
-        self.receive(&Block::new(GET_TRACE_NB), &mut reply)?;
-        let waiting = usize::from(u16::from_le_bytes(reply));
-        // A USB read that ends inside a packet loses the rest of it.
-        let whole = if waiting <= buf.len() { waiting } else { buf.len() - buf.len() % self.limits.trace_packet };
-        if whole == 0 { Ok(0) } else { self.pipe.read_trace(&mut buf[..whole]) }
     }
 
     fn now(&self) -> Duration {

@@ -5,7 +5,6 @@
 //! 0.000210 f5000000000000000000000000000000 in 0001
 //! 0.000330 f3070000000000000000000000000000 none
 //! 0.000470 f2080000002004000000000000000000 out 78563412
-//! 0.000900 trace in 0170
 //! 0.001000 reset
 //! 0.001200 f5000000000000000000000000000000 in ! the probe was unplugged
 //! ```
@@ -59,12 +58,6 @@ impl Pipe for Trace {
         }
     }
 
-    fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize> {
-        let result = self.pipe.read_trace(buf);
-        let got = *result.as_ref().unwrap_or(&0);
-        self.tell_end("trace in".to_string(), &buf[..got], result)
-    }
-
     fn reset(&mut self) -> Result<()> {
         let result = self.pipe.reset();
         self.tell_end("reset".to_string(), &[], result)
@@ -109,7 +102,6 @@ enum What {
     None,
     Out,
     In,
-    Trace,
     Reset,
 }
 
@@ -142,7 +134,6 @@ impl Line {
 fn parse_what(words: &[&str]) -> Option<(What, Vec<u8>, Vec<u8>)> {
     match words {
         ["reset"] => Some((What::Reset, vec![], vec![])),
-        ["trace", "in", data @ ..] => Some((What::Trace, vec![], unhex(data)?)),
         _ => {
             let at = words.iter().position(|word| matches!(*word, "none" | "out" | "in"))?;
             let what = match words[at] {
@@ -205,7 +196,6 @@ fn show(what: What, cmd: &[u8], data: &[u8]) -> String {
         What::None => format!("{} none", hex(cmd)),
         What::Out => format!("{} out {}", hex(cmd), hex(data)),
         What::In => format!("{} in", hex(cmd)),
-        What::Trace => "trace in".to_string(),
         What::Reset => "reset".to_string(),
     }
 }
@@ -235,10 +225,6 @@ impl Pipe for Replay {
         }
     }
 
-    fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize> {
-        answer(&self.next(What::Trace, &[], &[])?, buf)
-    }
-
     fn reset(&mut self) -> Result<()> {
         self.next(What::Reset, &[], &[]).map(drop)
     }
@@ -261,7 +247,6 @@ mod tests {
         0.000210 f5000000000000000000000000000000 in 0001\n\
         0.000330 f3070000000000000000000000000000 none\n\
         1.000470 f2080000002004000000000000000000 out 78563412\n\
-        1.000900 trace in 0170\n\
         1.001000 reset\n\
         1.001200 f5000000000000000000000000000000 in !! the probe was unplugged\n";
 
@@ -284,8 +269,6 @@ mod tests {
         assert_eq!(pipe.transfer(&block(&[0xf3, 7]), Data::None), Ok(0));
         let write = block(&[0xf2, 8, 0, 0, 0, 0x20, 4]);
         assert_eq!(pipe.transfer(&write, Data::Out(&[0x78, 0x56, 0x34, 0x12])), Ok(4));
-        assert_eq!(pipe.read_trace(&mut two), Ok(2));
-        assert_eq!(two, [1, 0x70]);
         pipe.reset().unwrap();
         let error = pipe.transfer(&block(&[0xf5]), Data::In(&mut two)).unwrap_err();
         assert_eq!((error.cause, error.message.as_str()), (Cause::Unplugged, "the probe was unplugged"));
@@ -312,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_transfer_is_refused_by_number() {
-        for text in ["f5 in 0", "f5 in xy", "hello", "in 00", "f5 00", "trace 00"] {
+        for text in ["f5 in 0", "f5 in xy", "hello", "in 00", "f5 00"] {
             let error = Replay::new(&format!("\n{text}")).err().expect(text);
             assert!(error.message.starts_with("line 2 "), "{error}");
         }

@@ -6,12 +6,13 @@
 use super::super::UsbId;
 use super::version::Version;
 
-const fn id(pid: u16, name: &'static str, endpoints: (u8, u8, u8)) -> UsbId {
-    UsbId { vid: 0x0483, pid, name, out: endpoints.0, input: endpoints.1, trace: endpoints.2 }
+const fn id(pid: u16, name: &'static str, out: u8) -> UsbId {
+    UsbId { vid: 0x0483, pid, name, out, input: 0x81 }
 }
 
-const V2: (u8, u8, u8) = (0x02, 0x81, 0x83);
-const LATER: (u8, u8, u8) = (0x01, 0x81, 0x82);
+/// The endpoint for commands and data out.
+const V2: u8 = 0x02;
+const LATER: u8 = 0x01;
 
 pub const USB: &[UsbId] = &[
     id(0x3748, "ST-Link V2", V2),
@@ -54,9 +55,6 @@ pub const READALLREGS: Op = op("READALLREGS", &[0xf2, 0x3a]);
 pub const WRITEDEBUGREG: Op = op("WRITEDEBUGREG", &[0xf2, 0x35]);
 pub const READDEBUGREG: Op = op("READDEBUGREG", &[0xf2, 0x36]);
 pub const DRIVE_NRST: Op = op("DRIVE_NRST", &[0xf2, 0x3c]);
-pub const START_TRACE_RX: Op = op("START_TRACE_RX", &[0xf2, 0x40]);
-pub const STOP_TRACE_RX: Op = op("STOP_TRACE_RX", &[0xf2, 0x41]);
-pub const GET_TRACE_NB: Op = op("GET_TRACE_NB", &[0xf2, 0x42]);
 pub const SWD_SET_FREQ: Op = op("SWD_SET_FREQ", &[0xf2, 0x43]);
 pub const READ_DAP_REG: Op = op("READ_DAP_REG", &[0xf2, 0x45]);
 pub const WRITE_DAP_REG: Op = op("WRITE_DAP_REG", &[0xf2, 0x46]);
@@ -123,7 +121,6 @@ pub fn status(code: u8) -> (&'static str, Meaning) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
     Voltage,
-    Trace,
     LastRwStatus2,
     FpuRegisters,
     SwdFreq,
@@ -144,7 +141,6 @@ const NEVER: u8 = u8::MAX;
 /// feature, what it is for (completes "… needs firmware"), from V2J, from V3J. V4 (V3P, V3PWR) counts like V3 (pyOCD).
 pub const FEATURES: &[(Feature, &str, u8, u8)] = &[
     (Feature::Voltage, "measuring the target voltage", 13, 0),
-    (Feature::Trace, "SWO trace", 13, 0),
     (Feature::LastRwStatus2, "the address of a failed access", 15, 0),
     (Feature::FpuRegisters, "the FPU's registers", 15, 0),
     (Feature::SwdFreq, "setting the SWD clock", 22, 0),
@@ -199,10 +195,6 @@ pub struct Limits {
     pub misc_items: usize,
     /// Bytes of one write of words; what DESIGN.md allows, not what the probe takes (65,532).
     pub write: usize,
-    /// Highest SWO bit rate.
-    pub trace_hz: u32,
-    /// USB packet of the trace endpoint.
-    pub trace_packet: usize,
     /// Access ports that may be open at a time.
     pub open_aps: usize,
     pub write_pace: Pace,
@@ -219,8 +211,6 @@ pub struct Pace {
 pub const V2_LIMITS: Limits = Limits {
     misc_items: 64,
     write: 6144,
-    trace_hz: 2_000_000,
-    trace_packet: 64,
     open_aps: usize::MAX,
     write_pace: Pace { clocks: 54, own_ns: 11_200 },
     read_pace: Pace { clocks: 47, own_ns: 10_300 },
@@ -229,8 +219,6 @@ pub const V2_LIMITS: Limits = Limits {
 pub const V3_LIMITS: Limits = Limits {
     misc_items: 1227,
     write: 40 * 1024,
-    trace_hz: 24_000_000,
-    trace_packet: 512,
     open_aps: 8,
     write_pace: Pace { clocks: 46, own_ns: 1_700 },
     read_pace: Pace { clocks: 47, own_ns: 3_100 },

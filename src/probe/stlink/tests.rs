@@ -29,7 +29,6 @@ struct Script {
     /// The transfer with this number fails like this.
     failures: VecDeque<(usize, Error)>,
     registers: Vec<(u16, u16, u32)>,
-    trace: Vec<u8>,
     resets: usize,
     clock: Duration,
     room: Option<Room>,
@@ -64,12 +63,6 @@ impl Pipe for Scripted {
                 Ok(n)
             }
         }
-    }
-
-    fn read_trace(&mut self, buf: &mut [u8]) -> Result<usize> {
-        let rest = self.0.borrow_mut().trace.split_off(buf.len());
-        buf.copy_from_slice(&std::mem::replace(&mut self.0.borrow_mut().trace, rest));
-        Ok(buf.len())
     }
 
     fn reset(&mut self) -> Result<()> {
@@ -124,7 +117,6 @@ impl Script {
                 let bytes = (0..4).map(|offset| word(&cmd[2..]).wrapping_add(offset) as u8);
                 [self.status_of(0x36), 0, 0, 0].into_iter().chain(bytes).collect()
             }
-            (0xf2, 0x42) => (self.trace.len() as u16).to_le_bytes().to_vec(),
             (0xf2, 0x45) => self.register(cmd),
             (0xf2, 0x52) => self.misc(),
             (0xf2, 0x62) => speeds_reply(&[24000, 8000, 3300, 1000, 200, 50, 5]),
@@ -243,10 +235,6 @@ const V2J16: &str = "
     f2 3e                       in 80 00 00 00 00 00 00 00 00 00 00 00
     f2 08 00 00 00 20 04 00     out 03 00 5f a0
     f2 3e                       in 80 00 00 00 00 00 00 00 00 00 00 00
-    f2 40 00 10 80 84 1e 00     in 80 00                    # SWO, 2 MHz
-    f2 42                       in 03 00
-    trace in 01 70 00
-    f2 41                       in 80 00
     f2 3c 01                    in 80 00
     f5                          in 02 00
     f2 21                       none
@@ -271,10 +259,6 @@ fn an_old_v2_is_spoken_to_byte_for_byte_as_it_answered_on_a_real_board() {
     probe.read_mem(CACHED, Width::Word, 0x2000_0000, &mut word).unwrap();
     assert_eq!(word, [0, 0, 3, 0]);
     probe.write_mem(CACHED, Width::Word, 0x2000_0000, &0xa05f_0003u32.to_le_bytes()).unwrap();
-    probe.trace(Some(2_000_000)).unwrap();
-    let mut swo = [0; 64];
-    assert_eq!(probe.read_trace(&mut swo).unwrap(), 3);
-    assert_eq!(swo[..3], [0x01, 0x70, 0x00]);
     probe.detach().unwrap();
     assert_eq!(unused(), 0);
 }
@@ -402,14 +386,13 @@ fn an_stm8_probe_and_a_v1_are_refused_by_name() {
 #[test]
 fn what_an_old_firmware_cannot_do_names_both_versions() {
     type Asked = fn(&mut StLink) -> Result<()>;
-    let cases: [(u16, &str, Asked); 7] = [
+    let cases: [(u16, &str, Asked); 6] = [
         (21, "setting the SWD clock", |p| p.set_khz(480).map(drop)),
         (23, "reaching DP and AP registers", |p| p.read_reg(Port::Dp, 4).map(drop)),
         (25, "16-bit memory access", |p| p.read_mem(AP0, Width::Half, 0, &mut [0; 2])),
         (27, "opening an access port", |p| p.read_reg(Port::Ap(1), 0xfc).map(drop)),
         (31, "reaching banked DP registers", |p| p.read_reg(Port::Dp, dp::TARGETID).map(drop)),
         (31, "memory behind an access port other than AP 0", |p| p.write_mem(Ap { index: 2, csw: 0 }, Width::Word, 0, &[0; 4])),
-        (12, "SWO trace", |p| p.trace(Some(1000))),
     ];
     for (jtag, what, ask) in cases {
         let (_, mut probe) = connected(v2(jtag));
@@ -793,24 +776,6 @@ fn wait_in_a_batch_goes_on_where_it_was_if_harmless_and_is_an_error_if_flash_is_
     script.borrow_mut().misc_status.push_back(Some((2, 0x10)));
     let error = probe.batch(AP0, &mut [MemOp::write(0x0800_0000, 1), MemOp::write(0x0800_0004, 2)]).unwrap_err();
     assert_eq!(error.cause, Cause::Wait { address: Some(0x0800_0000) });
-}
-
-// ---- SWO ----
-
-#[test]
-fn swo_is_read_in_whole_packets_and_no_faster_than_the_probe_can() {
-    let (script, mut probe) = connected(v2(37));
-    assert!(probe.trace(Some(2_250_000)).unwrap_err().message.contains("at most 2000000 Hz"));
-    probe.trace(Some(2_000_000)).unwrap();
-    assert_eq!(blocks(&script, 8), ["f240001080841e00"]);
-    let mut buf = [0; 100];
-    assert_eq!(probe.read_trace(&mut buf).unwrap(), 0);
-    script.borrow_mut().trace = (0..150).collect();
-    assert_eq!(probe.read_trace(&mut buf).unwrap(), 64);
-    assert_eq!(probe.read_trace(&mut buf).unwrap(), 86);
-    assert_eq!((buf[0], buf[85]), (64, 149));
-    probe.detach().unwrap();
-    assert!(blocks(&script, 2).contains(&"f241".to_string()), "capture is stopped on the way out");
 }
 
 // ---- tables ----
