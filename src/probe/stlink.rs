@@ -8,8 +8,6 @@
 mod memory;
 mod registers;
 mod tables;
-#[cfg(test)]
-mod tests;
 mod version;
 
 use super::dap::dp;

@@ -13,7 +13,7 @@ use std::time::Duration;
 const LONGEST_TRANSFER: Duration = Duration::from_millis(40);
 
 /// Where a repeated write does no harm: SRAM and the private peripheral bus (ARMv7-M, DDI0403 B3.1).
-pub(super) const REPEATABLE: &[(u32, u32)] = &[(0x2000_0000, 0x3fff_ffff), (0xe000_0000, 0xe00f_ffff)];
+const REPEATABLE: &[(u32, u32)] = &[(0x2000_0000, 0x3fff_ffff), (0xe000_0000, 0xe00f_ffff)];
 /// Where READDEBUGREG and WRITEDEBUGREG, whose reply has its status in it, do for a word: the private peripheral bus.
 const DEBUG_REGISTERS: &[(u32, u32)] = &[(0xe000_0000, 0xe00f_ffff)];
 /// Where a data cache may hold the word: SRAM and external RAM (ARMv7-M, DDI0403 B3.1).
@@ -181,7 +181,7 @@ impl StLink {
 }
 
 /// `[first, last]` of one row holds all of `address .. address + len`.
-pub(super) fn within(ranges: &[(u32, u32)], address: u32, len: usize) -> bool {
+fn within(ranges: &[(u32, u32)], address: u32, len: usize) -> bool {
     let last = u64::from(address) + (len as u64).saturating_sub(1);
     ranges.iter().any(|range| address >= range.0 && last <= u64::from(range.1))
 }

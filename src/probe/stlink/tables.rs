@@ -229,3 +229,21 @@ pub const BLOCK: usize = 6144;
 /// Bytes of one 8-bit transfer: a full-speed USB packet, or (feature `Packet512`) a high-speed one.
 pub const BYTES: usize = 64;
 pub const BYTES_512: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_features_and_usb_ids_are_unambiguous() {
+        for (index, row) in STATUS.iter().enumerate() {
+            assert!(STATUS[..index].iter().all(|other| other.0 != row.0 && other.1 != row.1), "{}", row.1);
+        }
+        for (index, row) in FEATURES.iter().enumerate() {
+            assert!(FEATURES[..index].iter().all(|other| other.0 != row.0));
+        }
+        for (index, id) in USB.iter().enumerate() {
+            assert!(USB[..index].iter().all(|other| other.pid != id.pid && other.name != id.name));
+        }
+    }
+}
