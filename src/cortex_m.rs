@@ -7,7 +7,7 @@
 mod cache;
 #[cfg(test)]
 pub mod fake;
-mod faults;
+pub mod faults;
 mod guest;
 mod points;
 mod registers;

@@ -11,6 +11,7 @@ mod lines;
 mod names;
 mod srec;
 mod uf2;
+mod unwind;
 
 use crate::error::{Error, Result};
 use content::Content;
@@ -20,6 +21,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::SystemTime;
+pub use unwind::{LR, NOBODY, PC, Registers, SP};
 
 /// Bytes to load at most: far above internal flash (2 MiB) and RAM; keeps a wrong file from filling the host's memory.
 const LARGEST: u64 = 16 << 20;

@@ -4,6 +4,7 @@
 //! registers) is remembered, and `detach` puts it back on every path.
 
 mod attach;
+mod backtrace;
 mod clock;
 mod detach;
 mod flashing;
@@ -14,6 +15,7 @@ mod survey;
 mod tests;
 
 pub use crate::cortex_m::{Access, Breakpoint, Reason, Register, State, Watchpoint};
+pub use backtrace::{Backtrace, Frame};
 
 use crate::adi::MemAp;
 use crate::cortex_m::Core;
@@ -215,9 +217,14 @@ impl Session {
 
     /// In memory where a BKPT can be written: the die's RAM, or the core's work area.
     fn in_ram(&self, core: usize, address: u32) -> bool {
-        let work_area = self.target.cores.get(core).map(|row| &row.work_area);
-        let in_work_area = work_area.is_some_and(|region| address.wrapping_sub(region.address) < region.size);
-        in_work_area || self.die.ram_at_most().iter().any(|(start, size)| address.wrapping_sub(*start) < *size)
+        self.ram_from(core, address).is_some()
+    }
+
+    /// Bytes of such memory from `address` on; `None`: it is in none.
+    fn ram_from(&self, core: usize, address: u32) -> Option<u32> {
+        let work_area = self.target.cores.get(core).map(|row| (row.work_area.address, row.work_area.size));
+        let mut regions = self.die.ram_at_most().into_iter().chain(work_area);
+        regions.find_map(|(start, size)| size.checked_sub(address.wrapping_sub(start)).filter(|left| *left > 0))
     }
 
     pub fn remove_breakpoint(&mut self, core: usize, address: Option<u32>) -> Result<()> {

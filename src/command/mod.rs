@@ -2,6 +2,7 @@
 //!
 //! A command returns its `Value` and prints nothing; the front-end shows it.
 
+pub mod backtrace;
 pub mod board;
 pub mod disasm;
 pub mod flash;
@@ -115,6 +116,7 @@ pub const BUILT_IN: &[&[Command]] = &[
     probe::COMMANDS,
     target::COMMANDS,
     memory::COMMANDS,
+    backtrace::COMMANDS,
     disasm::COMMANDS,
     symbol::COMMANDS,
     look::COMMANDS,

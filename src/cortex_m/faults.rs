@@ -60,7 +60,7 @@ fn explained(hfsr: u32, cfsr: u32, mmfar: u32, bfar: u32) -> String {
 }
 
 /// Peripherals, devices and the private bus (DDI0419 B3.1).
-fn never_executable(address: u32) -> bool {
+pub fn never_executable(address: u32) -> bool {
     matches!(address >> 29, 2 | 5..=7)
 }
 

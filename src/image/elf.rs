@@ -8,7 +8,8 @@ use super::{Image, Parts, Symbol, check_size, unreadable};
 use crate::error::{Error, Result};
 use object::LittleEndian as LE;
 use object::elf::{
-    FileHeader32, NT_GNU_BUILD_ID, PT_INTERP, PT_LOAD, SHF_ALLOC, SHN_UNDEF, SHT_NOBITS, SHT_NOTE, SHT_SYMTAB, STT_FUNC, STT_OBJECT,
+    FileHeader32, NT_GNU_BUILD_ID, PT_INTERP, PT_LOAD, SHF_ALLOC, SHN_UNDEF, SHT_NOBITS, SHT_NOTE, SHT_SYMTAB, STB_WEAK, STT_FUNC,
+    STT_OBJECT,
 };
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 use object::read::{ReadCache, ReadRef, StringTable};
@@ -229,7 +230,7 @@ fn symbols<'a, R: ReadRef<'a>>(table: &SectionTable<'a, Header, R>, cache: R) ->
         return Err("its symbol table is longer than 8 MiB");
     }
     let rows = table.symbols(LE, cache, SHT_SYMTAB).map_err(|_| "its symbol table is damaged")?;
-    let mut symbols: Vec<Symbol> = rows
+    let mut symbols: Vec<(bool, Symbol)> = rows
         .iter()
         .filter_map(|row| {
             let function = row.st_type() == STT_FUNC;
@@ -237,9 +238,11 @@ fn symbols<'a, R: ReadRef<'a>>(table: &SectionTable<'a, Header, R>, cache: R) ->
             let name = row.name(LE, rows.strings()).ok().filter(|name| wanted && !name.is_empty())?;
             // Bit 0 of a function's value says Thumb (IHI0044 5.5.3).
             let address = if function { row.st_value(LE) & !1 } else { row.st_value(LE) };
-            Some(Symbol { name: String::from_utf8_lossy(name).into_owned(), address, size: row.st_size(LE), function })
+            let symbol = Symbol { name: String::from_utf8_lossy(name).into_owned(), address, size: row.st_size(LE), function };
+            Some((row.st_bind() != STB_WEAK, symbol))
         })
         .collect();
-    symbols.sort_by(|a, b| (a.address, &a.name).cmp(&(b.address, &b.name)));
-    Ok(symbols)
+    // The last one at an address names it: the function itself, and no handler that is another name of it.
+    symbols.sort_by(|(a, x), (b, y)| (x.address, a, &x.name).cmp(&(y.address, b, &y.name)));
+    Ok(symbols.into_iter().map(|(_, symbol)| symbol).collect())
 }

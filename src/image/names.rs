@@ -1,6 +1,6 @@
 //! What an ELF calls the addresses of a chip: its symbols, and the lines of its sources.
 
-use super::{Image, Lines, Symbol};
+use super::{Image, Lines, Segment, Symbol};
 
 /// Assembly of more than 64 KiB behind one label is not written by hand (assumed); RAM behind the last label of flash is none.
 const LABEL: u32 = 1 << 16;
@@ -11,13 +11,17 @@ pub struct Names {
     /// Sorted by address.
     pub symbols: Vec<Symbol>,
     pub lines: Option<Lines>,
+    /// As the user gave it.
+    pub path: String,
+    /// What the chip should hold.
+    pub segments: Vec<Segment>,
     /// Places are not told: to programs that read OpenOCD's lines.
     pub hushed: bool,
 }
 
 impl Names {
     pub fn of(image: Image) -> Names {
-        Names { lines: Lines::of(&image), symbols: image.symbols, hushed: false }
+        Names { lines: Lines::of(&image), symbols: image.symbols, path: image.path, segments: image.segments, hushed: false }
     }
 
     /// The last symbol of a `kind` that `address` lies in, and the place in words: `main+0x12`. One without a size reaches as
@@ -35,6 +39,14 @@ impl Names {
     /// The function that a pc lies in: `main+0x12`.
     pub fn function(&self, pc: u32) -> Option<String> {
         self.symbol(pc, |symbol| symbol.function).map(|(_, name)| name)
+    }
+
+    /// Of the function that `address` lies in its name, where it begins, and its bytes in the image.
+    pub fn code(&self, address: u32) -> Option<(&str, u32, &[u8])> {
+        let (symbol, _) = self.symbol(address, |symbol| symbol.function)?;
+        let segment = self.segments.iter().find(|part| part.address <= symbol.address && u64::from(symbol.address) < part.end())?;
+        let bytes = &segment.data[(symbol.address - segment.address) as usize..];
+        Some((&symbol.name, symbol.address, &bytes[..bytes.len().min(symbol.size as usize)]))
     }
 
     /// `main.c:42`
