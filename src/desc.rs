@@ -8,9 +8,11 @@
 
 mod check;
 mod find;
+mod option;
 
 pub use check::HOOKS;
 pub use find::{BUILT_IN, Loaded, Wanted, find};
+pub use option::{DANGERS, Danger, OptionField, OptionRegister, on_die};
 
 use crate::error::Result;
 use crate::tcp;
@@ -36,7 +38,7 @@ pub enum Description {
 }
 
 /// Keys that only one kind of description has.
-const TARGET_KEYS: &[&str] = &["die", "core", "idcode", "attach", "reset", "dpidr", "sim_chip", "manuals", "hooks"];
+const TARGET_KEYS: &[&str] = &["die", "core", "idcode", "attach", "reset", "dpidr", "sim_chip", "manuals", "hooks", "option"];
 const INTERFACE_KEYS: &[&str] = &["transport", "usb", "serial", "sim", "driver", "khz", "address"];
 
 /// Find the file that `-f name` means and read it. Kind usage: not found (with every place looked at), not readable, or faulty.
@@ -173,6 +175,9 @@ pub struct Target {
     /// What `memory map` shows beside flash, RAM and the core's own registers.
     #[serde(default, rename = "area")]
     pub areas: Vec<Area>,
+    /// Where the option bytes are.
+    #[serde(default, rename = "option")]
+    pub options: Vec<OptionRegister>,
     /// Event name (examine_end, reset_start, reset_init, reset_end, halted) to Rhai function.
     #[serde(default)]
     pub hooks: BTreeMap<String, String>,

@@ -9,6 +9,7 @@ mod clock;
 mod detach;
 mod flashing;
 mod identify;
+mod options;
 mod reset;
 mod survey;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 
 pub use crate::cortex_m::{Access, Breakpoint, Reason, Register, State, Watchpoint};
 pub use backtrace::{Backtrace, Frame};
+pub use options::{OptionValue, find_option};
 
 use crate::adi::MemAp;
 use crate::cortex_m::Core;

@@ -167,10 +167,10 @@ fn every_rocd_line_of_the_table_for_openocds_users_runs() {
     }
 }
 
-/// The keys of the structs of src/desc.rs that TOML fills.
+/// The keys of the structs of src/desc.rs and desc/option.rs that TOML fills.
 fn keys() -> Vec<String> {
-    let source = fs::read_to_string(repo("src/desc.rs")).unwrap();
-    let (source, _) = source.split_once("#[cfg(test)]").unwrap();
+    let sources = ["src/desc.rs", "src/desc/option.rs"].map(|file| fs::read_to_string(repo(file)).unwrap());
+    let source: String = sources.iter().map(|source| source.split_once("#[cfg(test)]").unwrap().0).collect();
     let mut keys = Vec::new();
     for part in source.split("#[derive(").skip(1).filter(|part| part.contains("Deserialize") && part.contains("struct")) {
         let mut renamed = None;
