@@ -161,6 +161,8 @@ pub struct Core {
     /// S_RESET_ST and S_RETIRE_ST since somebody last asked: they clear when read, so every read adds to these.
     pub reset_seen: bool,
     pub retired: bool,
+    /// Somebody waits for BKPTs of the program.
+    debugged: bool,
     found_dhcsr: u32,
     found_demcr: u32,
     /// The last look at DHCSR showed S_HALT; when that was.
@@ -212,6 +214,7 @@ impl Core {
             own_halt: false,
             reset_seen: false,
             retired: false,
+            debugged: false,
             found_dhcsr: dhcsr,
             found_demcr: demcr,
             stood: None,
@@ -533,15 +536,9 @@ impl Core {
     pub fn run_after_reset(&mut self, mem: &mut MemAp) -> Result<()> {
         self.own_halt = false;
         self.forget();
-        let points = !self.breakpoints.is_empty() || !self.watchpoints.is_empty();
+        let points = self.debugged || !self.breakpoints.is_empty() || !self.watchpoints.is_empty();
         // As without a debugger, unless somebody waits for a point: C_DEBUGEN turns a HardFault at a BKPT into a halt.
         Self::control(mem, if points { C_DEBUGEN } else { self.found_dhcsr & C_DEBUGEN })
-    }
-
-    /// The first two words of the vector table in use: where it is, stack pointer, reset vector.
-    pub fn vectors(&mut self, mem: &mut MemAp) -> Result<(u32, u32, u32)> {
-        let vtor = mem.read32(VTOR)?;
-        Ok((vtor, mem.read32(vtor)?, mem.read32(vtor.wrapping_add(4))?))
     }
 
     /// Breakpoints off, FPB, DWT, DEMCR and DHCSR as they were found; a core that is halted stays so if `stay_halted`.

@@ -77,6 +77,8 @@ pub enum Cause {
     TooOld,
     /// `exit N` or `shutdown`: no failure, but the run ends here.
     Exit(u8),
+    /// What `run` ran ended otherwise than well: the exit code that tells how.
+    Ended(u8),
 }
 
 #[derive(Clone, Debug, PartialEq)]

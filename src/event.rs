@@ -3,6 +3,7 @@
 pub mod map;
 
 use map::SectorMap;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use std::time::Duration;
 pub enum Event {
     /// One line of a script's `print` or of `echo`: a result, so stdout.
     Output(String),
+    /// What the program in the chip says, as it comes: any bytes, to which nothing is added. A result, so stdout.
+    Target(Vec<u8>),
     /// A value that is looked at again and again and has changed: a terminal shows it in place of the one before it.
     Live(String),
     /// One line that the user should see in passing.
@@ -68,15 +71,36 @@ impl Sink for Silent {
     fn emit(&self, _: Event) {}
 }
 
-/// Keeps everything, for tests.
-#[cfg(test)]
+/// Keeps everything, for who wants it later.
 #[derive(Default)]
-pub struct Heard(pub std::cell::RefCell<Vec<Event>>);
+pub struct Heard(pub RefCell<Vec<Event>>);
 
-#[cfg(test)]
 impl Sink for Heard {
     fn emit(&self, event: Event) {
         self.0.borrow_mut().push(event);
+    }
+}
+
+/// Whole lines of what comes in pieces, for whoever must print it above a prompt.
+#[derive(Default)]
+pub struct Lines(RefCell<Vec<u8>>);
+
+impl Lines {
+    /// Something without an end is no line, and is not waited for.
+    const LONGEST: usize = 4096;
+
+    /// What is complete with these, without the last line's end.
+    pub fn whole(&self, bytes: &[u8]) -> Option<String> {
+        let mut kept = self.0.borrow_mut();
+        kept.extend(bytes);
+        let end = kept.iter().rposition(|byte| *byte == b'\n').or(kept.len().checked_sub(Self::LONGEST).map(|_| kept.len() - 1))?;
+        let text: Vec<u8> = kept.drain(..=end).collect();
+        Some(String::from_utf8_lossy(&text).trim_end_matches('\n').to_string())
+    }
+
+    /// What is not complete yet.
+    pub fn take(&self) -> Vec<u8> {
+        self.0.take()
     }
 }
 

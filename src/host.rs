@@ -137,7 +137,7 @@ impl Cancel {
 /// The process's exit code when this error ends the run.
 pub fn exit_code(error: &Error) -> u8 {
     match error.cause {
-        Cause::Exit(code) => code,
+        Cause::Exit(code) | Cause::Ended(code) => code,
         Cause::Interrupted(signal) | Cause::Abandoned(signal) => 128u8.saturating_add(u8::try_from(signal).unwrap_or(0)),
         _ => error.kind.exit_code(),
     }

@@ -102,15 +102,15 @@ fn run(options: Options) -> u8 {
     let left = if unplugged { Ok(()) } else { told(&terminal, "leaving", left) };
     if let Some(text) = panic.text() {
         let error = Error::new(Kind::Bug, text).hint("this is a bug in rocd; what was typed and the log of `-d3 -l FILE` help to find it");
-        return exit_code(&told(&terminal, "rocd", Err::<(), _>(error)).expect_err("an error stays one"));
+        return terminal.code(&told(&terminal, "rocd", Err::<(), _>(error)).expect_err("an error stays one"));
     }
     let written = told(&terminal, "writing", terminal.complete());
-    ended([result, left, written])
+    ended([result, left, written], |error| terminal.code(error))
 }
 
 /// The first error's code; an `exit 0` is no excuse for a chip that was left in disorder.
-fn ended(ends: [Result<()>; 3]) -> u8 {
-    let codes = ends.map(|end| end.err().map_or(0, |error| exit_code(&error)));
+fn ended(ends: [Result<()>; 3], code: impl Fn(&Error) -> u8) -> u8 {
+    let codes = ends.map(|end| end.err().map_or(0, |error| code(&error)));
     codes.into_iter().find(|code| *code != 0).unwrap_or(0)
 }
 
@@ -215,7 +215,7 @@ mod tests {
     fn an_exit_does_not_hide_that_the_chip_was_left_in_disorder() {
         let exit = |code| Err(Error::command("exit").cause(Cause::Exit(code)));
         let left = || Err(Error::probe("unplugged"));
-        assert_eq!([exit(0), exit(9), Ok(())].map(|end| ended([end, left(), Ok(())])), [3, 9, 3]);
-        assert_eq!([exit(0), Ok(())].map(|end| ended([end, Ok(()), Ok(())])), [0, 0]);
+        assert_eq!([exit(0), exit(9), Ok(())].map(|end| ended([end, left(), Ok(())], exit_code)), [3, 9, 3]);
+        assert_eq!([exit(0), Ok(())].map(|end| ended([end, Ok(()), Ok(())], exit_code)), [0, 0]);
     }
 }

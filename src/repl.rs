@@ -79,6 +79,7 @@ fn serve(host: &Host, asks: &Receiver<Ask>, show: Show, waiting: &dyn Fn(bool), 
             last = Instant::now();
             if looks {
                 waiting(true);
+                host.attend();
                 host.look();
                 waiting(false);
             }

@@ -11,9 +11,12 @@ mod flashing;
 mod identify;
 mod options;
 mod reset;
+mod semihosting;
 mod survey;
 #[cfg(test)]
 mod tests;
+
+pub use semihosting::Exit;
 
 pub use crate::cortex_m::{Access, Breakpoint, Reason, Register, State, Watchpoint};
 pub use backtrace::{Backtrace, Frame};
@@ -46,6 +49,9 @@ pub enum BreakKind {
     Auto,
     Hardware,
 }
+
+/// How long a program waits at most until its host attends to it, while that only waits.
+const ATTEND: Duration = Duration::from_millis(10);
 
 /// How the user wants to come in, and what he allowed.
 #[derive(Clone, Debug)]
@@ -85,6 +91,7 @@ pub struct Session {
     cores: Vec<Option<Core>>,
     found: Found,
     clock: clock::Clock,
+    pub semihosting: semihosting::Semihosting,
     /// Since the last reset.
     flash_changed: bool,
     /// The last change of flash was to do without a program of ours in RAM: looks at flash do, too.
@@ -131,6 +138,7 @@ impl Session {
         (0..self.cores.len()).filter(|core| self.cores[*core].is_some()).collect()
     }
 
+    /// One that stands at a semihosting call waits for `attend`, and runs to everybody else.
     pub fn state(&mut self, core: usize) -> Result<State> {
         if self.cores.get(core).is_some_and(Option::is_none) {
             // It may have been clocked since.
@@ -139,32 +147,77 @@ impl Session {
                 return Ok(State::Unavailable);
             }
         }
-        let (core, mut mem, _) = self.parts(core)?;
-        core.state(&mut mem).map_err(asleep)
+        let (found, mut mem, _) = self.parts(core)?;
+        let state = found.state(&mut mem).map_err(asleep)?;
+        if state == State::Halted(Reason::Breakpoint) && self.calls(core)? { Ok(State::Running) } else { Ok(state) }
     }
 
     pub fn halt(&mut self, core: usize, wait: Duration) -> Result<()> {
-        let (core, mut mem, ears) = self.parts(core)?;
-        core.halt(&mut mem, ears, wait).map_err(asleep)?;
-        core.own_halt = false;
+        let (found, mut mem, ears) = self.parts(core)?;
+        found.halt(&mut mem, ears, wait).map_err(asleep)?;
+        found.own_halt = false;
+        self.semihosting.held.insert(core);
         self.wanted_halted = true;
         Ok(())
     }
 
     pub fn wait_halt(&mut self, core: usize, wait: Duration) -> Result<()> {
-        let (core, mut mem, ears) = self.parts(core)?;
-        core.wait_halt(&mut mem, ears, wait)
+        let until = self.probe.now() + wait;
+        loop {
+            let left = until.saturating_sub(self.probe.now());
+            let slice = if self.attends() { left.min(ATTEND) } else { left };
+            let (found, mut mem, ears) = self.parts(core)?;
+            let waited = found.wait_halt(&mut mem, ears, slice);
+            self.attend()?;
+            match waited {
+                Err(error) if error.cause == Cause::Timeout && slice < left => {}
+                Ok(()) if self.attends() && self.state(core)? == State::Running => {}
+                waited => return waited,
+            }
+        }
+    }
+
+    /// What the programs in the chip want of their host is done, and what they say is told (`Event::Target`): wherever rocd
+    /// waits while a core may run, every `ATTEND`. Nothing of the chip is touched while nobody asked for this.
+    pub fn attend(&mut self) -> Result<()> {
+        if self.semihosting.on { self.answer_calls() } else { Ok(()) }
+    }
+
+    /// Somebody asked for it.
+    fn attends(&self) -> bool {
+        self.semihosting.on
+    }
+
+    /// Let time pass on the chip's clock.
+    pub fn wait(&mut self, mut left: Duration) -> Result<()> {
+        while !left.is_zero() {
+            let slice = if self.attends() { left.min(ATTEND) } else { left };
+            self.probe.sleep(slice);
+            self.attend()?;
+            left -= slice;
+        }
+        Ok(())
     }
 
     pub fn resume(&mut self, core: usize, at: Option<u32>) -> Result<()> {
-        let (core, mut mem, ears) = self.parts(core)?;
-        core.resume(&mut mem, ears, at)?;
-        self.wanted_halted = false;
+        self.go_on(core, at)?;
+        self.semihosting.held.remove(&core);
+        (self.semihosting.exit, self.wanted_halted) = (None, false);
         Ok(())
+    }
+
+    /// A call that the core stands at was not seen yet by whoever answers.
+    fn go_on(&mut self, core: usize, at: Option<u32>) -> Result<()> {
+        let next = if at.is_none() { self.answer(core)?.map(|(next, _)| next) } else { at };
+        let (core, mut mem, ears) = self.parts(core)?;
+        core.resume(&mut mem, ears, next)
     }
 
     /// The pc after the step.
     pub fn step(&mut self, core: usize, at: Option<u32>) -> Result<u32> {
+        if at.is_none() {
+            self.answer(core)?;
+        }
         let (core, mut mem, ears) = self.parts(core)?;
         core.step(&mut mem, ears, at)
     }

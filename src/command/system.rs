@@ -131,7 +131,7 @@ pub(super) fn pause(cx: &Cx, mut left: Duration) -> Result<()> {
         (cx.ears.breathe)()?;
         let slice = left.min(SLICE);
         match cx.session.borrow_mut().as_mut() {
-            Some(session) => session.probe.sleep(slice),
+            Some(session) => session.wait(slice)?,
             None if super::sim::pass(cx, slice)? => {}
             None => std::thread::sleep(slice),
         }

@@ -1,6 +1,6 @@
 //! Why a core faulted, in words and numbers: HFSR and CFSR (DDI0403 B3.2.15, B3.2.16), which ARMv6-M does not have.
 
-use super::{Core, registers};
+use super::{Core, DEMCR, VTOR, registers};
 use crate::adi::MemAp;
 use crate::error::Result;
 use crate::probe::MemOp;
@@ -13,6 +13,11 @@ const MMARVALID: u32 = 1 << 7;
 const BFARVALID: u32 = 1 << 15;
 const DACCVIOL: u32 = 1 << 1;
 const PRECISERR: u32 = 1 << 9;
+/// DEMCR, DDI0403 and DDI0419, C1.6.5
+const VC_HARDERR: u32 = 1 << 10;
+const LR: u32 = 14;
+const EXC_RETURN: u32 = 0xFFFF_FFE0;
+const SPSEL: u32 = 1 << 2;
 
 /// Bit, its name, what a program did that sets it.
 type Flag = (u32, &'static str, &'static str);
@@ -65,6 +70,22 @@ pub fn never_executable(address: u32) -> bool {
 }
 
 impl Core {
+    /// A BKPT halts the core from now on, also after a reset.
+    pub fn debugged(&mut self, mem: &mut MemAp) -> Result<()> {
+        if std::mem::replace(&mut self.debugged, true) { Ok(()) } else { self.debug_enabled(mem) }
+    }
+
+    /// A HardFault halts the core where it comes (`true`), or does what it did when the core was found.
+    pub fn catch_faults(&mut self, mem: &mut MemAp, catch: bool) -> Result<()> {
+        mem.update(DEMCR, VC_HARDERR, if catch { VC_HARDERR } else { self.found_demcr & VC_HARDERR }).map(|_| ())
+    }
+
+    /// The first two words of the vector table in use: where it is, stack pointer, reset vector.
+    pub fn vectors(&mut self, mem: &mut MemAp) -> Result<(u32, u32, u32)> {
+        let vtor = mem.read32(VTOR)?;
+        Ok((vtor, mem.read32(vtor)?, mem.read32(vtor.wrapping_add(4))?))
+    }
+
     /// What the fault registers say, of a core in any state; `None` for ARMv6-M, which has none. The flags add up until a
     /// reset or the program clears them.
     pub fn fault_flags(&mut self, mem: &mut MemAp) -> Result<Option<String>> {
@@ -77,10 +98,12 @@ impl Core {
         Ok(Some(explained(hfsr, cfsr, mmfar, bfar)))
     }
 
-    /// Of a halted core that was locked up: msp, and pc and xPSR when the HardFault came, by the frame there (DDI0403 and
-    /// DDI0419, B1.5.6); `None` if nothing answers.
+    /// Of a halted core that was locked up or has just come into its HardFault: the stack pointer, and pc and xPSR when the
+    /// HardFault came, by the frame there (DDI0403 and DDI0419, B1.5.6); `None` if nothing answers.
     pub fn fault_frame(&mut self, mem: &mut MemAp) -> Result<(u32, Option<[u32; 2]>)> {
-        let sp = self.read_core(mem, &[registers::MSP])?[0];
+        let from = self.read_core(mem, &[LR, registers::MSP, registers::MSP + 1])?;
+        // An EXC_RETURN to psp (B1.5.8) is still there, unless the handler has called something.
+        let sp = if from[0] >= EXC_RETURN && from[0] & SPSEL != 0 { from[2] } else { from[1] };
         let mut frame = [0; 8];
         let there = mem.read(sp.wrapping_add(24), &mut frame).is_ok();
         let words = || [0, 4].map(|at| u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]));
@@ -92,7 +115,7 @@ impl Core {
         const T: u32 = 1 << 24;
         let (sp, frame) = self.fault_frame(mem)?;
         let Some([pc, xpsr]) = frame else {
-            return Ok(format!("HardFault, and no frame on the stack: nothing answers at msp = {sp:#010x}"));
+            return Ok(format!("HardFault, and no frame on the stack: nothing answers at sp = {sp:#010x}"));
         };
         let place = at(pc);
         if never_executable(pc) {

@@ -24,6 +24,8 @@ pub struct Watch {
     lost: RefCell<Option<Error>>,
     /// The line that runs has said what the core is doing, as `halt` does.
     told: Cell<bool>,
+    /// That the program in the chip cannot be attended to.
+    deaf: Cell<bool>,
 }
 
 impl Watch {
@@ -46,6 +48,14 @@ struct Seen {
 }
 
 impl Host {
+    /// The front-end waits: see to what the program in the chip wants of its host.
+    pub fn attend(&self) {
+        let Ok(mut session) = self.cx.session.try_borrow_mut() else { return };
+        let attended = session.as_mut().map_or(Ok(()), Session::attend);
+        let deaf = self.watch.deaf.replace(attended.is_err());
+        attended.err().filter(|_| !deaf).inspect(|error| self.cx.ears.warn(error.remedy()));
+    }
+
     /// The front-end waits for its user: look at the chip, and tell what it did by itself.
     pub fn look(&self) {
         if self.debug < TRACE_LEVEL && self.watch.lost.borrow().is_none() {

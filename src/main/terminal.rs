@@ -7,7 +7,7 @@ use crate::timing;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use rocd::error::{Cause, Error, Result};
 use rocd::event::map::SectorMap;
-use rocd::event::{Event, Sink};
+use rocd::event::{Event, Lines, Sink};
 use rocd::host::{Outcome, exit_code};
 use rocd::repl::Above;
 use serde_json::{Value, json};
@@ -26,6 +26,9 @@ fn columns() -> usize {
     console::Term::stderr().size_checked().map_or(COLUMNS, |(_, columns)| columns.into())
 }
 
+/// Of `run`, as of env(1) and timeout(1).
+const OWN_FAILURE: u8 = 125;
+
 const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[33m";
 const PLAIN: &str = "\x1b[0m";
@@ -35,6 +38,8 @@ pub struct Terminal {
     /// stdout is gdb's, so results go to stderr.
     lent: bool,
     json: bool,
+    /// There is a `run`, whose program's exit codes are the process's own.
+    runs: bool,
     debug: u8,
     /// stderr is a terminal, so a bar and colours make sense.
     lively: bool,
@@ -46,13 +51,21 @@ pub struct Terminal {
     picture: RefCell<Picture>,
     /// A prompt waits, and lines are to go above it through this.
     above: RefCell<Option<Above>>,
+    /// What the program in the chip has said there of a line that is not at its end.
+    unended: Lines,
     /// The first line that was asked for and could not be written.
     lost: RefCell<Option<Error>>,
 }
 
 /// One text to stdout. That nobody reads it is no error; a full disk is one.
 pub fn print(text: &str) -> std::io::Result<()> {
-    match writeln!(std::io::stdout().lock(), "{text}") {
+    write(format!("{text}\n").as_bytes())
+}
+
+/// At once, also where no line ends.
+fn write(bytes: &[u8]) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
@@ -70,8 +83,13 @@ impl Terminal {
         });
         let Options { quiet, json, debug, .. } = *options;
         let lends = |line: &str| line.contains("gdb pipe");
-        let lent = lends(&options.words.join(" ")) || options.steps.iter().any(|step| matches!(step, Step::Line(line) if lends(line)));
-        let terminal = Terminal { quiet, lent, debug, log: RefCell::new(log.transpose()?), ..Terminal::plain(json) };
+        let lines = options.steps.iter().filter_map(|step| if let Step::Line(line) = step { Some(line.clone()) } else { None });
+        let lines: Vec<String> = lines.chain([options.words.join(" ")]).collect();
+        let asked = |what: &dyn Fn(&str) -> bool| lines.iter().any(|line| what(line));
+        let lent = asked(&lends);
+        let runs = |line: &str| line.split(';').any(|part| part.split_whitespace().next() == Some("run"));
+        let runs = asked(&runs);
+        let terminal = Terminal { quiet, lent, runs, debug, log: RefCell::new(log.transpose()?), ..Terminal::plain(json) };
         terminal.note(&format!("rocd {}, {} s since 1970", env!("CARGO_PKG_VERSION"), since_1970()));
         Ok(terminal)
     }
@@ -83,6 +101,7 @@ impl Terminal {
             quiet: false,
             lent: false,
             json,
+            runs: false,
             debug: 0,
             lively,
             // https://no-color.org
@@ -94,6 +113,7 @@ impl Terminal {
             live: RefCell::default(),
             picture: RefCell::default(),
             above: RefCell::default(),
+            unended: Lines::default(),
             lost: RefCell::default(),
         }
     }
@@ -116,6 +136,26 @@ impl Terminal {
         self.keep_loss("stdout", print(text));
     }
 
+    /// The process's exit code when this error ends the run. With `run`, what is rocd's own failure is no code of a program.
+    pub fn code(&self, error: &Error) -> u8 {
+        let told = matches!(error.cause, Cause::Exit(_) | Cause::Ended(_) | Cause::Interrupted(_) | Cause::Abandoned(_));
+        if self.runs && !told { OWN_FAILURE } else { exit_code(error) }
+    }
+
+    /// What the program in the chip says.
+    fn target(&self, bytes: &[u8]) {
+        self.note(&String::from_utf8_lossy(bytes));
+        if let Some(above) = self.above.borrow().as_ref() {
+            self.unended.whole(bytes).inspect(|text| above(text));
+            return;
+        }
+        let bytes = [self.unended.take().as_slice(), bytes].concat();
+        self.beside(|| match self.lent || self.json {
+            true => _ = std::io::stderr().write_all(&bytes),
+            false => self.keep_loss("stdout", write(&bytes)),
+        });
+    }
+
     /// What a command came to: its value on stdout, or its error on stderr; as JSON both on stdout.
     pub fn show(&self, outcome: &Outcome) {
         self.end_picture();
@@ -126,7 +166,7 @@ impl Terminal {
                 if let Err(error) = result {
                     self.note(&error.to_string());
                 }
-                self.print(&json_line(outcome));
+                self.print(&json_line(outcome, |error| self.code(error)));
             }
             Ok(value) => {
                 let text = value.to_string();
@@ -136,7 +176,11 @@ impl Terminal {
                 }
             }
             Err(error) => {
-                let text = without_controls(&error.to_string());
+                let own = match self.code(error) {
+                    OWN_FAILURE => format!("\n  exit 125: rocd failed, and not the program; kind {}", error.kind.name()),
+                    _ => String::new(),
+                };
+                let text = format!("{}{own}", without_controls(&error.to_string()));
                 self.note(&text);
                 print_aside(&match text.strip_prefix("error:") {
                     Some(rest) => format!("{}{rest}", self.coloured(RED, "error:")),
@@ -326,6 +370,7 @@ impl Sink for Terminal {
                 self.end_picture();
                 self.print(&text);
             }
+            Event::Target(bytes) => self.target(&bytes),
             Event::Info(text) => self.aside(&text),
             Event::Warning(text) => self.aside(&format!("{} {text}", self.coloured(YELLOW, "warning:"))),
             Event::Debug(level, text) => self.debug_line(level, &text),
@@ -374,7 +419,7 @@ fn since_1970() -> u64 {
 }
 
 /// One line of docs/json.schema.json.
-fn json_line(outcome: &Outcome) -> String {
+fn json_line(outcome: &Outcome, code: impl Fn(&Error) -> u8) -> String {
     let Outcome { command, result, seconds, wall_seconds, probe, chip, timing } = outcome;
     let ended = matches!(result, Err(error) if matches!(error.cause, Cause::Exit(_)));
     let mut line = json!({
@@ -387,13 +432,13 @@ fn json_line(outcome: &Outcome) -> String {
     match result {
         Ok(value) => line["value"] = value.json(),
         Err(_) if ended => line["value"] = Value::Null,
-        Err(error) => line["error"] = json_error(error),
+        Err(error) => line["error"] = json_error(error, code(error)),
     }
     line.to_string()
 }
 
-fn json_error(error: &Error) -> Value {
+fn json_error(error: &Error, code: u8) -> Value {
     json!({
-        "kind": error.kind.name(), "message": error.message, "trail": error.trail, "hint": error.hint, "exit": exit_code(error),
+        "kind": error.kind.name(), "message": error.message, "trail": error.trail, "hint": error.hint, "exit": code,
     })
 }

@@ -7,7 +7,7 @@ mod flash;
 mod xml;
 
 use super::packet::{Item, LONGEST, Wire, hex, hex_bytes};
-use super::{Desk, Host, shown};
+use super::{Desk, Host, Out, said, shown};
 use crate::error::{Cause, Error, Result};
 use crate::image::Segment;
 use crate::session::{Access, BreakKind, Reason, Register, ResetMode, Session, State};
@@ -228,6 +228,13 @@ impl Gdb {
         desk.out.send(self.wire.framed(contents));
     }
 
+    /// For its console, which listens while it waits only.
+    pub fn tell(&mut self, out: &Out, text: &[u8]) {
+        if self.run != Run::No {
+            out.send(self.wire.framed(format!("O{}", hex(text)).as_bytes()));
+        }
+    }
+
     fn supported(&mut self, _: &Desk, rest: &[u8]) -> Answer {
         self.words = String::from_utf8_lossy(rest).contains("error-message+");
         let transfers = "qXfer:memory-map:read+;qXfer:features:read+;qXfer:threads:read+";
@@ -336,10 +343,9 @@ impl Gdb {
             self.sync = true;
             return ok();
         }
-        let out = desk.out.clone();
-        let say = move |text: &str| out.send(Wire::new().framed(format!("O{}", hex(format!("{text}\n").as_bytes())).as_bytes()));
-        let tell = say.clone();
-        let ran = desk.run(say, |host| host.line(&line, &mut |outcome| shown(outcome).iter().for_each(|text| tell(text))));
+        let tell = console(desk);
+        let ran =
+            desk.run(console(desk), |host| host.line(&line, &mut |outcome| shown(outcome).iter().for_each(|text| tell(text.as_bytes()))));
         match ran {
             Err(error) if matches!(error.cause, Cause::Exit(_)) => {
                 self.reply(desk, b"OK");
@@ -466,7 +472,7 @@ impl Gdb {
         let at = if at.is_empty() { None } else { Some(number(at)?) };
         let (core, mut session) = (desk.core.get(), desk.session()?);
         if how == b's' {
-            let stepped = if std::mem::take(&mut self.sync) { Ok(0) } else { session.step(core, at) };
+            let stepped = if std::mem::take(&mut self.sync) { Ok(0) } else { heard(desk, || session.step(core, at)) };
             match stepped {
                 // Of a core that runs it is refused, and then there is something to wait for.
                 Err(error) if matches!(session.state(core)?, State::Halted(_)) => return Err(error),
@@ -476,7 +482,7 @@ impl Gdb {
         }
         let halted = matches!(session.state(core)?, State::Halted(_));
         if halted {
-            session.resume(core, at)?;
+            heard(desk, || session.resume(core, at))?;
         }
         self.run = Run::Yes;
         Ok(None)
@@ -492,7 +498,7 @@ impl Gdb {
         let looked = match &self.run {
             Run::No => Ok(None),
             Run::Yes => desk.session().and_then(|mut session| halted(&mut session, desk.core.get())),
-            Run::Range(range) => desk.session().and_then(|mut session| step_range(&mut session, desk.core.get(), range)),
+            Run::Range(range) => heard(desk, || desk.session().and_then(|mut session| step_range(&mut session, desk.core.get(), range))),
         };
         match looked {
             Ok(None) => {}
@@ -526,6 +532,17 @@ impl Gdb {
             _ => self.stopped(desk, in_words(error).as_bytes()),
         }
     }
+}
+
+/// gdb's console.
+fn console(desk: &Desk) -> impl Fn(&[u8]) + use<> {
+    let out = desk.out.clone();
+    move |text: &[u8]| out.send(Wire::new().framed(format!("O{}", hex(text)).as_bytes()))
+}
+
+/// What the program says while it is stepped or let go belongs there.
+fn heard<T>(desk: &Desk, work: impl FnOnce() -> T) -> T {
+    desk.host.heard_by(said(console(desk)), work)
 }
 
 /// To the reset vector; who asked for it need not be told of it.

@@ -10,7 +10,7 @@ mod telnet;
 
 use crate::command::{Args, Value};
 use crate::error::{Cause, Error, Result};
-use crate::event::{Event, Sink};
+use crate::event::{Event, Heard, Lines, Sink};
 use crate::host::{Cancel, Host, Outcome};
 use crate::session::Session;
 use gdb::Gdb;
@@ -120,7 +120,7 @@ impl Desk<'_> {
     }
 
     /// Work for this client; what is said meanwhile goes to `say`. The client's own Ctrl-C stops it.
-    fn run(&self, say: impl Fn(&str) + 'static, work: impl FnOnce(&Host) -> Result<()>) -> Result<()> {
+    fn run(&self, say: impl Fn(&[u8]) + 'static, work: impl FnOnce(&Host) -> Result<()>) -> Result<()> {
         let lock = || self.stop.lock().unwrap_or_else(PoisonError::into_inner);
         *lock() = Running { client: Some(self.id), stopped: false };
         let core = self.host.cx().core.replace(self.core.get());
@@ -134,27 +134,35 @@ impl Desk<'_> {
     }
 }
 
-/// Events as lines of text.
+/// What a client is shown of an event.
+fn text(event: Event) -> Option<Vec<u8>> {
+    match event {
+        Event::Target(bytes) => Some(bytes),
+        Event::Output(text) | Event::Live(text) | Event::Info(text) => Some(format!("{text}\n").into_bytes()),
+        Event::Warning(text) => Some(format!("warning: {text}\n").into_bytes()),
+        Event::Progress { .. } | Event::Debug(..) | Event::Map(_) | Event::Sector(..) | Event::Time(_) => None,
+    }
+}
+
+/// Events as text.
 struct Said<F> {
     say: F,
     progress: Cell<Instant>,
 }
 
-impl<F: Fn(&str)> Sink for Said<F> {
+impl<F: Fn(&[u8])> Sink for Said<F> {
     fn emit(&self, event: Event) {
         match event {
-            Event::Output(text) | Event::Live(text) | Event::Info(text) => (self.say)(&text),
-            Event::Warning(text) => (self.say)(&format!("warning: {text}")),
             Event::Progress { phase, done, total } if self.progress.get().elapsed() >= PROGRESS => {
                 self.progress.set(Instant::now());
-                (self.say)(&format!("{phase}: {} of {} KiB", done / 1024, total / 1024));
+                (self.say)(format!("{phase}: {} of {} KiB\n", done / 1024, total / 1024).as_bytes());
             }
-            Event::Progress { .. } | Event::Debug(..) | Event::Map(_) | Event::Sector(..) | Event::Time(_) => {}
+            event => text(event).iter().for_each(|text| (self.say)(text)),
         }
     }
 }
 
-fn said(say: impl Fn(&str) + 'static) -> Rc<dyn Sink> {
+fn said(say: impl Fn(&[u8]) + 'static) -> Rc<dyn Sink> {
     Rc::new(Said { say, progress: Cell::new(Instant::now()) })
 }
 
@@ -162,8 +170,8 @@ fn said(say: impl Fn(&str) + 'static) -> Rc<dyn Sink> {
 fn shown(outcome: &Outcome) -> Option<String> {
     match &outcome.result {
         Err(error) if matches!(error.cause, Cause::Exit(_)) => None,
-        Err(error) => Some(error.to_string()),
-        Ok(value) => Some(value.to_string()).filter(|text| !text.is_empty()),
+        Err(error) => Some(format!("{error}\n")),
+        Ok(value) => Some(value.to_string()).filter(|text| !text.is_empty()).map(|text| text + "\n"),
     }
 }
 
@@ -230,6 +238,8 @@ struct Server<'a> {
     /// The gdb that this is for.
     child: Option<Child>,
     looked: Instant,
+    /// What it says, for telnets.
+    unended: Lines,
     writers: Vec<JoinHandle<()>>,
 }
 
@@ -255,6 +265,7 @@ impl<'a> Server<'a> {
             shared: gdb::Shared::default(),
             child: None,
             looked: Instant::now(),
+            unended: Lines::default(),
             writers: Vec::new(),
         }
     }
@@ -316,6 +327,7 @@ impl<'a> Server<'a> {
             if busy || last.elapsed() >= POLL {
                 self.host.waited(last.elapsed());
                 last = Instant::now();
+                self.attend();
                 self.look();
             }
             self.clients.retain(|_, client| !client.out.gone.get() || client.leave(self.host));
@@ -408,6 +420,24 @@ impl<'a> Server<'a> {
                 Ok(())
             }
             Ok(()) => Ok(()),
+        }
+    }
+
+    /// What the program in the chip says is for the terminal and for all clients that can be told now.
+    fn attend(&mut self) {
+        let heard = Rc::<Heard>::default();
+        self.host.heard_by(heard.clone(), || self.host.attend());
+        for event in heard.0.take() {
+            self.host.cx().ears.sink.emit(event.clone());
+            let Some(text) = text(event) else { continue };
+            let lines = self.unended.whole(&text);
+            for client in self.clients.values_mut() {
+                match &mut client.talk {
+                    Talk::Gdb(gdb) => gdb.tell(&client.out, &text),
+                    Talk::Telnet(telnet) => lines.iter().for_each(|text| telnet.tell(&client.out, text)),
+                    Talk::Tcl(_) => {}
+                }
+            }
         }
     }
 

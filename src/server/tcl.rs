@@ -132,9 +132,9 @@ impl Tcl {
             return Err(wrong(format!("invalid command name \"{name}\"")));
         }
         let (said, captures) = (self.said.clone(), self.captures);
-        let say = move |text: &str| {
+        let say = move |text: &[u8]| {
             if captures > 0 {
-                said.borrow_mut().push_str(&format!("{text}\n"))
+                said.borrow_mut().push_str(&String::from_utf8_lossy(text))
             }
         };
         let mut result = String::new();

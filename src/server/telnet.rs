@@ -245,8 +245,18 @@ impl Telnet {
 
     fn run(&mut self, desk: &Desk, text: &str) -> Result<()> {
         let (out, own) = (desk.out.clone(), desk.out.clone());
-        let show = &mut |outcome: &Outcome| shown(outcome).iter().for_each(|text| own.send(lines(text)));
-        let ran = desk.run(move |text| out.send(lines(text)), |host| host.typed_line(text, show));
+        let ended = std::rc::Rc::new(std::cell::Cell::new(true));
+        let at_end = ended.clone();
+        let show = &mut |outcome: &Outcome| shown(outcome).iter().for_each(|text| own.send(lines(text.as_bytes())));
+        let say = move |text: &[u8]| {
+            at_end.set(text.ends_with(b"\n"));
+            out.send(lines(text));
+        };
+        let ran = desk.run(say, |host| host.typed_line(text, show));
+        if !ended.get() {
+            // The prompt would take its place.
+            desk.out.send(b"\r\n".to_vec());
+        }
         match ran {
             Err(error) if matches!(error.cause, Cause::Exit(_)) => Err(error),
             _ => Ok(()),
@@ -255,18 +265,18 @@ impl Telnet {
 
     /// Above the line that is being typed.
     pub fn tell(&self, out: &Out, text: &str) {
-        out.send([b"\r\x1b[K".to_vec(), lines(text), self.drawn().into_bytes()].concat());
+        out.send([b"\r\x1b[K".to_vec(), lines(format!("{text}\n").as_bytes()), self.drawn().into_bytes()].concat());
     }
 }
 
-fn lines(text: &str) -> Vec<u8> {
-    format!("{}\r\n", text.replace('\n', "\r\n")).into_bytes()
+fn lines(text: &[u8]) -> Vec<u8> {
+    text.iter().flat_map(|byte| if *byte == b'\n' { vec![b'\r', b'\n'] } else { vec![*byte] }).collect()
 }
 
 /// What the chip did by itself, for those who look on.
 pub fn news(host: &Host) -> Vec<String> {
     let heard = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
     let hear = heard.clone();
-    host.heard_by(super::said(move |text| hear.borrow_mut().push(text.to_string())), || host.look());
+    host.heard_by(super::said(move |text| hear.borrow_mut().push(String::from_utf8_lossy(text).trim_end().to_string())), || host.look());
     heard.take()
 }

@@ -76,6 +76,7 @@ impl Session {
             found,
             clock,
             flash_changed: false,
+            semihosting: Default::default(),
             no_guest: false,
             wanted_halted: false,
         };

@@ -68,10 +68,7 @@ impl Session {
     }
 
     fn let_go(&mut self, held: &[usize]) -> Result<()> {
-        held.iter().try_for_each(|core| {
-            let (core, mut mem, ears) = self.parts(*core)?;
-            core.resume(&mut mem, ears, None)
-        })
+        held.iter().try_for_each(|core| self.go_on(*core, None))
     }
 
     /// The sectors without a step of banks that are erased sooner as a whole, if these sectors are blank.

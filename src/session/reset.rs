@@ -21,6 +21,7 @@ impl Session {
         self.reset_chip(halt)?;
         self.flash_changed = false;
         self.wanted_halted = halt;
+        self.semihosting.begin(self.probe.now());
         for core in self.cores.iter_mut().flatten() {
             core.own_halt = false;
         }
@@ -158,10 +159,10 @@ impl Session {
     }
 
     /// Where a core that is halted or locked up stands, and why it locked up; it goes on being what it was.
-    fn stopped(&mut self, core: usize) -> Option<String> {
+    fn stopped(&mut self, number: usize) -> Option<String> {
         let names = self.names.clone();
         let at = |pc| names.borrow().at(pc);
-        let (core, mut mem, ears) = self.parts(core).ok()?;
+        let (core, mut mem, ears) = self.parts(number).ok()?;
         match core.state(&mut mem).ok()? {
             State::Halted(_) => Some(format!(", pc = {}", at(core.pc(&mut mem).ok()?))),
             State::Lockup => {
@@ -169,20 +170,49 @@ impl Session {
                 let flags = core.fault_flags(&mut mem).ok()?;
                 core.halt(&mut mem, ears, Duration::from_millis(100)).ok()?;
                 let pc = core.pc(&mut mem).ok();
-                let why = match flags {
-                    // What the stack holds is no frame for sure: only a place that the program has counts.
-                    Some(flags) => {
-                        let frame = core.fault_frame(&mut mem).ok().and_then(|(_, frame)| frame);
-                        let from = frame.filter(|[pc, _]| names.borrow().place(*pc).is_some());
-                        let place = from.map_or(String::new(), |[pc, _]| format!(" at {}", at(pc)));
-                        format!("{flags}{place}")
-                    }
-                    None => core.fault_place(&mut mem, &at).ok()?,
-                };
+                let why = self.faulted(number, flags, false).ok()?;
+                let (core, mut mem, _) = self.parts(number).ok()?;
                 core.run_after_reset(&mut mem).ok()?;
                 Some(format!(", pc = {}: {why}", at(pc?)))
             }
             _ => None,
         }
+    }
+
+    /// Of a core that is locked up or was halted by its HardFault: why and where, in words. It is halted afterwards.
+    pub fn why_faulted(&mut self, core: usize) -> Result<String> {
+        let (found, mut mem, ears) = self.parts(core)?;
+        let locked_up = found.state(&mut mem)? == State::Lockup;
+        let flags = found.fault_flags(&mut mem)?;
+        found.halt(&mut mem, ears, HALT_WAIT)?;
+        let why = self.faulted(core, flags, !locked_up)?;
+        Ok(if locked_up { format!("the core locked up: {why}") } else { why })
+    }
+
+    /// Of a core that has been halted, at the first instruction of its handler (`fresh`) or somewhere.
+    fn faulted(&mut self, core: usize, flags: Option<String>, fresh: bool) -> Result<String> {
+        let names = self.names.clone();
+        let at = |pc| names.borrow().at(pc);
+        let (core, mut mem, _) = self.parts(core)?;
+        let Some(flags) = flags else { return core.fault_place(&mut mem, &at) };
+        // What the stack holds is no frame for sure later: only a place that the program has counts.
+        let frame = core.fault_frame(&mut mem).ok().and_then(|(_, frame)| frame);
+        let from = frame.filter(|[pc, _]| fresh || names.borrow().place(*pc).is_some());
+        Ok(format!("{flags}{}", from.map_or(String::new(), |[pc, _]| format!(" at {}", at(pc)))))
+    }
+
+    /// Every core from its reset vector; HardFaults halt it where they come.
+    pub fn start(&mut self) -> Result<()> {
+        self.reset(ResetMode::Halt)?;
+        self.catch_faults(true)?;
+        self.available().into_iter().try_for_each(|core| self.resume(core, None))
+    }
+
+    /// On every core, or as it was found.
+    pub fn catch_faults(&mut self, catch: bool) -> Result<()> {
+        self.available().into_iter().try_for_each(|core| {
+            let (core, mut mem, _) = self.parts(core)?;
+            core.catch_faults(&mut mem, catch)
+        })
     }
 }
