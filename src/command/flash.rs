@@ -297,7 +297,9 @@ fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
     let (image, note) = read_image(cx, args)?;
     image.warnings.iter().for_each(|warning| cx.ears.warn(warning.as_str()));
     refuse_linked_elsewhere(cx, &image, args.has("bin"))?;
-    let result = plan_and_write(cx, args, &image);
+    let policy = if args.has("erase") { Policy::Erase } else { Policy::NoErase };
+    let manner = Manner { noreset: args.has("noreset"), noloader: args.has("noloader") };
+    let result = plan_and_write(cx, &image, policy, manner);
     let (plan, done, seconds) = result.map_err(|error| unlock_refused(error, args)).during(format_args!("writing {}", image.path))?;
     let mut lines: Vec<String> = note.into_iter().collect();
     match &done {
@@ -315,10 +317,23 @@ fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
     Ok(Value::shown(value, summary))
 }
 
+/// The file written and verified, unless flash holds it already; that is told in passing.
+pub(super) fn put(cx: &Cx, args: &Args) -> Result<()> {
+    let (image, note) = read_image(cx, args)?;
+    image.warnings.iter().for_each(|warning| cx.ears.warn(warning.as_str()));
+    refuse_linked_elsewhere(cx, &image, false)?;
+    let (plan, done, _) = plan_and_write(cx, &image, Policy::Erase, Manner::default()).during(format_args!("writing {}", image.path))?;
+    let mut lines: Vec<String> = note.into_iter().chain(done.iter().flat_map(|done| report(&image, &plan, done))).collect();
+    if !plan.is_done() {
+        lines.push(compare(cx, &image)?.2);
+    }
+    lines.into_iter().for_each(|line| cx.ears.info(line));
+    cx.know(image);
+    Ok(())
+}
+
 /// Nothing done: a dry run.
-fn plan_and_write(cx: &Cx, args: &Args, image: &Image) -> Result<(Plan, Option<Done>, f64)> {
-    let policy = if args.has("erase") { Policy::Erase } else { Policy::NoErase };
-    let manner = Manner { noreset: args.has("noreset"), noloader: args.has("noloader") };
+fn plan_and_write(cx: &Cx, image: &Image, policy: Policy, manner: Manner) -> Result<(Plan, Option<Done>, f64)> {
     if cx.settings.borrow().dry_run {
         return Ok((cx.session()?.plan(image, policy)?, None, 0.0));
     }

@@ -11,6 +11,7 @@ pub mod line;
 pub mod look;
 pub mod memory;
 pub mod probe;
+pub mod run;
 pub mod serve;
 pub mod shell;
 pub mod sim;
@@ -122,6 +123,7 @@ pub const BUILT_IN: &[&[Command]] = &[
     look::COMMANDS,
     info::COMMANDS,
     flash::COMMANDS,
+    run::COMMANDS,
     board::COMMANDS,
     sim::COMMANDS,
     shell::COMMANDS,

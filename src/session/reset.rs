@@ -11,6 +11,8 @@ const RESET_WAIT: Duration = Duration::from_millis(100);
 const HALT_WAIT: Duration = Duration::from_secs(1);
 /// A program that is going to lock up does so in its first instructions.
 const RUN_WAIT: Duration = Duration::from_millis(10);
+/// What pc is of a core in lock-up (DDI0403 and DDI0419, B1.5).
+const LOCKUP: u32 = 0xFFFF_FFFE;
 const POLL: Duration = Duration::from_millis(1);
 
 impl Session {
@@ -182,9 +184,9 @@ impl Session {
     /// Of a core that is locked up or was halted by its HardFault: why and where, in words. It is halted afterwards.
     pub fn why_faulted(&mut self, core: usize) -> Result<String> {
         let (found, mut mem, ears) = self.parts(core)?;
-        let locked_up = found.state(&mut mem)? == State::Lockup;
         let flags = found.fault_flags(&mut mem)?;
         found.halt(&mut mem, ears, HALT_WAIT)?;
+        let locked_up = found.pc(&mut mem)? >= LOCKUP;
         let why = self.faulted(core, flags, !locked_up)?;
         Ok(if locked_up { format!("the core locked up: {why}") } else { why })
     }
