@@ -59,9 +59,10 @@ pub fn run(host: &Host, show: Show, divert: &dyn Fn(Option<Above>)) -> Result<()
 
 /// Answer the editor until it ends or a signal comes.
 fn serve(host: &Host, asks: &Receiver<Ask>, show: Show, waiting: &dyn Fn(bool), looks: bool) -> Result<()> {
-    let mut last = Instant::now();
+    let (mut last, mut looked) = (Instant::now(), Instant::now());
     loop {
-        let asked = asks.recv_timeout(POLL);
+        let wait = POLL.min(host.unattended());
+        let asked = asks.recv_timeout(wait);
         let began = Instant::now();
         match asked {
             Ok(ask) => ask(host, &mut *show),
@@ -74,13 +75,16 @@ fn serve(host: &Host, asks: &Receiver<Ask>, show: Show, waiting: &dyn Fn(bool), 
         }
         // The commands of a line have let their own time go by.
         last += began.elapsed();
-        if last.elapsed() >= POLL {
+        if last.elapsed() >= wait {
             host.waited(last.elapsed());
             last = Instant::now();
             if looks {
                 waiting(true);
                 host.attend();
-                host.look();
+                if looked.elapsed() >= POLL {
+                    looked = Instant::now();
+                    host.look();
+                }
                 waiting(false);
             }
         }

@@ -11,6 +11,7 @@ mod flashing;
 mod identify;
 mod options;
 mod reset;
+mod rtt;
 mod semihosting;
 mod survey;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use semihosting::Exit;
 pub use crate::cortex_m::{Access, Breakpoint, Reason, Register, State, Watchpoint};
 pub use backtrace::{Backtrace, Frame};
 pub use options::{OptionValue, find_option};
+pub use rtt::{Channel, SLOW, Setup};
 
 use crate::adi::MemAp;
 use crate::cortex_m::Core;
@@ -98,6 +100,8 @@ pub struct Session {
     no_guest: bool,
     /// The last verb that spoke of running or halting asked for halted.
     wanted_halted: bool,
+    /// `rtt start` was given.
+    rtt: Option<rtt::Rtt>,
 }
 
 impl Session {
@@ -165,38 +169,44 @@ impl Session {
         let until = self.probe.now() + wait;
         loop {
             let left = until.saturating_sub(self.probe.now());
-            let slice = if self.attends() { left.min(ATTEND) } else { left };
+            let slice = left.min(self.unattended());
             let (found, mut mem, ears) = self.parts(core)?;
             let waited = found.wait_halt(&mut mem, ears, slice);
             self.attend()?;
             match waited {
                 Err(error) if error.cause == Cause::Timeout && slice < left => {}
-                Ok(()) if self.attends() && self.state(core)? == State::Running => {}
+                Ok(()) if self.semihosting.on && self.state(core)? == State::Running => {}
                 waited => return waited,
             }
         }
     }
 
     /// What the programs in the chip want of their host is done, and what they say is told (`Event::Target`): wherever rocd
-    /// waits while a core may run, every `ATTEND`. Nothing of the chip is touched while nobody asked for this.
+    /// waits while a core may run, every `ATTEND` and `rtt_due`. Nothing of the chip is touched while nobody asked for this.
     pub fn attend(&mut self) -> Result<()> {
-        if self.semihosting.on { self.answer_calls() } else { Ok(()) }
+        if self.semihosting.on {
+            self.answer_calls()?;
+        }
+        self.rtt_attend()
     }
 
-    /// Somebody asked for it.
-    fn attends(&self) -> bool {
-        self.semihosting.on
+    /// How long the chip may be left alone now: for ever while nobody asked for anything.
+    pub fn unattended(&self) -> Duration {
+        let calls = if self.semihosting.on { ATTEND } else { Duration::MAX };
+        calls.min(self.rtt_due().unwrap_or(Duration::MAX))
     }
 
     /// Let time pass on the chip's clock.
-    pub fn wait(&mut self, mut left: Duration) -> Result<()> {
-        while !left.is_zero() {
-            let slice = if self.attends() { left.min(ATTEND) } else { left };
-            self.probe.sleep(slice);
+    pub fn wait(&mut self, time: Duration) -> Result<()> {
+        let until = self.probe.now() + time;
+        loop {
+            let left = until.saturating_sub(self.probe.now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.probe.sleep(left.min(self.unattended()));
             self.attend()?;
-            left -= slice;
         }
-        Ok(())
     }
 
     pub fn resume(&mut self, core: usize, at: Option<u32>) -> Result<()> {

@@ -11,6 +11,7 @@ pub mod line;
 pub mod look;
 pub mod memory;
 pub mod probe;
+pub mod rtt;
 pub mod run;
 pub mod serve;
 pub mod shell;
@@ -29,7 +30,7 @@ use crate::error::{Error, Result, excerpt};
 use crate::event::Ears;
 use crate::image::{Image, Names};
 use crate::near::nearest;
-use crate::session::Session;
+use crate::session::{Session, Setup};
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -128,6 +129,7 @@ pub const BUILT_IN: &[&[Command]] = &[
     sim::COMMANDS,
     shell::COMMANDS,
     serve::COMMANDS,
+    rtt::COMMANDS,
 ];
 
 /// All commands, by name.
@@ -217,6 +219,8 @@ pub struct Settings {
     pub under_reset: bool,
     /// The address that servers listen at; `None`: loopback.
     pub bindto: Option<String>,
+    /// What `rtt start` goes by.
+    pub rtt: Setup,
     /// `--dry-run`
     pub dry_run: bool,
     /// `--timing`, and `timing on`
@@ -277,6 +281,8 @@ pub struct Cx {
     pub names: Rc<RefCell<Names>>,
     /// The current core of this front-end.
     pub core: Cell<usize>,
+    /// Where clients of RTT come in.
+    pub rtt_ports: RefCell<Vec<rtt::Port>>,
     /// Every command there is.
     pub commands: RefCell<Commands>,
     pub up: Up,
@@ -319,6 +325,7 @@ impl Cx {
             board: RefCell::default(),
             names: Rc::default(),
             core: Cell::new(0),
+            rtt_ports: RefCell::default(),
             commands: RefCell::new(commands),
             up,
             clock: Clock::new(),

@@ -2,6 +2,7 @@
 
 use super::{Args, Command, Cx, Value};
 use crate::error::{Error, Result};
+use std::net::{SocketAddr, TcpListener};
 
 pub const COMMANDS: &[Command] = &[
     Command::new(
@@ -30,4 +31,19 @@ pub const COMMANDS: &[Command] = &[
 fn serve(cx: &Cx, args: &Args) -> Result<Value> {
     let serve = cx.up.serve.get().ok_or_else(|| Error::command("there is no server here"))?;
     serve(args)
+}
+
+/// A port for `what`, where `bindto` says; 0 is any that is free.
+pub fn listen(cx: &Cx, what: &str, port: u64) -> Result<(TcpListener, SocketAddr)> {
+    let host = cx.settings.borrow().bindto.clone().unwrap_or("127.0.0.1".into());
+    let port = u16::try_from(port).map_err(|_| Error::usage(format!("{port} is no port; they go up to {}", u16::MAX)))?;
+    let opened = TcpListener::bind((host.as_str(), port)).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    opened.map_err(|error| {
+        Error::command(format!("{what} cannot listen at {host}:{port}: {error}"))
+            .hint("does another debug server run? 0 takes any port that is free")
+    })
 }

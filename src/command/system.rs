@@ -32,7 +32,7 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// Ctrl-C is answered within 200 ms; the sleep is cut into slices well below.
-const SLICE: Duration = Duration::from_millis(50);
+pub(super) const SLICE: Duration = Duration::from_millis(50);
 
 fn help(cx: &Cx, args: &Args) -> Result<Value> {
     let words = args.texts("words");

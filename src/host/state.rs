@@ -9,6 +9,7 @@ use crate::command::target::reason_word;
 use crate::error::{Cause, Error, Result, excerpt};
 use crate::session::{Reason, Session, State};
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 /// The columns that a prompt leaves for what is typed, where a form of it is that short.
 const ROOM: usize = 40;
@@ -54,6 +55,12 @@ impl Host {
         let attended = session.as_mut().map_or(Ok(()), Session::attend);
         let deaf = self.watch.deaf.replace(attended.is_err());
         attended.err().filter(|_| !deaf).inspect(|error| self.cx.ears.warn(error.remedy()));
+    }
+
+    /// How long a front-end may wait until it attends again.
+    pub fn unattended(&self) -> Duration {
+        let session = self.cx.session.try_borrow();
+        session.ok().and_then(|session| session.as_ref().map(Session::unattended)).unwrap_or(Duration::MAX)
     }
 
     /// The front-end waits for its user: look at the chip, and tell what it did by itself.

@@ -17,11 +17,14 @@ pub struct Names {
     pub segments: Vec<Segment>,
     /// Places are not told: to programs that read OpenOCD's lines.
     pub hushed: bool,
+    /// Where the program keeps the control block of SEGGER's RTT.
+    pub rtt: Option<u32>,
 }
 
 impl Names {
     pub fn of(image: Image) -> Names {
-        Names { lines: Lines::of(&image), symbols: image.symbols, path: image.path, segments: image.segments, hushed: false }
+        let rtt = image.symbols.iter().find(|symbol| symbol.name == "_SEGGER_RTT").map(|symbol| symbol.address);
+        Names { lines: Lines::of(&image), symbols: image.symbols, path: image.path, segments: image.segments, hushed: false, rtt }
     }
 
     /// The last symbol of a `kind` that `address` lies in, and the place in words: `main+0x12`. One without a size reaches as

@@ -8,14 +8,14 @@ mod packet;
 mod tcl;
 mod telnet;
 
-use crate::command::{Args, Value};
+use crate::command::{Args, Value, serve::listen};
 use crate::error::{Cause, Error, Result};
 use crate::event::{Event, Heard, Lines, Sink};
 use crate::host::{Cancel, Host, Outcome};
 use crate::session::Session;
 use gdb::Gdb;
 use std::cell::{Cell, RefMut};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command};
@@ -49,6 +49,8 @@ enum Kind {
     Gdb,
     Telnet,
     Tcl,
+    /// A channel of RTT, at this port.
+    Rtt(u32, u16),
 }
 
 /// The word, the value of the usage line that is its port, and OpenOCD's port.
@@ -96,6 +98,8 @@ enum Talk {
     Gdb(Gdb),
     Telnet(Telnet),
     Tcl(Tcl),
+    /// Channel and port; it has said nothing yet.
+    Rtt(u32, u16, bool),
 }
 
 struct Client {
@@ -272,16 +276,7 @@ impl<'a> Server<'a> {
 
     /// Listen, and where.
     fn open(&mut self, kind: Kind, word: &str, core: usize, port: u64) -> Result<String> {
-        let host = self.host.cx().settings.borrow().bindto.clone().unwrap_or("127.0.0.1".into());
-        let port = u16::try_from(port).map_err(|_| Error::usage(format!("{port} is no port; they go up to {}", u16::MAX)))?;
-        let opened = TcpListener::bind((host.as_str(), port)).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            Ok((listener.local_addr()?, listener))
-        });
-        let (address, listener) = opened.map_err(|error| {
-            Error::command(format!("{word} cannot listen at {host}:{port}: {error}"))
-                .hint(format!("does another debug server run? `serve {word} 0` takes any port that is free"))
-        })?;
+        let (listener, address) = listen(self.host.cx(), word, port)?;
         self.doors.push(Door { listener, kind, core });
         Ok(address.to_string())
     }
@@ -313,21 +308,26 @@ impl<'a> Server<'a> {
     /// Until `shutdown`, a signal, the end of our gdb, or that of the only client where there is no port.
     fn run(&mut self) -> Result<Value> {
         self.host.look_afresh();
-        let mut last = Instant::now();
+        let (mut last, mut looked) = (Instant::now(), Instant::now());
         while !(self.gdb_ended()? || self.doors.is_empty() && self.clients.is_empty()) {
             self.accept();
             let busy = self.clients.values().any(|client| client.busy());
-            let news = self.news.recv_timeout(if busy { Duration::ZERO } else { POLL });
+            let wait = if busy { Duration::ZERO } else { POLL.min(self.host.unattended()) };
+            let news = self.news.recv_timeout(wait);
             let began = Instant::now();
             if let Ok(news) = news {
                 self.hear(news)?;
             }
             // Commands have let their own time go by.
             last += began.elapsed();
-            if busy || last.elapsed() >= POLL {
+            if last.elapsed() >= wait {
                 self.host.waited(last.elapsed());
                 last = Instant::now();
                 self.attend();
+                self.pass_on();
+            }
+            if busy || looked.elapsed() >= POLL {
+                looked = Instant::now();
                 self.look();
             }
             self.clients.retain(|_, client| !client.out.gone.get() || client.leave(self.host));
@@ -342,10 +342,11 @@ impl<'a> Server<'a> {
     }
 
     fn accept(&mut self) {
-        for door in 0..self.doors.len() {
-            let Door { listener, kind, core } = &self.doors[door];
-            let (kind, core) = (*kind, *core);
-            let Ok((stream, _)) = listener.accept() else { continue };
+        let own = self.doors.iter().map(|door| (&door.listener, door.kind, door.core));
+        let ports = self.host.cx().rtt_ports.borrow();
+        let rtt = ports.iter().map(|row| (&row.listener, Kind::Rtt(row.channel, row.port), 0));
+        let come = own.chain(rtt).filter_map(|(listener, kind, core)| Some((listener.accept().ok()?.0, kind, core)));
+        for (stream, kind, core) in come.collect::<Vec<_>>() {
             if self.clients.len() >= MOST_CLIENTS {
                 self.host.cx().ears.warn(format!("a client was refused: {MOST_CLIENTS} are there"));
             } else if let Err(error) = self.greet(stream, kind, core) {
@@ -391,6 +392,7 @@ impl<'a> Server<'a> {
             Kind::Gdb => Talk::Gdb(Gdb::new(self.shared.clone())),
             Kind::Telnet => Talk::Telnet(Telnet::new(&out)),
             Kind::Tcl => Talk::Tcl(Tcl::default()),
+            Kind::Rtt(channel, port) => Talk::Rtt(channel, port, true),
         };
         self.next += 1;
         self.clients.insert(id, Client { out, core: Rc::new(Cell::new(core)), talk });
@@ -411,6 +413,11 @@ impl<'a> Server<'a> {
             Talk::Gdb(gdb) => gdb.hear(&desk, &bytes),
             Talk::Telnet(telnet) => telnet.hear(&desk, &bytes),
             Talk::Tcl(tcl) => tcl.hear(&desk, &bytes),
+            Talk::Rtt(channel, _, first) => match std::mem::take(first) {
+                true => no_browser(&bytes),
+                false => Ok(()),
+            }
+            .and_then(|()| desk.session()?.rtt_send(*channel, &bytes)),
         };
         match heard {
             Err(error) if matches!(error.cause, Cause::Exit(_)) => Err(error),
@@ -435,7 +442,7 @@ impl<'a> Server<'a> {
                 match &mut client.talk {
                     Talk::Gdb(gdb) => gdb.tell(&client.out, &text),
                     Talk::Telnet(telnet) => lines.iter().for_each(|text| telnet.tell(&client.out, text)),
-                    Talk::Tcl(_) => {}
+                    Talk::Tcl(_) | Talk::Rtt(..) => {}
                 }
             }
         }
@@ -452,11 +459,33 @@ impl<'a> Server<'a> {
                 Talk::Gdb(gdb) => gdb.look(&desk),
                 Talk::Telnet(telnet) => news.iter().for_each(|text| telnet.tell(&desk.out, text)),
                 Talk::Tcl(tcl) if now_and_then && tcl.watches() => tcl.look(&desk),
-                Talk::Tcl(_) => {}
+                Talk::Tcl(_) | Talk::Rtt(..) => {}
             }
         }
         if now_and_then {
             self.looked = Instant::now();
+        }
+    }
+}
+
+impl Server<'_> {
+    /// What came up in channels of RTT is for the clients of their ports; one that reads too slowly is left behind.
+    fn pass_on(&mut self) {
+        let cx = self.host.cx();
+        let ports: BTreeSet<u16> = cx.rtt_ports.borrow().iter().map(|row| row.port).collect();
+        let rows = self.clients.values().filter_map(|client| match client.talk {
+            Talk::Rtt(channel, port, _) => Some((&client.out, channel, port)),
+            _ => None,
+        });
+        let rows: Vec<_> = rows.filter(|(out, _, port)| ports.contains(port) || out.gone.replace(true)).collect();
+        let channels = rows.iter().map(|row| row.1).collect();
+        let came = cx.session.borrow_mut().as_mut().map(|session| session.rtt_taken(&channels)).unwrap_or_default();
+        for (out, channel, _) in rows {
+            let bytes = came.get(&channel).filter(|bytes| !bytes.is_empty());
+            if bytes.is_some_and(|bytes| out.queue.try_send(bytes.clone()).is_err()) {
+                cx.ears.warn(format!("a client of RTT's channel {channel} was sent away: it does not read"));
+                out.gone.set(true);
+            }
         }
     }
 }

@@ -79,6 +79,7 @@ impl Session {
             semihosting: Default::default(),
             no_guest: false,
             wanted_halted: false,
+            rtt: None,
         };
         let hurried = if options.exact { session.hurry(u64::MAX) } else { Ok(()) };
         if let Err(error) = hurried.and_then(|()| session.catch_at_vector()) {

@@ -65,6 +65,8 @@ build bad-h743.elf "$H743" "h743.ld sections.ld" bad.c
 build bad-g071.elf "$G071" "g071.ld sections.ld" bad.c
 build semihosting-h743.elf "$H743" "h743.ld sections.ld" semihosting.c
 build semihosting-g071.elf "$G071" "g071.ld sections.ld" semihosting.c
+build rtt-h743.elf "$H743" "h743-axi.ld sections.ld" rtt.c -Wl,--strip-debug
+build rtt-g071.elf "$G071" "g071.ld sections.ld" rtt.c -Wl,--strip-debug
 for level in 0 2; do
     build calls-o$level-h743.elf "$H743 -mfpu=fpv5-d16" "h743.ld sections.ld" -O$level -mfloat-abi=hard calls.c
     build calls-o$level-g071.elf "$G071" "g071.ld sections.ld" -O$level calls.c
