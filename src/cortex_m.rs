@@ -161,8 +161,8 @@ pub struct Core {
     /// S_RESET_ST and S_RETIRE_ST since somebody last asked: they clear when read, so every read adds to these.
     pub reset_seen: bool,
     pub retired: bool,
-    /// Somebody waits for BKPTs of the program.
-    debugged: bool,
+    /// Somebody waits for BKPTs of the program, also after a reset.
+    pub debugged: bool,
     found_dhcsr: u32,
     found_demcr: u32,
     /// The last look at DHCSR showed S_HALT; when that was.

@@ -310,3 +310,20 @@ fn a_long_session_looks_as_it_should() {
     // There is no program: the flash is blank.
     screen.step("resume\r", "locked up>");
 }
+
+/// Line by line, above the line that is being typed.
+#[test]
+fn what_the_program_says_goes_above_the_prompt() {
+    let home = tempfile::tempdir().unwrap();
+    let mut repl = rocd(home.path(), &["-f", "sim", "-f", "stm32g0"]);
+    type_line(&mut repl, "> ", "program tests/firmware/semihosting-g071.elf; arm semihosting enable; arm semihosting_cmdline x ticks");
+    type_line(&mut repl, "halted at ", "reset run");
+    repl.exp_string("tick 00000000\r\n").unwrap();
+    repl.exp_string("tick 00000001\r\n").unwrap();
+    repl.exp_string("running> ").unwrap();
+    repl.send_line("arm semihosting_cmdline x code 3; reset run").unwrap();
+    repl.exp_string("the program ended with exit code 3").unwrap();
+    repl.send_line("exit").unwrap();
+    repl.exp_eof().unwrap();
+    assert_eq!(exit_code(&repl), 0);
+}

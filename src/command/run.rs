@@ -11,7 +11,7 @@ pub const COMMANDS: &[Command] = &[
         "run [timeout <s:float>] <file> [<args:text>…]",
         "Write an image where flash does not hold it already, start it, show what it says, and end as it ends: 124 is its time-out in \
          seconds, 126 a fault; 125 is a failure of rocd",
-        "run timeout 5 tests/samples/c/sample-h743.elf greet \"the world\"",
+        "run timeout 5 tests/firmware/semihosting-h743.elf console",
         run,
     )
     .changes(1),

@@ -11,6 +11,10 @@ impl Session {
     pub fn detach(&mut self) -> Result<Left> {
         // Ctrl-C is why some come here: the waits on the way out are short, and no step may be left out.
         self.ears.breathe = Rc::new(|| Ok(()));
+        // Nobody answers any more; a core that stands at a call goes on, as far as that can be helped.
+        let _ = self.attend();
+        self.semihosting.on = false;
+        self.cores.iter_mut().flatten().for_each(|core| core.debugged = false);
         let (left, told) = match self.flash_changed && !self.wanted_halted {
             true => (Left::Started, self.start_afresh()),
             false => self.where_halted(),
