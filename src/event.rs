@@ -95,7 +95,7 @@ impl Lines {
         kept.extend(bytes);
         let end = kept.iter().rposition(|byte| *byte == b'\n').or(kept.len().checked_sub(Self::LONGEST).map(|_| kept.len() - 1))?;
         let text: Vec<u8> = kept.drain(..=end).collect();
-        Some(String::from_utf8_lossy(&text).trim_end_matches('\n').to_string())
+        Some(String::from_utf8_lossy(text.strip_suffix(b"\n").unwrap_or(&text)).into_owned())
     }
 
     /// What is not complete yet.
@@ -141,5 +141,20 @@ impl Ears {
 
     pub fn worked(&self, phase: &'static str, bank: &str, took: Duration) {
         self.sink.emit(Event::Time(Note::Worked { phase, bank: bank.to_string(), took }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_told_when_they_are_complete() {
+        let lines = Lines::default();
+        assert_eq!(lines.whole(b"one"), None);
+        assert_eq!(lines.whole(b" line\ntwo\n\nthr").as_deref(), Some("one line\ntwo\n"));
+        assert_eq!(lines.take(), b"thr");
+        assert_eq!(lines.whole(&[b'x'; Lines::LONGEST]).map(|text| text.len()), Some(Lines::LONGEST));
+        assert_eq!(lines.whole(b""), None);
     }
 }

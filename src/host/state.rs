@@ -54,7 +54,12 @@ impl Host {
         let Ok(mut session) = self.cx.session.try_borrow_mut() else { return };
         let attended = session.as_mut().map_or(Ok(()), Session::attend);
         let deaf = self.watch.deaf.replace(attended.is_err());
-        attended.err().filter(|_| !deaf).inspect(|error| self.cx.ears.warn(error.remedy()));
+        match attended {
+            // It was meant for the front-end.
+            Err(Error { cause: Cause::Interrupted(signal), .. }) => self.cancel.set(signal),
+            Err(error) if !deaf => self.cx.ears.warn(error.remedy()),
+            _ => {}
+        }
     }
 
     /// How long a front-end may wait until it attends again.

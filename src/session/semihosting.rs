@@ -7,7 +7,7 @@
 use super::{ATTEND, Session, core_ap};
 use crate::adi::MemAp;
 use crate::cortex_m::{Reason, State};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::event::{Ears, Event};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -28,16 +28,14 @@ const MOST_FILES: usize = 64;
 const FEATURES: &[u8] = b"SHFB\x03";
 
 /// As Linux and newlib number them.
-mod errno {
-    pub const EPERM: u32 = 1;
-    pub const EIO: u32 = 5;
-    pub const EBADF: u32 = 9;
-    pub const EACCES: u32 = 13;
-    pub const EFAULT: u32 = 14;
-    pub const EINVAL: u32 = 22;
-    pub const EMFILE: u32 = 24;
-    pub const ENOSYS: u32 = 38;
-}
+const EPERM: u32 = 1;
+const EIO: u32 = 5;
+const EBADF: u32 = 9;
+const EACCES: u32 = 13;
+const EFAULT: u32 = 14;
+const EINVAL: u32 = 22;
+const EMFILE: u32 = 24;
+const ENOSYS: u32 = 38;
 
 /// ADP_Stopped_ApplicationExit (§7.24)
 const APPLICATION_EXIT: u32 = 0x2_0026;
@@ -103,21 +101,25 @@ enum No {
 
 impl From<Error> for No {
     fn from(error: Error) -> No {
-        if error.is_fault() { No::Errno(errno::EFAULT) } else { No::Own(error) }
+        if error.is_fault() { No::Errno(EFAULT) } else { No::Own(error) }
     }
 }
 
 impl From<std::io::Error> for No {
     fn from(error: std::io::Error) -> No {
-        No::Errno(error.raw_os_error().map_or(errno::EIO, i32::unsigned_abs))
+        No::Errno(error.raw_os_error().map_or(EIO, i32::unsigned_abs))
     }
 }
 
-type Answer<T = u32> = Result<T, No>;
+type Answer<T = u32> = std::result::Result<T, No>;
+
+fn no<T>(errno: u32) -> Answer<T> {
+    Err(No::Errno(errno))
+}
 
 impl Session {
     /// A core that stands now was seen to, and stays.
-    pub fn set_semihosting(&mut self, on: bool) -> crate::error::Result<()> {
+    pub fn set_semihosting(&mut self, on: bool) -> Result<()> {
         let new = on && !self.semihosting.on;
         for core in self.available().into_iter().filter(|_| new) {
             if let State::Halted(_) = self.state(core)? {
@@ -129,7 +131,7 @@ impl Session {
     }
 
     /// Every call that a core stands at is answered, and the core goes on; calls that follow at once are, too.
-    pub(super) fn answer_calls(&mut self) -> crate::error::Result<()> {
+    pub(super) fn answer_calls(&mut self) -> Result<()> {
         for core in self.available() {
             let (found, mut mem, _) = self.parts(core)?;
             found.debugged(&mut mem)?;
@@ -155,7 +157,7 @@ impl Session {
     }
 
     /// The core waits for its host: to everybody else it runs.
-    pub(super) fn calls(&mut self, core: usize) -> crate::error::Result<bool> {
+    pub(super) fn calls(&mut self, core: usize) -> Result<bool> {
         if !self.semihosting.on || self.semihosting.held.contains(&core) {
             return Ok(false);
         }
@@ -174,7 +176,7 @@ impl Session {
     }
 
     /// Answer the call that a halted core stands at: where it goes on, and how its program has ended. `None`: there is no call.
-    pub(super) fn answer(&mut self, core: usize) -> crate::error::Result<Option<(u32, Option<Exit>)>> {
+    pub(super) fn answer(&mut self, core: usize) -> Result<Option<(u32, Option<Exit>)>> {
         if !self.semihosting.on {
             return Ok(None);
         }
@@ -208,13 +210,14 @@ impl Session {
 
     /// Heap base and limit, stack base and limit (§7.17): from where the ELF's data end to the top of its stack, for both. Zeros
     /// where that is not known: the program's own symbols count.
-    fn heap(&mut self, core: usize) -> crate::error::Result<[u32; 4]> {
+    fn heap(&mut self, core: usize) -> Result<[u32; 4]> {
         let (found, mut mem, _) = self.parts(core)?;
         let (_, top, _) = found.vectors(&mut mem)?;
         let ram = self.die.ram_at_most().into_iter().find(|(start, size)| top.wrapping_sub(*start + 1) < *size);
         let names = self.names.borrow();
         let data = names.symbols.iter().filter(|symbol| ram.is_some_and(|(start, _)| (start..top).contains(&symbol.address)));
-        let end = data.map(|symbol| symbol.address.saturating_add(symbol.size).next_multiple_of(8)).filter(|end| *end < top).max();
+        let ends = data.filter_map(|symbol| symbol.address.checked_add(symbol.size)?.checked_next_multiple_of(8));
+        let end = ends.filter(|end| *end < top).max();
         Ok(end.map_or([0; 4], |end| [end, top, top, end]))
     }
 }
@@ -229,20 +232,13 @@ impl Semihosting {
 
     fn handle(&mut self, handle: u32) -> Answer<&mut Handle> {
         let slot = (handle as usize).checked_sub(1).and_then(|at| self.files.get_mut(at)?.as_mut());
-        slot.ok_or(No::Errno(errno::EBADF))
-    }
-
-    fn file(&mut self, handle: u32) -> Answer<&mut File> {
-        match self.handle(handle)? {
-            Handle::File(file) => Ok(file),
-            _ => Err(No::Errno(errno::EBADF)),
-        }
+        slot.ok_or(No::Errno(EBADF))
     }
 
     /// Where a name leads, which is below the folder. What is not there yet is judged by its folder; a link that leads to nothing
     /// is refused, because opening it would make what it names.
     fn path(&self, name: &str) -> Answer<PathBuf> {
-        let folder = self.folder.as_ref().ok_or(No::Errno(errno::EACCES))?.canonicalize()?;
+        let folder = self.folder.as_ref().ok_or(No::Errno(EACCES))?.canonicalize()?;
         let path = folder.join(name);
         let real = match (path.canonicalize(), path.parent(), path.file_name()) {
             (Ok(real), ..) => real,
@@ -250,7 +246,7 @@ impl Semihosting {
             (Err(error), ..) => return Err(error.into()),
         };
         let plain = real.metadata().map_or(true, |there| there.is_file());
-        if real.starts_with(&folder) && plain { Ok(real) } else { Err(No::Errno(errno::EACCES)) }
+        if real.starts_with(&folder) && plain { Ok(real) } else { no(EACCES) }
     }
 
     /// By fopen's modes r, rb, r+, r+b, w … a+b (§7.12).
@@ -291,7 +287,7 @@ const CALLS: &[(u32, Run)] = &[
     (0x05, |call, at| call.in_pieces(at, Call::write)),
     (0x06, |call, at| call.in_pieces(at, Call::read)),
     // SYS_READC: the console has no input
-    (0x07, |_, _| Err(No::Errno(errno::EIO))),
+    (0x07, |_, _| no(EIO)),
     (0x08, |call, at| call.words(at).map(|[status]| u32::from((status as i32) < 0))),
     (0x09, |call, at| {
         let [handle] = call.words(at)?;
@@ -301,7 +297,7 @@ const CALLS: &[(u32, Run)] = &[
         let [handle, to] = call.words(at)?;
         let to = SeekFrom::Start(to.into());
         Ok(match call.host.handle(handle)? {
-            Handle::Console => return Err(No::Errno(errno::EINVAL)),
+            Handle::Console => return no(EINVAL),
             Handle::Features(text) => text.seek(to).map(|_| 0)?,
             Handle::File(file) => file.seek(to).map(|_| 0)?,
         })
@@ -311,7 +307,7 @@ const CALLS: &[(u32, Run)] = &[
         Ok(match call.host.handle(handle)? {
             Handle::Console => 0,
             Handle::Features(_) => FEATURES.len() as u32,
-            Handle::File(file) => u32::try_from(file.metadata()?.len()).map_err(|_| No::Errno(errno::EINVAL))?,
+            Handle::File(file) => u32::try_from(file.metadata()?.len()).map_err(|_| No::Errno(EINVAL))?,
         })
     }),
     // SYS_TMPNAM: a name for each of the 256 numbers
@@ -333,7 +329,7 @@ const CALLS: &[(u32, Run)] = &[
     (0x10, |call, _| Ok((call.ran().as_millis() / 10) as u32)),
     (0x11, |_, _| Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as u32))),
     // SYS_SYSTEM: no program runs commands here
-    (0x12, |_, _| Err(No::Errno(errno::EPERM))),
+    (0x12, |_, _| no(EPERM)),
     (0x13, |call, _| Ok(call.host.errno)),
     (0x15, |call, at| {
         let [buffer, size] = call.words(at)?;
@@ -356,7 +352,7 @@ const CALLS: &[(u32, Run)] = &[
 
 impl Call<'_> {
     fn carry_out(&mut self, operation: u32, argument: u32) -> Answer {
-        let row = CALLS.iter().find(|row| row.0 == operation).ok_or(No::Errno(errno::ENOSYS))?;
+        let row = CALLS.iter().find(|row| row.0 == operation).ok_or(No::Errno(ENOSYS))?;
         (row.1)(self, argument)
     }
 
@@ -379,7 +375,7 @@ impl Call<'_> {
 
     fn bytes(&mut self, address: u32, len: u32) -> Answer<Vec<u8>> {
         if address.checked_add(len).is_none() {
-            return Err(No::Errno(errno::EFAULT));
+            return no(EFAULT);
         }
         let mut bytes = vec![0; len as usize];
         self.mem.read(address, &mut bytes)?;
@@ -397,22 +393,22 @@ impl Call<'_> {
     }
 
     fn text(&mut self, address: u32, len: u32) -> Answer<String> {
-        let bytes = self.bytes(address, if len <= LONGEST { len } else { return Err(No::Errno(errno::EINVAL)) })?;
-        String::from_utf8(bytes).map_err(|_| No::Errno(errno::EINVAL))
+        let bytes = self.bytes(address, if len <= LONGEST { len } else { return no(EINVAL) })?;
+        String::from_utf8(bytes).map_err(|_| No::Errno(EINVAL))
     }
 
     /// With the zero behind it.
     fn put_text(&mut self, buffer: u32, size: u32, text: &str) -> Answer<()> {
         match text.len() < size as usize {
             true => Ok(self.mem.write(buffer, &[text.as_bytes(), b"\0"].concat())?),
-            false => Err(No::Errno(errno::EINVAL)),
+            false => no(EINVAL),
         }
     }
 
     fn open(&mut self, at: u32) -> Answer {
         let [name, mode, len] = self.words(at)?;
         if mode > 11 {
-            return Err(No::Errno(errno::EINVAL));
+            return no(EINVAL);
         }
         let handle = match self.text(name, len)?.as_str() {
             ":tt" => Handle::Console,
@@ -422,7 +418,7 @@ impl Call<'_> {
         let files = &mut self.host.files;
         let free = files.iter().position(Option::is_none).unwrap_or(files.len());
         if free == MOST_FILES {
-            return Err(No::Errno(errno::EMFILE));
+            return no(EMFILE);
         }
         files.resize_with(files.len().max(free + 1), || None);
         files[free] = Some(handle);
@@ -442,7 +438,7 @@ impl Call<'_> {
                 return Ok(0);
             }
         }
-        Err(No::Errno(errno::EINVAL))
+        no(EINVAL)
     }
 
     /// SYS_READ and SYS_WRITE: handle, buffer and length, as far as it goes. How much was left, which is all of it on error, too.
@@ -452,7 +448,7 @@ impl Call<'_> {
         while done < len {
             (self.ears.breathe)()?;
             let wanted = CHUNK.min(len - done);
-            let piece = if len <= LARGEST { one(self, handle, buffer.wrapping_add(done), wanted) } else { Err(No::Errno(errno::EINVAL)) };
+            let piece = if len <= LARGEST { one(self, handle, buffer.wrapping_add(done), wanted) } else { no(EINVAL) };
             match piece {
                 Ok(0) => break,
                 Ok(count) => done += count,
@@ -467,11 +463,11 @@ impl Call<'_> {
     }
 
     fn write(&mut self, handle: u32, buffer: u32, len: u32) -> Answer {
-        let console = matches!(self.host.handle(handle)?, Handle::Console);
         let bytes = self.bytes(buffer, len)?;
-        match console {
-            true => self.say(bytes),
-            false => self.host.file(handle)?.write_all(&bytes)?,
+        match self.host.handle(handle)? {
+            Handle::Console => self.say(bytes),
+            Handle::Features(_) => return no(EBADF),
+            Handle::File(file) => file.write_all(&bytes)?,
         }
         Ok(len)
     }
