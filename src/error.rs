@@ -167,19 +167,14 @@ pub fn excerpt(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// `.during(…)` and `.hint(…)` on results.
+/// `.during(…)` on results.
 pub trait Context<T> {
     fn during(self, doing: impl fmt::Display) -> Result<T>;
-    fn hint(self, hint: impl Into<String>) -> Result<T>;
 }
 
 impl<T> Context<T> for Result<T> {
     fn during(self, doing: impl fmt::Display) -> Result<T> {
         self.map_err(|error| error.during(doing))
-    }
-
-    fn hint(self, hint: impl Into<String>) -> Result<T> {
-        self.map_err(|error| error.hint(hint))
     }
 }
 

@@ -1,14 +1,14 @@
 //! The pipe to a probe: one command block and at most one data phase per `transfer`.
 //!
 //! `Pipe` is the seam between rocd and anything that answers like an ST-Link: a real probe (rusb, below), the
-//! embedded board (`sim`), a server (`tcp`), a recording (`Replay`). Time belongs to the pipe: it is the wall clock
+//! embedded board (`sim`), a server (`tcp`). Time belongs to the pipe: it is the wall clock
 //! on USB and the board's virtual clock on the embedded board.
 
 #[cfg(target_os = "linux")]
 mod holders;
-mod record;
+mod trace;
 
-pub use record::{Replay, Trace};
+pub use trace::Trace;
 
 use crate::error::{Cause, Error, Result};
 use rusb::UsbContext;

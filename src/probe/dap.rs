@@ -12,10 +12,6 @@ pub mod dp {
     pub const DLCR: u16 = 0x14;
     /// Who the chip is; DPv2.
     pub const TARGETID: u16 = 0x24;
-    /// Protocol version and multi-drop instance; DPv2.
-    pub const DLPIDR: u16 = 0x34;
-    /// Event from the system; DPv2.
-    pub const EVENTSTAT: u16 = 0x44;
     /// AP and bank selection, write only.
     pub const SELECT: u16 = 0x08;
     /// Result of the last posted AP read.
@@ -33,10 +29,6 @@ pub mod ap {
     /// Banked data: four words around TAR, BD0 to BD3.
     pub const BD0: u16 = 0x10;
     pub const BD3: u16 = 0x1C;
-    /// Large data, large address, big endian.
-    pub const CFG: u16 = 0xF4;
-    /// Where the ROM table is.
-    pub const BASE: u16 = 0xF8;
     /// Kind of AP; zero where there is none; every AP has it, C1.3.
     pub const IDR: u16 = 0xFC;
 

@@ -142,10 +142,9 @@ const V2J16: &str = "
 
 #[test]
 fn an_old_v2_is_spoken_to_byte_for_byte_as_it_answered_on_a_real_board() {
-    let replay = Replay::new(V2J16).unwrap();
-    let unused = replay.unused();
+    let lines = lines(V2J16);
     let info = Info { vid: 0x0483, pid: 0x3748, ..Info::default() };
-    let mut probe = (DRIVERS[0].open)(Box::new(replay), info).unwrap();
+    let mut probe = (DRIVERS[0].open)(Box::new(Replay(lines.clone(), Duration::ZERO)), info).unwrap();
     assert_eq!((probe.info().name.as_str(), probe.info().firmware.as_str()), ("ST-Link V2", "V2J16S0"));
     assert_eq!(probe.connect(&NORMAL).unwrap(), 1800, "before J22 the clock cannot be set");
     assert_eq!(probe.read_reg(Port::Dp, dp::DPIDR).unwrap(), 0x1ba0_1477);
@@ -157,7 +156,34 @@ fn an_old_v2_is_spoken_to_byte_for_byte_as_it_answered_on_a_real_board() {
     assert_eq!(mem.read32(SRAM).unwrap(), 0x0003_0000);
     mem.write32(SRAM, 0xa05f_0003).unwrap();
     probe.detach().unwrap();
-    assert_eq!(unused(), 0);
+    assert!(lines.borrow().is_empty());
+}
+
+#[test]
+fn each_transfer_is_told_as_a_line() {
+    let board = board("stm32g071", "v2", None);
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let log = told.clone();
+    let mut pipe = Trace::new(board.pipe(), Box::new(move |line: String| log.borrow_mut().push(line)));
+    let block = |start: &[u8]| [start, &[0; 16]].concat()[..16].to_vec();
+    pipe.transfer(&block(&[0xf5]), Data::In(&mut [0; 2])).unwrap();
+    pipe.transfer(&block(&[0xf3, 7]), Data::None).unwrap();
+    pipe.transfer(&block(&[0xf2, 8, 0, 0, 0, 0x20, 4]), Data::Out(&[0x78, 0x56, 0x34, 0x12])).unwrap();
+    pipe.reset().unwrap();
+    board.unplug();
+    pipe.transfer(&block(&[0xf5]), Data::In(&mut [0; 2])).unwrap_err();
+    let lines: Vec<String> = told.borrow().iter().map(|line| line.split_once(' ').unwrap().1.to_string()).collect();
+    assert_eq!(
+        lines,
+        [
+            "f5000000000000000000000000000000 in 0001",
+            "f3070000000000000000000000000000 none",
+            "f2080000002004000000000000000000 out 78563412",
+            "reset",
+            "f5000000000000000000000000000000 in ! the probe was unplugged",
+        ]
+    );
+    assert!(told.borrow()[0].starts_with("0.000"), "{told:?}");
 }
 
 // ---- opening, connecting, leaving ----
