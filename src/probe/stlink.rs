@@ -2,7 +2,7 @@
 //!
 //! Commands answer with a status byte; memory transfers answer with bare data and leave their status to be asked for.
 //! The firmware drives SELECT, CSW and TAR itself and repeats WAIT for about 2 ms before it reports one. Versions differ
-//! in what they know: `tables::FEATURES` is the one place that says so. The protocol is not published; where its facts
+//! in what they know: `tables::Feature` is the one place that says so. The protocol is not published; where its facts
 //! come from stands in tables.rs.
 
 mod memory;
@@ -125,7 +125,7 @@ impl StLink {
             return Ok(());
         }
         let (hardware, since) = (self.version.hardware, feature.since(self.version.hardware));
-        let text = format!("{} needs ST-Link firmware V{hardware}J{since} or later; this probe has {}", feature.purpose(), self.version);
+        let text = format!("{} needs ST-Link firmware V{hardware}J{since} or later; this probe has {}", feature.0, self.version);
         Err(Error::probe(text).cause(Cause::TooOld).hint("update the probe's firmware with ST's STM32CubeProgrammer or STSW-LINK007"))
     }
 }
@@ -244,7 +244,7 @@ impl StLink {
     /// Otherwise every later access would fail too. Should the clearing fail, the next access will tell; the error
     /// that is on its way is the one to report.
     fn clear_sticky(&mut self) {
-        if !self.entered || !self.has(Feature::DapRegisters) {
+        if !self.entered || !self.has(Feature::DAP_REGISTERS) {
             return;
         }
         let _ = self.dap_write(Port::Dp, dp::ABORT, CLEAR_STICKY);
@@ -326,7 +326,7 @@ impl StLink {
         let mut reply = [0; 52];
         self.patiently(true, |link| link.ask(&Block::new(GET_COM_FREQ), &"", &mut reply))?;
         let count = usize::from(reply[8]).min(10);
-        let most = if self.has(Feature::FastestClock) { u32::MAX } else { SAFE_KHZ };
+        let most = if self.has(Feature::FASTEST_CLOCK) { u32::MAX } else { SAFE_KHZ };
         let borne = |khz: &u32| (1..=most).contains(khz);
         let speeds: Vec<u32> = reply[12..].chunks_exact(4).take(count).map(word).filter(borne).collect();
         if speeds.is_empty() {
@@ -342,7 +342,7 @@ impl StLink {
             return self.patiently(true, |link| link.ask(&block, &about, &mut [0; 8]));
         }
         match SWD_DIVISORS.iter().find(|row| row.0 == khz) {
-            Some(row) if self.has(Feature::SwdFreq) => self.command(&Block::new(SWD_SET_FREQ).u16(row.1), &about),
+            Some(row) if self.has(Feature::SWD_FREQ) => self.command(&Block::new(SWD_SET_FREQ).u16(row.1), &about),
             _ => Ok(()),
         }
     }
@@ -399,7 +399,7 @@ impl Probe for StLink {
         let chosen = clock_below(&self.speeds()?, khz);
         // Slower than the only clock of an old firmware cannot be had; a newer one has it.
         if chosen > khz && self.version.hardware < 3 {
-            self.need(Feature::SwdFreq)?;
+            self.need(Feature::SWD_FREQ)?;
         }
         self.send_khz(chosen)?;
         self.khz = chosen;
@@ -410,20 +410,20 @@ impl Probe for StLink {
         if self.version.hardware >= 3 {
             return self.v3_speeds();
         }
-        match self.has(Feature::SwdFreq) {
+        match self.has(Feature::SWD_FREQ) {
             true => Ok(SWD_DIVISORS.iter().map(|row| row.0).collect()),
             false => Ok(vec![V2_FIXED_KHZ]),
         }
     }
 
-    /// Attaching reads the DP's registers, which came with DapRegisters.
+    /// Attaching reads the DP's registers, which came with `Feature::DAP_REGISTERS`.
     fn usable(&self) -> Result<()> {
         self.refuse_stm8()?;
-        self.need(Feature::DapRegisters)
+        self.need(Feature::DAP_REGISTERS)
     }
 
     fn voltage(&mut self) -> Result<Option<f32>> {
-        if !self.has(Feature::Voltage) {
+        if !self.has(Feature::VOLTAGE) {
             return Ok(None);
         }
         // It cannot measure in DFU mode, in which a V2 starts; one that is in use stays as it is.

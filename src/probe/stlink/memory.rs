@@ -106,10 +106,10 @@ impl StLink {
             return Err(Error::command(format!("{access}: runs past the end of the address space")));
         }
         if width == Width::Half {
-            self.need(Feature::Mem16)?;
+            self.need(Feature::MEM_16)?;
         }
         if access.ap.index != 0 {
-            self.need(Feature::Csw)?;
+            self.need(Feature::CSW)?;
         }
         self.open_ap(access.ap.index)
     }
@@ -117,7 +117,7 @@ impl StLink {
     /// AP and CSW are fields of the command where the firmware knows them, else zero (it uses AP 0 and its own CSW).
     fn memory_block(&self, access: &Access) -> Block {
         let block = Block::new(access.op).u32(access.address).u16(access.len as u16);
-        if !self.has(Feature::Csw) {
+        if !self.has(Feature::CSW) {
             return block;
         }
         let csw = access.ap.csw.to_le_bytes();
@@ -129,7 +129,7 @@ impl StLink {
         let in_time = self.accesses_in_time(pace, 1) * width as usize;
         let in_time = if in_time >= 1024 { in_time - in_time % 1024 } else { in_time };
         let most = match width {
-            Width::Byte if self.has(Feature::Packet512) => BYTES_512,
+            Width::Byte if self.has(Feature::PACKET_512) => BYTES_512,
             Width::Byte => BYTES,
             Width::Half => BLOCK,
             Width::Word => words,
@@ -171,7 +171,7 @@ impl StLink {
     /// How the last memory access went. An address outside of the access says nothing and is left out.
     fn last_status(&mut self, access: &Access) -> Result<()> {
         let mut reply = [0; 12];
-        if !self.has(Feature::LastRwStatus2) {
+        if !self.has(Feature::LAST_RW_STATUS_2) {
             self.receive(&Block::new(GETLASTRWSTATUS), &mut reply[..2]).during(access)?;
             return judge(reply[0], access, None);
         }
@@ -208,7 +208,7 @@ impl StLink {
 
     /// RW_MISC is there, and comes through on this way.
     pub(super) fn batches(&self) -> bool {
-        self.has(Feature::RwMisc) && self.pipe.room().batches
+        self.has(Feature::RW_MISC) && self.pipe.room().batches
     }
 
     /// How many of `ops`, from the first, one RW_MISC can carry. It cannot set CSW, so words that a cache may hold go

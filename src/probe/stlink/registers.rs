@@ -19,8 +19,8 @@ impl StLink {
         if self.open_aps.contains(&index) {
             return Ok(());
         }
-        if !self.has(Feature::InitAp) {
-            return if index == 0 { Ok(()) } else { self.need(Feature::InitAp) };
+        if !self.has(Feature::INIT_AP) {
+            return if index == 0 { Ok(()) } else { self.need(Feature::INIT_AP) };
         }
         if self.open_aps.len() >= self.limits.open_aps {
             let oldest = self.open_aps.remove(0);
@@ -32,7 +32,7 @@ impl StLink {
     }
 
     pub(super) fn close_ap(&mut self, index: u8) -> Result<()> {
-        if !self.has(Feature::CloseAp) {
+        if !self.has(Feature::CLOSE_AP) {
             return Ok(());
         }
         self.command(&Block::new(CLOSE_AP).u8(index), &format_args!(" AP {index}"))
@@ -68,16 +68,16 @@ impl StLink {
             return Err(Error::command(format!("there is no register{}", register_name(port, address)))
                 .hint("register addresses are 0x00 to 0xfc in steps of 4"));
         }
-        self.need(Feature::DapRegisters)?;
+        self.need(Feature::DAP_REGISTERS)?;
         match port {
-            Port::Dp if address > 0x0f => self.need(Feature::BankedDp),
+            Port::Dp if address > 0x0f => self.need(Feature::BANKED_DP),
             Port::Dp => Ok(()),
             Port::Ap(index) => self.open_ap(index),
         }
     }
 
     pub(super) fn read_register(&mut self, port: Port, address: u16) -> Result<u32> {
-        if port == Port::Dp && address == dp::DPIDR && !self.has(Feature::DapRegisters) {
+        if port == Port::Dp && address == dp::DPIDR && !self.has(Feature::DAP_REGISTERS) {
             return self.read_idcode();
         }
         self.ready_register(port, address)?;
@@ -108,7 +108,7 @@ impl StLink {
 /// Core registers by READREG, WRITEREG and READALLREGS: one command each, where there are no batches.
 impl StLink {
     pub(super) fn own_registers(&mut self, ap: Ap, ops: &mut [MemOp]) -> Result<bool> {
-        let known = |op: &MemOp| op.address <= LAST_CORE || self.has(Feature::FpuRegisters);
+        let known = |op: &MemOp| op.address <= LAST_CORE || self.has(Feature::FPU_REGISTERS);
         if self.batches() || ap.index != 0 || !ops.iter().all(known) {
             return Ok(false);
         }

@@ -117,58 +117,34 @@ pub fn status(code: u8) -> (&'static str, Meaning) {
     STATUS.iter().find(|row| row.0 == code).map_or(("unknown status", Meaning::Refused), |row| (row.1, row.2))
 }
 
-/// What a firmware version can or cannot do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Feature {
-    Voltage,
-    LastRwStatus2,
-    FpuRegisters,
-    SwdFreq,
-    DapRegisters,
-    Mem16,
-    InitAp,
-    CloseAp,
-    BankedDp,
-    Csw,
-    RwMisc,
-    Packet512,
-    FastestClock,
-}
+/// What a firmware version can or cannot do: what it is for (completes "… needs firmware"), and the first JTAG/SWD number
+/// of a V2 and of a V3 that has it. V4 (V3P, V3PWR) counts like V3 (pyOCD).
+#[derive(Clone, Copy)]
+pub struct Feature(pub &'static str, u8, u8);
 
 /// No firmware of this probe has the feature.
 const NEVER: u8 = u8::MAX;
 
-/// feature, what it is for (completes "… needs firmware"), from V2J, from V3J. V4 (V3P, V3PWR) counts like V3 (pyOCD).
-pub const FEATURES: &[(Feature, &str, u8, u8)] = &[
-    (Feature::Voltage, "measuring the target voltage", 13, 0),
-    (Feature::LastRwStatus2, "the address of a failed access", 15, 0),
-    (Feature::FpuRegisters, "the FPU's registers", 15, 0),
-    (Feature::SwdFreq, "setting the SWD clock", 22, 0),
-    (Feature::DapRegisters, "reaching DP and AP registers", 24, 0),
-    (Feature::Mem16, "16-bit memory access", 26, 0),
-    (Feature::InitAp, "opening an access port", 28, 0),
-    // V2J28 answers CLOSE_AP with an error that means nothing.
-    (Feature::CloseAp, "closing an access port", 29, 0),
-    (Feature::BankedDp, "reaching banked DP registers", 32, 2),
-    (Feature::Csw, "memory behind an access port other than AP 0", 32, 2),
-    (Feature::RwMisc, "batches of memory accesses", 32, 2),
-    (Feature::Packet512, "byte transfers of 512 bytes", NEVER, 6),
-    // Earlier V3 firmware stops answering when a write to flash meets WAIT at 24 MHz (psdb, stlink_v3.py).
-    (Feature::FastestClock, "SWD at 24 MHz", 0, 10),
-];
-
 impl Feature {
-    fn row(self) -> &'static (Feature, &'static str, u8, u8) {
-        FEATURES.iter().find(|row| row.0 == self).expect("every feature has a row")
-    }
-
-    pub fn purpose(self) -> &'static str {
-        self.row().1
-    }
+    pub const VOLTAGE: Feature = Feature("measuring the target voltage", 13, 0);
+    pub const LAST_RW_STATUS_2: Feature = Feature("the address of a failed access", 15, 0);
+    pub const FPU_REGISTERS: Feature = Feature("the FPU's registers", 15, 0);
+    pub const SWD_FREQ: Feature = Feature("setting the SWD clock", 22, 0);
+    pub const DAP_REGISTERS: Feature = Feature("reaching DP and AP registers", 24, 0);
+    pub const MEM_16: Feature = Feature("16-bit memory access", 26, 0);
+    pub const INIT_AP: Feature = Feature("opening an access port", 28, 0);
+    /// V2J28 answers CLOSE_AP with an error that means nothing.
+    pub const CLOSE_AP: Feature = Feature("closing an access port", 29, 0);
+    pub const BANKED_DP: Feature = Feature("reaching banked DP registers", 32, 2);
+    pub const CSW: Feature = Feature("memory behind an access port other than AP 0", 32, 2);
+    pub const RW_MISC: Feature = Feature("batches of memory accesses", 32, 2);
+    pub const PACKET_512: Feature = Feature("byte transfers of 512 bytes", NEVER, 6);
+    /// Earlier V3 firmware stops answering when a write to flash meets WAIT at 24 MHz (psdb, stlink_v3.py).
+    pub const FASTEST_CLOCK: Feature = Feature("SWD at 24 MHz", 0, 10);
 
     /// The first JTAG/SWD firmware number that has it.
     pub fn since(self, hardware: u8) -> u8 {
-        if hardware < 3 { self.row().2 } else { self.row().3 }
+        if hardware < 3 { self.1 } else { self.2 }
     }
 
     pub fn of(self, version: &Version) -> bool {
@@ -183,7 +159,7 @@ pub const SWD_DIVISORS: &[(u32, u16)] =
 /// SWD clocks of a V3, kHz, as one listed them: worth a try before the list is asked for.
 pub const V3_SPEEDS: &[u32] = &[24_000, 8_000, 3_300, 1_000, 200, 50, 5];
 
-/// The fastest clock that a firmware without `Feature::FastestClock` bears.
+/// The fastest clock that a firmware without `Feature::FASTEST_CLOCK` bears.
 pub const SAFE_KHZ: u32 = 8000;
 
 /// The clock of a V2 whose firmware cannot set it (before J22): the value later firmware starts with, assumed.
@@ -226,7 +202,7 @@ pub const V3_LIMITS: Limits = Limits {
 
 /// Bytes of one READMEM_16BIT, READMEM_32BIT or WRITEMEM_16BIT.
 pub const BLOCK: usize = 6144;
-/// Bytes of one 8-bit transfer: a full-speed USB packet, or (feature `Packet512`) a high-speed one.
+/// Bytes of one 8-bit transfer: a full-speed USB packet, or (`Feature::PACKET_512`) a high-speed one.
 pub const BYTES: usize = 64;
 pub const BYTES_512: usize = 512;
 
@@ -235,12 +211,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_features_and_usb_ids_are_unambiguous() {
+    fn statuses_and_usb_ids_are_unambiguous() {
         for (index, row) in STATUS.iter().enumerate() {
             assert!(STATUS[..index].iter().all(|other| other.0 != row.0 && other.1 != row.1), "{}", row.1);
-        }
-        for (index, row) in FEATURES.iter().enumerate() {
-            assert!(FEATURES[..index].iter().all(|other| other.0 != row.0));
         }
         for (index, id) in USB.iter().enumerate() {
             assert!(USB[..index].iter().all(|other| other.pid != id.pid && other.name != id.name));

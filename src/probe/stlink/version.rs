@@ -91,12 +91,6 @@ mod tests {
     }
 
     #[test]
-    fn a_real_v2_answer() {
-        let version = Version::decode(&[0x24, 0x00, 0x83, 0x04, 0x48, 0x37]);
-        assert_eq!((version.to_string().as_str(), version.pid), ("V2J16S0", 0x3748));
-    }
-
-    #[test]
     fn v3_has_its_own_command() {
         assert!(Version::decode(&reply(3, 0, 0, 0x374e)).is_extended());
         assert!(!Version::decode(&reply(2, 37, 7, 0x3748)).is_extended());
