@@ -311,52 +311,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dump_has_32_bytes_a_line_in_openocds_form() {
-        let bytes: Vec<u8> = (0..36).collect();
-        assert_eq!(
-            dump(0x2000_0000, &bytes, 4, false),
-            "0x20000000: 03020100 07060504 0b0a0908 0f0e0d0c 13121110 17161514 1b1a1918 1f1e1d1c \n0x20000020: 23222120 "
-        );
-        assert_eq!(dump(0x2000_0001, &[0xab, 0x00], 1, false), "0x20000001: ab 00 ");
-        assert_eq!(dump(0, &[0x34, 0x12], 2, false), "0x00000000: 1234 ");
-        assert_eq!(dump(8, &[1, 2, 3, 4, 5, 6, 7, 8], 8, false), "0x00000008: 0807060504030201 ");
-    }
-
-    #[test]
-    fn an_address_that_does_not_fit_the_width_is_named() {
-        let error = span(0x2000_0002, 4, 1).unwrap_err();
-        assert_eq!(error.message, "0x20000002 is not a multiple of 4");
-        assert!(error.hint.unwrap().contains("mdb"));
-        assert_eq!(span(0x2000_0002, 2, 3).unwrap(), 6);
-        assert_eq!(span(0x2000_0003, 1, 3).unwrap(), 3);
-        assert_eq!(span(0x2000_0004, 8, 2).unwrap(), 16);
-    }
-
-    #[test]
     fn nothing_runs_past_the_last_address() {
         assert_eq!(span(0xffff_fffc, 4, 1).unwrap(), 4);
         assert!(span(0xffff_fffc, 4, 2).unwrap_err().message.contains("end of the address space"));
         assert!(span(0, 8, u64::MAX).unwrap_err().message.contains("end of the address space"));
-    }
-
-    #[test]
-    fn a_value_wider_than_its_place_is_refused() {
-        assert_eq!(pack(0xbeef, 2).unwrap(), [0xef, 0xbe]);
-        assert_eq!(pack(u64::MAX, 8).unwrap(), [0xff; 8]);
-        assert_eq!(pack(0x1ff, 1).unwrap_err().message, "0x1ff does not fit in 8 bits");
-        assert_eq!(pack(1 << 32, 4).unwrap_err().message, "0x100000000 does not fit in 32 bits");
-    }
-
-    #[test]
-    fn widths_are_in_bits() {
-        assert_eq!(unit_of(64).unwrap(), 8);
-        assert_eq!(unit_of(4).unwrap_err().message, "a width of 4 bits is none of 8, 16, 32, 64");
-    }
-
-    #[test]
-    fn numbers_are_little_endian_and_64_bits_wide_where_asked() {
-        assert_eq!(numbers(&[1, 0, 0, 0, 2, 0, 0, 0x80], 4), Value::List(vec![Value::Int(1), Value::Int(0x8000_0002)]));
-        assert_eq!(numbers(&[0xff; 8], 8), Value::List(vec![Value::Int(-1)]));
     }
 
     #[test]
