@@ -181,6 +181,15 @@ impl Commands {
         self.entries.iter().filter_map(length).max_by_key(|(_, count)| *count)
     }
 
+    /// The next word of every command whose name begins with these.
+    pub fn next_words<S: AsRef<str>>(&self, words: &[S]) -> Vec<String> {
+        let next = |entry: &Rc<Entry>| {
+            let mut name = entry.name().split(' ');
+            words.iter().all(|word| name.next() == Some(word.as_ref())).then(|| name.next().map(str::to_string)).flatten()
+        };
+        self.entries.iter().filter_map(next).collect()
+    }
+
     /// "unknown command `flsh`", with the nearest that there is.
     pub fn unknown(&self, words: &[&str]) -> Error {
         let first = words.first().copied().unwrap_or_default();

@@ -110,7 +110,7 @@ fn in_line(cx: &Cx, line: &str) -> Vec<String> {
 fn words_after(cx: &Cx, words: &[&str]) -> Vec<String> {
     let commands = cx.commands.borrow();
     let typed: Vec<String> = words.iter().map(|word| word.to_string()).collect();
-    let mut next: Vec<String> = commands.iter().filter_map(|entry| word_after(entry.name(), words)).collect();
+    let mut next = commands.next_words(words);
     if let Some((entry, count)) = commands.find(words) {
         next.extend(entry.spec.next(&typed[count..]).literals);
     }
@@ -120,12 +120,6 @@ fn words_after(cx: &Cx, words: &[&str]) -> Vec<String> {
 /// "targets/stm32h7.toml" → "stm32h7"
 fn stem(path: &str) -> &str {
     path.rsplit('/').next().and_then(|file| file.split('.').next()).unwrap_or(path)
-}
-
-/// The word of a name that follows these.
-fn word_after(name: &str, words: &[&str]) -> Option<String> {
-    let mut name = name.split(' ');
-    words.iter().all(|word| name.next() == Some(word)).then(|| name.next().map(str::to_string)).flatten()
 }
 
 /// man(7)

@@ -74,7 +74,7 @@ impl Host {
             }
         }
         let names: Vec<String> = typed.entry.iter().flat_map(|entry| entry.name().split(' ')).map(str::to_string).collect();
-        words.extend(self.names(&[names, typed.words.clone()].concat()));
+        words.extend(self.cx.commands.borrow().next_words(&[names, typed.words.clone()].concat()));
         if typed.entry.is_none() && typed.words.is_empty() {
             words.extend(self.defined());
         }
@@ -176,15 +176,6 @@ impl Host {
             None => (line.len(), String::new()),
         };
         Typed { entry, words: words.into_iter().map(|(_, _, word)| word).collect(), start, word }
-    }
-
-    /// The next word of every command whose name begins with these words.
-    fn names(&self, words: &[String]) -> Vec<String> {
-        let next = |name: &str| {
-            let mut name = name.split(' ');
-            words.iter().all(|word| name.next() == Some(word)).then(|| name.next().map(str::to_string)).flatten()
-        };
-        self.cx.commands.borrow().iter().filter_map(|entry| next(entry.name())).collect()
     }
 
     fn values(&self, completion: Completion) -> Vec<String> {
