@@ -394,6 +394,26 @@ fn a_file_that_is_no_program_for_the_board_is_refused_by_its_name() {
 }
 
 #[test]
+fn a_board_is_what_was_chosen_before_it_was_made_and_its_state_is_of_no_other_chip() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, junk) = (folder.path().join("g0.state"), file(folder.path(), "junk.state", "no state"));
+    refused(&["-c", "sim chip stm32z1"], 2, "the board has no chip `stm32z1`\n  hint: its chips: ");
+    refused(&["-c", "sim probe v2 V3J1"], 2, "`V3J1` is no firmware of a v2 probe: another generation");
+    let made = "sim chip stm32g071; sim probe v3 V3J7M3B5S1; sim uart; sim chip stm32h743";
+    refused(&["-c", made], 1, "the board is made already: stm32g071 with a v3 probe");
+    refused(&["-c", "sim poke 0x20000010 256"], 2, "a byte is at most 0xff");
+    refused(&["-c", "sim poke 0xffffffff 1 2"], 1, "stm32h743 has nothing at 0xffffffff");
+    let line =
+        format!("sim chip stm32g071; sim poke 0x08000000 1 2 3; sim save {0}; sim poke 0x08000000 4 5 6; sim load {0}", state.display());
+    let (kept, dump) = (format!("try {{ sim_load(\"{junk}\") }} catch {{}}"), folder.path().join("dump"));
+    let last = format!("sim dump {} 0x08000000 3", dump.display());
+    assert!(ended(start(&["-c", &line, "-c", &kept, "-c", &last]), "saved and loaded").status.success());
+    assert_eq!(fs::read(dump).unwrap(), [1, 2, 3]);
+    refused(&["-c", &format!("sim load {}", state.display())], 1, "saved from stm32g071, this board is stm32h743");
+    refused(&["-c", &format!("sim load {junk}")], 1, "not a saved board");
+}
+
+#[test]
 fn what_the_board_lacks_is_said_in_whole_sentences() {
     refused(&["-c", "sim chip bare-m0; sim uart"], 2, "bare-m0 has no serial port\n");
     refused(&["-c", "sim inject stall after 4294967296"], 2, "4294967296 transfers are more than 4294967295");

@@ -262,23 +262,6 @@ pub struct Up {
     pub serve: OnceCell<Serve>,
 }
 
-impl Up {
-    /// Nothing above: for tests of commands that need no host.
-    pub fn none() -> Up {
-        fn no<T>() -> Result<T> {
-            Err(Error::command("there is no host here"))
-        }
-        Up {
-            attach: Box::new(|_| no()),
-            line: Box::new(|_, _| no()),
-            script: Box::new(|_, _| no()),
-            hook: Box::new(|_, _| Ok(())),
-            closure: Box::new(|_, _, _| no()),
-            serve: OnceCell::new(),
-        }
-    }
-}
-
 /// What a command may reach. No `RefCell` borrow may live across `run`, `fire` or anything else that runs a script.
 pub struct Cx {
     pub ears: Ears,

@@ -477,22 +477,6 @@ fn answer(cx: &Cx, line: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{Commands, Up};
-    use crate::event::Ears;
-
-    fn cx() -> Cx {
-        Cx::new(Ears::none(), Commands::default(), Up::none())
-    }
-
-    fn run(cx: &Cx, line: &str) -> Result<Value> {
-        let words: Vec<&str> = line.split(' ').collect();
-        let row = COMMANDS
-            .iter()
-            .filter(|row| row.usage.starts_with(&words[..2].join(" ")))
-            .find(|row| row.usage.split(' ').nth(1) == Some(words[1]));
-        let row = row.expect("the test names a command");
-        (row.run)(cx, &Args::example(row.usage, &words[2..].join(" "))?)
-    }
 
     #[test]
     fn a_board_is_named_by_commas() {
@@ -504,60 +488,5 @@ mod tests {
         for bad in ["", "stm32h743,", ",v2", "stm32h743,v2,,", "a,b,c,d"] {
             assert_eq!(parse_board(bad).unwrap_err().message, format!("`{bad}` is no board"));
         }
-    }
-
-    #[test]
-    fn chip_and_probe_are_chosen_before_the_board_is_made() {
-        let cx = cx();
-        run(&cx, "sim chip stm32g071").unwrap();
-        run(&cx, "sim probe v3 V3J7M3B5S1").unwrap();
-        let refused = run(&cx, "sim chip stm32z1").unwrap_err();
-        assert_eq!(refused.message, "the board has no chip `stm32z1`");
-        assert!(refused.hint.unwrap().contains("stm32g071"));
-        assert_eq!(run(&cx, "sim probe v2 V3J1").unwrap_err().message, "`V3J1` is no firmware of a v2 probe: another generation");
-        let board = board(&cx).unwrap();
-        assert_eq!((board.chip(), board.probe(), board.found().pid), ("stm32g071", "v3", 0x374E));
-        let late = run(&cx, "sim chip stm32h743").unwrap_err();
-        assert_eq!(late.message, "the board is made already: stm32g071 with a v3 probe");
-        assert!(run(&cx, "sim chip").unwrap().to_string().contains("* stm32g071"));
-    }
-
-    #[test]
-    fn the_own_door_writes_and_reads_ram() {
-        let (cx, folder) = (cx(), tempfile::tempdir().unwrap());
-        let file = folder.path().join("dump.bin");
-        run(&cx, "sim poke 0x20000010 0xde 0xad 190 239").unwrap();
-        let said = run(&cx, &format!("sim dump {} 0x20000010 4", file.display())).unwrap();
-        assert_eq!(std::fs::read(&file).unwrap(), [0xDE, 0xAD, 0xBE, 0xEF]);
-        assert!(said.to_string().starts_with("4 bytes from 0x20000010 are in "));
-        assert_eq!(run(&cx, "sim poke 0x20000010 256").unwrap_err().message, "a byte is at most 0xff");
-        assert_eq!(run(&cx, "sim poke 0xffffffff 1 2").unwrap_err().message, "stm32h743 has nothing at 0xffffffff");
-    }
-
-    #[test]
-    fn another_chips_state_is_refused() {
-        let (g0, h7, folder) = (cx(), cx(), tempfile::tempdir().unwrap());
-        let file = folder.path().join("board.state");
-        run(&g0, "sim chip stm32g071").unwrap();
-        run(&g0, "sim poke 0x08000000 1 2 3").unwrap();
-        run(&g0, &format!("sim save {}", file.display())).unwrap();
-        run(&g0, "sim poke 0x08000000 4 5 6").unwrap();
-        run(&g0, &format!("sim load {}", file.display())).unwrap();
-        assert_eq!(board(&g0).unwrap().dump(0x0800_0000, 3).unwrap(), [1, 2, 3]);
-        let refused = run(&h7, &format!("sim load {}", file.display())).unwrap_err();
-        assert!(refused.message.ends_with("saved from stm32g071, this board is stm32h743"), "{refused}");
-        std::fs::write(&file, "no state").unwrap();
-        let refused = run(&g0, &format!("sim load {}", file.display())).unwrap_err();
-        assert_eq!(refused.message, format!("{}: not a saved board", file.display()));
-        assert_eq!(board(&g0).unwrap().dump(0x0800_0000, 3).unwrap(), [1, 2, 3]);
-    }
-
-    #[test]
-    fn an_error_is_one_line_for_whoever_wrote_the_command() {
-        let error = Error::command("stm32h743 has nothing at 0x00000000").during("sim dump").hint("look at the map");
-        assert_eq!(
-            error.to_string().replace("\n  ", "; "),
-            "error: stm32h743 has nothing at 0x00000000; while sim dump; hint: look at the map"
-        );
     }
 }

@@ -78,11 +78,4 @@ impl Args {
     fn missing(&self, name: &str) -> Error {
         Error::new(Kind::Bug, format!("`{}` has no value <{name}> in this call", self.spec.usage))
     }
-
-    /// The arguments `line` gives a command of this usage: for tests of commands.
-    #[cfg(test)]
-    pub fn example(usage: &str, words: &str) -> Result<Args> {
-        let words: Vec<String> = words.split_whitespace().map(str::to_string).collect();
-        Rc::new(Spec::new(usage)?).parse(&words, &|_| None)
-    }
 }
