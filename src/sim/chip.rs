@@ -8,7 +8,7 @@ mod tests;
 
 pub use second::SecondRow;
 
-use super::boards::{BoardRow, Pin};
+use super::boards::Pin;
 use super::bus::{Bus, Flash};
 use super::chips::Row;
 use super::cpu::{Core, Past, Request, State};
@@ -415,11 +415,6 @@ impl Chip {
     /// What was touched in peripherals that the board does not model: (block, address) and how often.
     pub fn unmodelled(&self) -> &BTreeMap<(&'static str, u32), u32> {
         &self.bus.periph.unmodelled
-    }
-
-    /// What is soldered around the chip.
-    pub fn board(&self) -> &'static BoardRow {
-        self.bus.soc.board
     }
 
     pub fn leds(&self) -> Vec<LedState> {

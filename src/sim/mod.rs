@@ -259,11 +259,6 @@ impl Board {
         self.0.borrow().probe.wire.chip.flash_report()
     }
 
-    /// "NUCLEO-H743ZI2"; empty: nothing is around the chip.
-    pub fn name(&self) -> &'static str {
-        self.0.borrow().probe.wire.chip.board().name
-    }
-
     pub fn leds(&self) -> Vec<LedState> {
         self.0.borrow().probe.wire.chip.leds()
     }
