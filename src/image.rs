@@ -37,20 +37,20 @@ pub enum Format {
 }
 
 impl Format {
-    const TABLE: &[(Format, &str, &str)] = &[
-        (Format::Elf, "elf", "an ELF file"),
-        (Format::Hex, "ihex", "an Intel HEX file"),
-        (Format::Srec, "s19", "an S-record file"),
-        (Format::Uf2, "uf2", "a UF2 file"),
-        (Format::Dfuse, "dfu", "a DfuSe file"),
-        (Format::Bin, "bin", "a raw binary"),
+    /// With OpenOCD's word for it, as far as it has one; and what is counted where two of them overlap.
+    const TABLE: &[(Format, &str, &str, &str)] = &[
+        (Format::Elf, "elf", "an ELF file", "segment"),
+        (Format::Hex, "ihex", "an Intel HEX file", "line"),
+        (Format::Srec, "s19", "an S-record file", "line"),
+        (Format::Uf2, "uf2", "a UF2 file", "block"),
+        (Format::Dfuse, "dfu", "a DfuSe file", "element"),
+        (Format::Bin, "bin", "a raw binary", ""),
     ];
 
-    fn row(self) -> &'static (Format, &'static str, &'static str) {
+    fn row(self) -> &'static (Format, &'static str, &'static str, &'static str) {
         Self::TABLE.iter().find(|row| row.0 == self).expect("every format has a row")
     }
 
-    /// OpenOCD's, as far as it has them: "elf", "ihex", "s19", "bin".
     pub fn words() -> impl Iterator<Item = &'static str> {
         Self::TABLE.iter().map(|row| row.1)
     }
@@ -61,16 +61,6 @@ impl Format {
 
     pub fn word(self) -> &'static str {
         self.row().1
-    }
-
-    /// What is counted where two of them overlap.
-    fn unit(self) -> &'static str {
-        match self {
-            Format::Elf => "segment",
-            Format::Uf2 => "block",
-            Format::Dfuse => "element",
-            _ => "line",
-        }
     }
 
     /// "an ELF file"
@@ -297,7 +287,7 @@ fn decide(name: &str, path: Option<&Path>, head: &[u8], said: Option<Format>) ->
 fn read_from<R: Read + Seek>(name: &str, path: Option<&Path>, mut source: R, address: Option<u32>, said: Option<Format>) -> Result<Image> {
     let (format, warnings) = decide(name, path, &head(name, &mut source)?, said)?;
     source.rewind().map_err(|error| unreadable(name, error))?;
-    let mut parts = Parts::new(name, format.unit(), address.unwrap_or(0));
+    let mut parts = Parts::new(name, format.row().3, address.unwrap_or(0));
     let mut image = Image { warnings, ..Image::new(name, format, vec![]) };
     match format {
         Format::Elf => elf::read(&mut image, path, source, &mut parts)?,
@@ -342,7 +332,7 @@ fn check_size(name: &str, size: u64) -> Result<()> {
 /// The bytes of an image as they come, each run with the line or segment it came from.
 struct Parts<'a> {
     name: &'a str,
-    /// What `origin` counts: `Format::unit`.
+    /// What `origin` counts, by `Format::TABLE`.
     unit: &'static str,
     /// Added to every address.
     offset: u32,
