@@ -52,6 +52,32 @@ fn files_and_lines_run_in_the_order_given_and_words_last() {
 }
 
 #[test]
+fn values_cling_to_their_letters_or_follow_them_and_options_end_where_the_command_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = script(folder.path(), "a.rhai", "print(\"a\")");
+    for (args, said) in [
+        (&["-cecho one", "-f", &a, "-q", "-c", "-1", "-c", "echo two"][..], "one\na\n-1\ntwo\n"),
+        (&["-qf", &a, "echo", "-q", "-d3", "--help"], "a\n-q -d3 --help\n"),
+        (&["-f", &a, "--", "echo", "x"], "a\nx\n"),
+        // The number of -d never stands apart.
+        (&["-d", "echo", "3"], "3\n"),
+        (&["-d0", "echo", "3"], "3\n"),
+    ] {
+        let output = rocd(args);
+        assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), said), "{args:?}: {}", err(&output));
+    }
+    for (args, said) in [
+        (&["--no-such-option"][..], "error: unexpected argument '--no-such-option' found\n  hint: rocd --help\n"),
+        (&["--jsno"], "hint: did you mean `--json`? rocd --help\n"),
+        (&["-f"], "-f <FILE>"),
+        (&["-f", "-d"], "-f <FILE>"),
+    ] {
+        let output = rocd(args);
+        assert!(output.status.code() == Some(2) && err(&output).contains(said), "{args:?}: {}", err(&output));
+    }
+}
+
+#[test]
 fn the_first_error_ends_the_run_and_is_told_once() {
     let output = rocd(&["-c", "echo one; sleep soon; echo two", "-c", "echo three", "echo", "four"]);
     assert_eq!(out(&output), "one\n");

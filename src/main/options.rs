@@ -8,13 +8,13 @@ use rocd::error::Error;
 use std::path::PathBuf;
 
 /// `-f` and `-c` run in the order given.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 pub enum Step {
     File(String),
     Line(String),
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default)]
 pub struct Options {
     pub steps: Vec<Step>,
     /// One more command line; each is one word.
@@ -146,59 +146,4 @@ fn refusal(error: &clap::Error) -> Error {
         _ => String::new(),
     };
     Error::usage(fact.split_whitespace().collect::<Vec<_>>().join(" ")).hint(format!("{meant}rocd --help"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Options {
-        let args: Vec<String> = line.split_whitespace().map(str::to_string).collect();
-        match parse(&args) {
-            Parsed::Options(options) => options,
-            Parsed::Text(text) => panic!("{text}"),
-            Parsed::Refused(error, _) => panic!("{error}"),
-        }
-    }
-
-    fn refused(line: &str) -> Error {
-        let args: Vec<String> = line.split_whitespace().map(str::to_string).collect();
-        match parse(&args) {
-            Parsed::Refused(error, _) => error,
-            _ => panic!("{line} is taken"),
-        }
-    }
-
-    #[test]
-    fn files_and_lines_keep_their_order() {
-        let steps = parsed("-c one -f a.toml -q -ctwo -f b.rhai -c -three").steps;
-        let file = |name: &str| Step::File(name.into());
-        let line = |text: &str| Step::Line(text.into());
-        assert_eq!(steps, [line("one"), file("a.toml"), line("two"), file("b.rhai"), line("-three")]);
-    }
-
-    #[test]
-    fn from_the_first_word_on_all_belongs_to_the_command() {
-        let options = parsed("-f sim --json sim serve --board stm32h743 -d3 -c x --help");
-        assert_eq!(options.words, ["sim", "serve", "--board", "stm32h743", "-d3", "-c", "x", "--help"]);
-        assert_eq!(parsed("-qfsim -- -x y").words, ["-x", "y"]);
-        assert_eq!(parsed("-qf sim x").words, ["x"]);
-        assert_eq!((options.steps, options.json, options.debug), (vec![Step::File("sim".into())], true, 0));
-    }
-
-    #[test]
-    fn the_debug_level_clings_to_its_letter() {
-        assert_eq!(parsed("-d probe list").debug, 1);
-        assert_eq!(parsed("-d probe list").words, ["probe", "list"]);
-        assert_eq!((parsed("-d3").debug, parsed("-d0").debug), (3, 0));
-        assert!(refused("-f -d").message.contains("-f <FILE>"));
-        assert_eq!(refused("-d9").kind.exit_code(), 2);
-    }
-
-    #[test]
-    fn a_refusal_is_one_line_and_names_the_word() {
-        assert_eq!(refused("--no-such-option").message, "unexpected argument '--no-such-option' found");
-        assert_eq!(refused("--jsno").hint.as_deref(), Some("did you mean `--json`? rocd --help"));
-        assert!(refused("-f").message.contains("-f <FILE>"));
-    }
 }
