@@ -175,8 +175,7 @@ impl Session {
             self.attend()?;
             match waited {
                 Err(error) if error.cause == Cause::Timeout && slice < left => {}
-                Ok(()) if self.semihosting.on && self.state(core)? == State::Running => {}
-                Ok(()) if self.attends() && !matches!(self.state(core)?, State::Halted(_)) => {}
+                Ok(()) if self.semihosting.on && !matches!(self.state(core)?, State::Halted(_)) => {}
                 waited => return waited,
             }
         }
