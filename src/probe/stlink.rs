@@ -113,7 +113,7 @@ impl StLink {
         let limits = if version.hardware < 3 { &V2_LIMITS } else { &V3_LIMITS };
         let name = USB.iter().find(|id| id.pid == info.pid).map_or(info.name, |id| id.name.to_string());
         let info = Info { name, firmware: version.to_string(), ..info };
-        Ok(StLink { pipe, info, version, limits, khz: V2_FIXED_KHZ, engaged: false, entered: false, open_aps: Vec::new(), silences: 0 })
+        Ok(StLink { pipe, info, version, limits, khz: SAFE_KHZ, engaged: false, entered: false, open_aps: Vec::new(), silences: 0 })
     }
 
     fn has(&self, feature: Feature) -> bool {
@@ -244,10 +244,9 @@ impl StLink {
     /// Otherwise every later access would fail too. Should the clearing fail, the next access will tell; the error
     /// that is on its way is the one to report.
     fn clear_sticky(&mut self) {
-        if !self.entered || !self.has(Feature::DAP_REGISTERS) {
-            return;
+        if self.entered {
+            let _ = self.dap_write(Port::Dp, dp::ABORT, CLEAR_STICKY);
         }
-        let _ = self.dap_write(Port::Dp, dp::ABORT, CLEAR_STICKY);
     }
 }
 
@@ -296,16 +295,8 @@ impl StLink {
         }
     }
 
-    fn refuse_stm8(&self) -> Result<()> {
-        if self.version.jtag == 0 {
-            return Err(Error::probe(format!("ST-Link firmware {} has no SWD or JTAG part", self.version))
-                .hint("this probe is for STM8 only; ST's STSW-LINK007 may change its firmware"));
-        }
-        Ok(())
-    }
-
     fn connect_steps(&mut self, how: &Connect) -> Result<u32> {
-        self.refuse_stm8()?;
+        self.usable()?;
         self.leave_mode()?;
         let khz = self.set_khz(how.khz)?;
         if how.under_reset {
@@ -342,8 +333,8 @@ impl StLink {
             return self.patiently(true, |link| link.ask(&block, &about, &mut [0; 8]));
         }
         match SWD_DIVISORS.iter().find(|row| row.0 == khz) {
-            Some(row) if self.has(Feature::SWD_FREQ) => self.command(&Block::new(SWD_SET_FREQ).u16(row.1), &about),
-            _ => Ok(()),
+            Some(row) => self.command(&Block::new(SWD_SET_FREQ).u16(row.1), &about),
+            None => Ok(()),
         }
     }
 }
@@ -397,10 +388,6 @@ impl Probe for StLink {
             return Ok(usual);
         }
         let chosen = clock_below(&self.speeds()?, khz);
-        // Slower than the only clock of an old firmware cannot be had; a newer one has it.
-        if chosen > khz && self.version.hardware < 3 {
-            self.need(Feature::SWD_FREQ)?;
-        }
         self.send_khz(chosen)?;
         self.khz = chosen;
         Ok(chosen)
@@ -410,15 +397,15 @@ impl Probe for StLink {
         if self.version.hardware >= 3 {
             return self.v3_speeds();
         }
-        match self.has(Feature::SWD_FREQ) {
-            true => Ok(SWD_DIVISORS.iter().map(|row| row.0).collect()),
-            false => Ok(vec![V2_FIXED_KHZ]),
-        }
+        Ok(SWD_DIVISORS.iter().map(|row| row.0).collect())
     }
 
     /// Attaching reads the DP's registers, which came with `Feature::DAP_REGISTERS`.
     fn usable(&self) -> Result<()> {
-        self.refuse_stm8()?;
+        if self.version.jtag == 0 {
+            return Err(Error::probe(format!("ST-Link firmware {} has no SWD or JTAG part", self.version))
+                .hint("this probe is for STM8 only; ST's STSW-LINK007 may change its firmware"));
+        }
         self.need(Feature::DAP_REGISTERS)
     }
 

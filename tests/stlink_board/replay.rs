@@ -1,7 +1,4 @@
 //! A probe made of lines as `-d3` writes them. Commands and data sent must be those of the lines, byte for byte.
-//!
-//! By hand the time may be left out, blanks may stand between bytes, trailing zeros of a command may be missing, and `#`
-//! begins a comment.
 
 use rocd::error::Result;
 use rocd::usb::{Data, Pipe};
@@ -15,11 +12,10 @@ pub type Lines = Rc<RefCell<VecDeque<(Vec<u8>, String, Vec<u8>)>>>;
 
 pub fn lines(text: &str) -> Lines {
     let line = |line: &str| {
-        let words: Vec<&str> = line.split('#').next()?.split_whitespace().filter(|word| !word.contains('.')).collect();
-        let at = words.iter().position(|word| matches!(*word, "none" | "out" | "in"))?;
-        Some((unhex(&words[..at].concat()), words[at].to_string(), unhex(&words[at + 1..].concat())))
+        let words: Vec<&str> = line.split(' ').collect();
+        (unhex(words[1]), words[2].to_string(), unhex(words.get(3).unwrap_or(&"")))
     };
-    Rc::new(RefCell::new(text.lines().filter_map(line).collect()))
+    Rc::new(RefCell::new(text.lines().map(line).collect()))
 }
 
 fn unhex(digits: &str) -> Vec<u8> {
@@ -32,7 +28,7 @@ pub struct Replay(pub Lines, pub Duration);
 impl Pipe for Replay {
     fn transfer(&mut self, cmd: &[u8], data: Data) -> Result<usize> {
         let (block, direction, bytes) = self.0.borrow_mut().pop_front().unwrap_or_else(|| panic!("no line is left for {cmd:02x?}"));
-        assert!(cmd.starts_with(&block) && cmd[block.len()..].iter().all(|byte| *byte == 0), "{block:02x?}, but now {cmd:02x?}");
+        assert_eq!(cmd, block);
         match data {
             Data::None => assert_eq!(direction, "none"),
             Data::Out(sent) => assert_eq!((direction.as_str(), sent), ("out", &bytes[..])),

@@ -171,10 +171,6 @@ impl StLink {
     /// How the last memory access went. An address outside of the access says nothing and is left out.
     fn last_status(&mut self, access: &Access) -> Result<()> {
         let mut reply = [0; 12];
-        if !self.has(Feature::LAST_RW_STATUS_2) {
-            self.receive(&Block::new(GETLASTRWSTATUS), &mut reply[..2]).during(access)?;
-            return judge(reply[0], access, None);
-        }
         self.receive(&Block::new(GETLASTRWSTATUS2), &mut reply).during(access)?;
         judge(reply[0], access, Some(word(&reply[4..])).filter(|address| access.covers(*address)))
     }

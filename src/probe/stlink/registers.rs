@@ -8,8 +8,6 @@ use crate::probe::{Ap, MemOp, Port};
 
 /// What READALLREGS is known to tell, in order of their selectors: r0 to r15, xPSR, msp, psp. Two words more are not understood.
 const ALL_REGS: u32 = 19;
-/// CONTROL to PRIMASK; the FPU's selectors are above.
-const LAST_CORE: u32 = 0x14;
 /// DP CTRL/STAT: the firmware cannot work with it.
 const ORUNDETECT: u32 = 1 << 0;
 
@@ -56,19 +54,11 @@ impl StLink {
         Ok(value)
     }
 
-    /// Before DAP registers could be reached (V2J24), DPIDR came with READ_IDCODES.
-    fn read_idcode(&mut self) -> Result<u32> {
-        let mut reply = [0; 12];
-        self.patiently(true, |link| link.ask(&Block::new(READ_IDCODES), &"", &mut reply))?;
-        Ok(word(&reply[4..]))
-    }
-
     fn ready_register(&mut self, port: Port, address: u16) -> Result<()> {
         if address > 0xff || !address.is_multiple_of(4) {
             return Err(Error::command(format!("there is no register{}", register_name(port, address)))
                 .hint("register addresses are 0x00 to 0xfc in steps of 4"));
         }
-        self.need(Feature::DAP_REGISTERS)?;
         match port {
             Port::Dp if address > 0x0f => self.need(Feature::BANKED_DP),
             Port::Dp => Ok(()),
@@ -77,9 +67,6 @@ impl StLink {
     }
 
     pub(super) fn read_register(&mut self, port: Port, address: u16) -> Result<u32> {
-        if port == Port::Dp && address == dp::DPIDR && !self.has(Feature::DAP_REGISTERS) {
-            return self.read_idcode();
-        }
         self.ready_register(port, address)?;
         self.dap_read_patiently(port, address)
     }
@@ -108,8 +95,7 @@ impl StLink {
 /// Core registers by READREG, WRITEREG and READALLREGS: one command each, where there are no batches.
 impl StLink {
     pub(super) fn own_registers(&mut self, ap: Ap, ops: &mut [MemOp]) -> Result<bool> {
-        let known = |op: &MemOp| op.address <= LAST_CORE || self.has(Feature::FPU_REGISTERS);
-        if self.batches() || ap.index != 0 || !ops.iter().all(known) {
+        if self.batches() || ap.index != 0 {
             return Ok(false);
         }
         let plain = ops.iter().filter(|op| !op.write && op.address < ALL_REGS).count();

@@ -46,8 +46,6 @@ pub const DFU_EXIT: Op = op("DFU_EXIT", &[0xf3, 0x07]);
 pub const SWIM_EXIT: Op = op("SWIM_EXIT", &[0xf4, 0x01]);
 pub const DEBUG_EXIT: Op = op("DEBUG_EXIT", &[0xf2, 0x21]);
 pub const ENTER_SWD: Op = op("ENTER_SWD_NO_RESET", &[0xf2, 0x30, 0xa3]);
-pub const READ_IDCODES: Op = op("READ_IDCODES", &[0xf2, 0x31]);
-pub const GETLASTRWSTATUS: Op = op("GETLASTRWSTATUS", &[0xf2, 0x3b]);
 pub const GETLASTRWSTATUS2: Op = op("GETLASTRWSTATUS2", &[0xf2, 0x3e]);
 pub const READREG: Op = op("READREG", &[0xf2, 0x33]);
 pub const WRITEREG: Op = op("WRITEREG", &[0xf2, 0x34]);
@@ -127,9 +125,7 @@ const NEVER: u8 = u8::MAX;
 
 impl Feature {
     pub const VOLTAGE: Feature = Feature("measuring the target voltage", 13, 0);
-    pub const LAST_RW_STATUS_2: Feature = Feature("the address of a failed access", 15, 0);
-    pub const FPU_REGISTERS: Feature = Feature("the FPU's registers", 15, 0);
-    pub const SWD_FREQ: Feature = Feature("setting the SWD clock", 22, 0);
+    /// No chip is attached to without it, so what came before (J13 to J23) is no feature here.
     pub const DAP_REGISTERS: Feature = Feature("reaching DP and AP registers", 24, 0);
     pub const MEM_16: Feature = Feature("16-bit memory access", 26, 0);
     pub const INIT_AP: Feature = Feature("opening an access port", 28, 0);
@@ -161,9 +157,6 @@ pub const V3_SPEEDS: &[u32] = &[24_000, 8_000, 3_300, 1_000, 200, 50, 5];
 
 /// The fastest clock that a firmware without `Feature::FASTEST_CLOCK` bears.
 pub const SAFE_KHZ: u32 = 8000;
-
-/// The clock of a V2 whose firmware cannot set it (before J22): the value later firmware starts with, assumed.
-pub const V2_FIXED_KHZ: u32 = 1800;
 
 /// What one generation of probes can move, and how fast.
 pub struct Limits {
