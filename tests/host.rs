@@ -230,6 +230,10 @@ fn unknown_commands_are_never_a_parsers_message() {
         assert!(error.message.starts_with(&format!("unknown command `{}", line.split([' ', ';']).next().unwrap())), "{line}: {error}");
         assert_eq!(error.kind, Kind::Usage);
     }
+    for line in ["x = 5", "x += 5", "x=5", "f(5)", "5 x", "(x)"] {
+        let error = bench.fails(line);
+        assert!(!error.message.starts_with("unknown command"), "{line} is Rhai: {error}");
+    }
     assert_eq!(bench.fails("flsh banks").message, "unknown command `flsh`; did you mean `flash banks`?");
     assert_eq!(bench.fails("flash bnaks").message, "unknown command `flash bnaks`; did you mean `flash banks`?");
     assert_eq!(bench.fails("echoo hi").message, "unknown command `echoo`; did you mean `echo`?");
@@ -365,6 +369,8 @@ fn a_text_that_goes_on_is_known() {
     for (text, more) in [
         ("echo {", true),
         ("echo (1 +", true),
+        ("echo a; mdw (1 +", true),
+        ("echo \"a\"b", false),
         ("fn f() {", true),
         ("let a = [1,", true),
         ("if true {\n  1\n", true),

@@ -195,13 +195,4 @@ mod tests {
     fn an_unknown_code_says_so_and_hides_nothing_behind_it() {
         assert_eq!(texts(&[(0, 0xFFFF_FFFF), (4, 0xBF00)]), [UNKNOWN, "nop"]);
     }
-
-    #[test]
-    fn a_code_is_cut_from_memory_as_it_lies_there() {
-        let bytes = [0x20, 0xEE, 0x01, 0x0A, 0x00, 0xBF];
-        assert_eq!(first(8, &bytes), Some(Code { pc: 8, opcode: 0xEE20_0A01 }));
-        assert_eq!(first(12, &bytes[4..]), Some(Code { pc: 12, opcode: 0xBF00 }));
-        assert_eq!((first(8, &bytes[..2]), first(8, &bytes[..1])), (None, None));
-        assert_eq!(Code { pc: 8, opcode: 0xEE20_0A01 }.bytes(), bytes[..4]);
-    }
 }

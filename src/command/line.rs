@@ -424,39 +424,6 @@ mod tests {
     }
 
     #[test]
-    fn an_open_quote_waits_for_another_line() {
-        for (text, want) in [
-            ("echo \"a", true),
-            ("reset; mdw (1 +", true),
-            ("echo {", true),
-            ("echo \"a\"b", false),
-            ("reset", false),
-            ("let a = (", false),
-        ] {
-            assert_eq!(unfinished(text, &commands()), want, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_text_that_looks_like_a_command_gives_its_words() {
-        for (text, want) in [
-            ("flsh", vec!["flsh"]),
-            ("flsh banks 1", vec!["flsh", "banks"]),
-            ("flsh 0x10", vec!["flsh"]),
-            ("reset-halt now; x", vec!["reset-halt", "now"]),
-            ("flsh; x", vec!["flsh"]),
-            ("x = 5", vec![]),
-            ("x += 5", vec![]),
-            ("f(5)", vec![]),
-            ("x=5", vec![]),
-            ("5 x", vec![]),
-            ("(x)", vec![]),
-        ] {
-            assert_eq!(plain_words(text), want, "{text}");
-        }
-    }
-
-    #[test]
     fn a_quoted_word_is_one_word_again() {
         for word in ["a", "", "a b", "a;b", "say \"hi\" now", "{a b}", "(x)", "tab\there", "C:\\a b\\", "new\nline", "\"x"] {
             let text = format!("echo {}", quote(word));

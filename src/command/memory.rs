@@ -8,7 +8,6 @@ use crate::flash::Bank;
 use crate::image::{self, Format, Image, Segment};
 use crate::probe::Width;
 use std::path::Path;
-use std::time::Duration;
 
 pub const COMMANDS: &[Command] = &[
     Command::new("mdb <addr> [<n:num>] [ascii]", "Show bytes of memory; `ascii` adds them as text", "mdb 0x20000000 16", show::<1>),
@@ -133,9 +132,9 @@ fn load_image(cx: &Cx, args: &Args) -> Result<Value> {
     }
     refuse_flash(&image, &cx.session()?.banks)?;
     cx.session()?.hurry(image.len())?;
-    let start = now(cx)?;
+    let start = cx.now();
     load(cx, &image).during(format!("loading {path}"))?;
-    let seconds = (now(cx)? - start).as_secs_f64();
+    let seconds = (cx.now() - start).as_secs_f64();
     let total = image.len();
     cx.know(image);
     Ok(moved("downloaded", total, seconds))
@@ -146,9 +145,9 @@ fn dump_image(cx: &Cx, args: &Args) -> Result<Value> {
     let (from, len) = (address(args, "addr")?, args.num("len")?);
     let len = span(from, 1, len)?;
     cx.session()?.hurry(len as u64)?;
-    let start = now(cx)?;
+    let start = cx.now();
     let bytes = fetch(cx, from, len, None)?;
-    let seconds = (now(cx)? - start).as_secs_f64();
+    let seconds = (cx.now() - start).as_secs_f64();
     write_file(path, &image::written_as(Path::new(path), from, &bytes)?)?;
     Ok(moved("dumped", len as u64, seconds))
 }
@@ -183,10 +182,6 @@ fn load(cx: &Cx, image: &Image) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn now(cx: &Cx) -> Result<Duration> {
-    Ok(cx.session()?.probe.now())
 }
 
 fn read_units(cx: &Cx, from: u32, unit: usize, count: u64) -> Result<Vec<u8>> {

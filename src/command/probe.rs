@@ -247,12 +247,6 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_is_listed_with_type_serial_and_path() {
-        let line = "ST-Link V2 (0483:3748) serial 0668FF303430484257255318 at USB path 1-4.2";
-        assert_eq!(probe_lines(&[asked(found())]), line);
-    }
-
-    #[test]
     fn trouble_stands_below_its_probe() {
         let locked = Found { serial: String::new(), trouble: Some("no permission\nadd a udev rule".into()), ..found() };
         let lines = probe_lines(&[asked(locked.clone()), asked(found())]);
