@@ -39,15 +39,21 @@ impl std::fmt::Debug for Kind {
 }
 
 pub const KINDS: &[Kind] = &[
-    kind("addr", "an address (a number below 2^32 or a symbol of the loaded ELF)", Completion::Symbol, parse_addr, true),
-    kind("num", "a number or a symbol of the loaded ELF", Completion::Symbol, parse_num, true),
+    kind(
+        "addr",
+        "an address (a number below 2^32 or a symbol of the loaded ELF)",
+        Completion::Symbol,
+        |word, symbols| sum(word, symbols).filter(|address| u32::try_from(*address).is_ok()).map(Arg::Num),
+        true,
+    ),
+    kind("num", "a number or a symbol of the loaded ELF", Completion::Symbol, |word, symbols| sum(word, symbols).map(Arg::Num), true),
     kind("int", "a whole number", Completion::None, parse_int, true),
-    kind("ms", "a whole number of milliseconds", Completion::None, parse_plain, false),
-    kind("float", "a number", Completion::None, parse_float, true),
+    kind("ms", "a whole number of milliseconds", Completion::None, |word, _| number(word).map(Arg::Num), false),
+    kind("float", "a number", Completion::None, |word, _| word.parse().ok().filter(|float: &f64| float.is_finite()).map(Arg::Float), true),
     kind("file", "a file name", Completion::File, parse_word, false),
     kind("word", "a word", Completion::None, parse_word, false),
     kind("reg", "the name of a register", Completion::Register, parse_word, false),
-    kind("text", "text", Completion::None, parse_text, false),
+    kind("text", "text", Completion::None, |word, _| Some(Arg::Text(word.to_string())), false),
 ];
 
 const fn kind(
@@ -60,14 +66,6 @@ const fn kind(
     Kind { name, expects, completion, parse, splits }
 }
 
-fn parse_addr(word: &str, symbols: Symbols) -> Option<Arg> {
-    sum(word, symbols).filter(|address| u32::try_from(*address).is_ok()).map(Arg::Num)
-}
-
-fn parse_num(word: &str, symbols: Symbols) -> Option<Arg> {
-    sum(word, symbols).map(Arg::Num)
-}
-
 fn parse_int(word: &str, _: Symbols) -> Option<Arg> {
     match word.strip_prefix('-') {
         Some(digits) => number(digits).and_then(|n| 0i64.checked_sub_unsigned(n)).map(Arg::Int),
@@ -75,20 +73,8 @@ fn parse_int(word: &str, _: Symbols) -> Option<Arg> {
     }
 }
 
-fn parse_plain(word: &str, _: Symbols) -> Option<Arg> {
-    number(word).map(Arg::Num)
-}
-
-fn parse_float(word: &str, _: Symbols) -> Option<Arg> {
-    word.parse().ok().filter(|float: &f64| float.is_finite()).map(Arg::Float)
-}
-
 fn parse_word(word: &str, _: Symbols) -> Option<Arg> {
     (!word.trim().is_empty()).then(|| Arg::Text(word.to_string()))
-}
-
-fn parse_text(word: &str, _: Symbols) -> Option<Arg> {
-    Some(Arg::Text(word.to_string()))
 }
 
 /// `main+0x10`, `0x20000000`, `buffer+64-4`.
