@@ -172,8 +172,7 @@ impl Image {
     pub fn vectors(&self, at: u32) -> Option<(u32, u32)> {
         let segment = self.segments.iter().find(|segment| segment.address <= at && u64::from(at) + 8 <= segment.end())?;
         let bytes = &segment.data[(at - segment.address) as usize..];
-        let word = |index: usize| u32::from_le_bytes(bytes[index * 4..index * 4 + 4].try_into().expect("8 bytes are there"));
-        Some((word(0), word(1)))
+        Some((word(bytes, 0), word(bytes, 4)))
     }
 
     /// "STM32G0", where the file says which chips it is for.

@@ -5,29 +5,25 @@ use crate::error::{Error, Kind, Result};
 use ihex::{ReaderError, Record};
 use std::io::Read;
 
-/// What the address of the next data record is added to, by record type 04 or 02.
-#[derive(Clone, Copy)]
-enum Base {
-    Linear(u32),
-    /// Offsets stay within 64 KiB.
-    Segment(u32),
-}
-
 /// The start address, if a record 03 or 05 gives one.
 pub fn read(name: &str, source: impl Read, parts: &mut Parts) -> Result<Option<u32>> {
-    let (mut base, mut entry, mut end) = (Base::Linear(0), None, None);
+    let (mut entry, mut end) = (None, None);
+    // What the address of the next data record is added to, and whether that is a segment (type 02): it has 64 KiB.
+    let (mut base, mut segment) = (0, false);
     let last = each_line(name, source, |number, line| {
         if let Some(end) = end {
             return Err(bad_line(name, number, format!("a record after the end-of-file record in line {end}")));
         }
         match record(name, number, line)? {
             Record::Data { offset, value } => {
-                let address = address(base, offset, value.len()).map_err(|message| bad_line(name, number, message))?;
-                parts.add(address, value.len(), number)?.copy_from_slice(&value);
+                if segment && usize::from(offset) + value.len() > 0x1_0000 {
+                    return Err(bad_line(name, number, "the record passes the end of its 64 KiB segment"));
+                }
+                parts.add(base + u32::from(offset), value.len(), number)?.copy_from_slice(&value);
             }
             Record::EndOfFile => end = Some(number),
-            Record::ExtendedSegmentAddress(segment) => base = Base::Segment(u32::from(segment) << 4),
-            Record::ExtendedLinearAddress(high) => base = Base::Linear(u32::from(high) << 16),
+            Record::ExtendedSegmentAddress(address) => (base, segment) = (u32::from(address) << 4, true),
+            Record::ExtendedLinearAddress(high) => (base, segment) = (u32::from(high) << 16, false),
             Record::StartSegmentAddress { cs, ip } => entry = Some((u32::from(cs) << 4) + u32::from(ip)),
             Record::StartLinearAddress(address) => entry = Some(address),
         }
@@ -76,12 +72,4 @@ fn record(name: &str, number: usize, line: &str) -> Result<Record> {
         ReaderError::UnsupportedRecordType(kind) => bad_line(name, number, format!("unknown record type {kind:02X}")),
         other => bad_line(name, number, other),
     })
-}
-
-fn address(base: Base, offset: u16, len: usize) -> std::result::Result<u32, String> {
-    match base {
-        Base::Linear(base) => Ok(base + u32::from(offset)),
-        Base::Segment(_) if usize::from(offset) + len > 0x1_0000 => Err("the record passes the end of its 64 KiB segment".into()),
-        Base::Segment(base) => Ok(base + u32::from(offset)),
-    }
 }
