@@ -200,6 +200,9 @@ impl FlashG0 {
         if !self.options.reset(load) {
             self.flags |= sr::OPTVERR;
         }
+        if self.options.debug_sealed() {
+            self.acr &= !acr::DBG_SWEN;
+        }
         if load {
             let blank = self.cells.value(self.physical(0), 4) == u32::MAX;
             self.acr = self.acr & !acr::EMPTY | if blank { acr::EMPTY } else { 0 };
@@ -247,16 +250,26 @@ impl FlashG0 {
                 self.cells.erase(range);
                 self.cfg_busy = until + CFGBSY_TAIL;
             }
-            Work::Options if self.options.program() => {
-                let all = 0..self.cells.size();
-                self.cells.erase(all);
+            Work::Options => {
+                let pages = (0..self.cells.size()).step_by(PAGE);
+                let kept: Vec<usize> = pages.clone().filter(|page| self.kept(*page)).collect();
+                if let Some(partly) = self.options.program() {
+                    let erased = pages.filter(|page| !partly || !kept.contains(page));
+                    erased.for_each(|page| self.cells.erase(page..page + PAGE));
+                }
             }
-            Work::Options => (),
         }
         self.cr &= !(cr::STRT | cr::OPTSTRT);
         if self.cr & cr::EOPIE != 0 {
             self.flags |= sr::EOP;
         }
+    }
+
+    /// A page that going from RDP level 1 to 0 leaves alone while PCROP_RDP is 0 (RM0490 table 24).
+    fn kept(&self, page: usize) -> bool {
+        let (bank, inner) = (page / self.bank_size(), page % self.bank_size());
+        let pcrop = (inner..inner + PAGE).step_by(ROW).any(|at| self.options.in_pcrop(bank, at));
+        pcrop && !self.options.in_secure(bank, inner)
     }
 
     fn bank_size(&self) -> usize {

@@ -1,7 +1,7 @@
 //! The flash controller of STM32H7 (RM0433 ch. 4 for H74x, RM0468 for H72x, RM0455 for H7Ax): strict, with real times.
 //!
-//! Registers of bank 1 are at 0x52002000, those of bank 2 0x100 above; both keep to their physical bank when the banks
-//! are swapped. Programming goes through a buffer of one flash word and a queue of one; erasing goes first come, first
+//! Registers of bank 1 are at 0x52002000, those of bank 2 0x100 above; they change places with the banks (RM0399 table 19), so
+//! those below are of the bank at 0x08000000. Programming goes through a buffer of one flash word and a queue of one; erasing goes first come, first
 //! served. An operation changes the cells when it ends: whoever touches the bank meanwhile is told until when to wait.
 
 mod bank;
@@ -13,7 +13,7 @@ mod tests;
 use super::chip::{BusError, Ns, Size};
 use super::flash::{Ecc, Lock, Master};
 use bank::{Bank, Job, Work};
-use options::Options;
+use options::{Kept, Options};
 
 /// One die's flash: what differs between the three families and their parts.
 pub struct H7 {
@@ -175,16 +175,20 @@ impl FlashH7 {
             bank.advance(now, volts);
         }
         self.advance_crc();
-        if self.options.advance(now) {
-            self.regress();
+        if let Some(kept) = self.options.advance(now) {
+            self.regress(&kept);
         }
     }
 
-    /// RDP 1 → 0: everything is erased (RM0433 4.5.3); its time was counted with the option change.
-    fn regress(&mut self) {
-        for bank in &mut self.banks {
-            let all = 0..bank.cells.size();
-            bank.cells.erase(all);
+    /// RDP 1 → 0: every sector but those of kept areas is erased (RM0399 4.5.3); its time was counted with the option change.
+    fn regress(&mut self, kept: &Kept) {
+        for (index, bank) in self.banks.iter_mut().enumerate() {
+            for start in (0..self.chip.bank_size).step_by(self.chip.sector as usize) {
+                let sector = start..start + self.chip.sector;
+                if !kept.holds(index, sector.clone()) {
+                    bank.cells.erase(sector.start as usize..sector.end as usize);
+                }
+            }
         }
     }
 
@@ -192,6 +196,12 @@ impl FlashH7 {
         let place = (0..self.chip.banks).find(|bank| address.wrapping_sub(BANK_BASES[*bank]) < self.chip.bank_size)?;
         let bank = if self.options.swapped { 1 - place } else { place };
         Some((bank, (address - BANK_BASES[place]) as usize))
+    }
+
+    /// The bank that this register is of; both have those of neither.
+    fn bank_of(&self, offset: u32) -> Option<usize> {
+        let place = Some(offset as usize / 0x100).filter(|place| *place < self.chip.banks)?;
+        Some(if self.options.swapped { 1 - place } else { place })
     }
 
     fn otp_offset(&self, address: u32) -> Option<usize> {
@@ -249,10 +259,7 @@ impl FlashH7 {
 
     /// A register's value; offsets from 0x52002000. `None`: reserved.
     pub fn reg(&self, offset: u32) -> Option<u32> {
-        let bank = offset as usize / 0x100;
-        if bank >= self.chip.banks {
-            return None;
-        }
+        let bank = self.bank_of(offset)?;
         let state = &self.banks[bank];
         Some(match offset % 0x100 {
             0x00 => self.acr,
@@ -270,10 +277,7 @@ impl FlashH7 {
 
     /// False: reserved.
     pub fn write_reg(&mut self, offset: u32, value: u32) -> Result<bool, BusError> {
-        let index = offset as usize / 0x100;
-        if index >= self.chip.banks {
-            return Ok(false);
-        }
+        let Some(index) = self.bank_of(offset) else { return Ok(false) };
         // RM0433 gives bits 19:2 of an address within the bank.
         let inner = (self.chip.bank_size - 1) & !3;
         let bank = &mut self.banks[index];

@@ -28,7 +28,7 @@ mod word {
 }
 
 struct Row {
-    /// Offset of the register, and of the word in 0x1FFF7800 (OPTR and SECR as RM0444 gives them, the rest assumed).
+    /// Offset of the register, and of the word in 0x1FFF7800 (RM0490 4.4.1; bank 2's are assumed).
     register: u32,
     memory: u32,
     needs: Needs,
@@ -65,8 +65,21 @@ const ROWS: [Row; 14] = [
 /// No PCROP, no write protection (start above end), no secure area: what new chips were seen to hold.
 const FACTORY: [u32; 14] = [0, u32::MAX, 0, 0x0000_00FF, 0x0000_00FF, u32::MAX, 0, u32::MAX, 0, 0x0000_00FF, 0x0000_00FF, u32::MAX, 0, 0];
 
-/// A failed load reads as the most protected set, but not level 2 (RM0444 3.4.2: "secure"; value assumed).
-const MISMATCH: u32 = 0xFFFF_FF00;
+/// What loads where a word and its complement disagree: every user option 1 but BOR_EN, level 1, PCROP everywhere, no write
+/// protection, BOOT_LOCK (RM0490 4.4.2; that all words load so, and SEC_SIZE 0, is assumed).
+const MISMATCH: [u32; 14] = {
+    let mut words = [u32::MAX; 14];
+    words[word::OPTR] = 0xFFFF_FEFF;
+    words[word::WRP1A] = 0x0000_00FF;
+    words[word::WRP1B] = 0x0000_00FF;
+    words[word::WRP2A] = 0x0000_00FF;
+    words[word::WRP2B] = 0x0000_00FF;
+    words[word::SECR] = BOOT_LOCK;
+    words
+};
+/// In PCROP1AER.
+const PCROP_RDP: u32 = 1 << 31;
+const AREAS: [usize; 4] = [word::PCROP1A, word::PCROP1B, word::PCROP2A, word::PCROP2B];
 const IWDG_SW: u32 = 1 << 16;
 const WWDG_SW: u32 = 1 << 19;
 const N_SWAP_BANK: u32 = 1 << 20;
@@ -90,6 +103,8 @@ pub struct Options {
     memory: Vec<u8>,
     loaded: [u32; 14],
     pending: [u32; 14],
+    /// The last load found a word and its complement at odds.
+    mismatch: bool,
 }
 
 impl Options {
@@ -97,7 +112,7 @@ impl Options {
         let mut factory = FACTORY;
         factory[word::OPTR] = chip.optr;
         let memory = vec![0xFF; SIZE as usize];
-        let mut options = Options { chip, lock: Lock::Locked, memory, loaded: factory, pending: factory };
+        let mut options = Options { chip, lock: Lock::Locked, memory, loaded: factory, pending: factory, mismatch: false };
         options.store(factory);
         options
     }
@@ -121,17 +136,17 @@ impl Options {
     /// False: a word and its complement disagree.
     pub fn reset(&mut self, load: bool) -> bool {
         self.lock = Lock::Locked;
-        let mut good = true;
         if load {
-            good = self.check();
-            let words = ROWS.map(|row| self.memory(row.memory, 4));
-            self.loaded = words;
-            if !good {
-                self.loaded[word::OPTR] = MISMATCH;
-            }
+            self.mismatch = !self.check();
+            self.loaded = if self.mismatch { MISMATCH } else { ROWS.map(|row| self.memory(row.memory, 4)) };
         }
         self.pending = self.loaded;
-        good
+        !(load && self.mismatch)
+    }
+
+    /// BOOT_LOCK with level 1: a reset clears DBG_SWEN, and only firmware sets it (RM0490 4.5.6; not after a failed load, 4.4.2).
+    pub fn debug_sealed(&self) -> bool {
+        self.chip.extended && !self.mismatch && self.rdp() == 1 && self.word(word::SECR) & BOOT_LOCK != 0
     }
 
     fn check(&self) -> bool {
@@ -210,18 +225,40 @@ impl Options {
         self.rdp() == 1 && level(self.pending[word::OPTR]) == 0
     }
 
-    /// True: RDP falls from 1 to 0, so everything is to be erased, and PCROP with it.
-    pub fn program(&mut self) -> bool {
+    /// Some: RDP falls from 1 to 0, so everything is to be erased, but for PCROP areas if this is true. Areas only grow,
+    /// PCROP_RDP is only set and BOOT_LOCK stays, but for that fall (RM0490 4.5.1, 4.5.2, 4.5.6).
+    pub fn program(&mut self) -> Option<bool> {
         let erase = self.regresses();
+        let all = self.pending[word::PCROP1A + 1] & PCROP_RDP != 0;
+        let none = AREAS.iter().all(|start| self.area([self.loaded[*start], self.loaded[*start + 1]]).is_none());
         let mut words = self.pending;
-        if erase {
-            let areas = [word::PCROP1A, word::PCROP1B, word::PCROP2A, word::PCROP2B];
-            for start in areas {
-                (words[start], words[start + 1]) = (FACTORY[start], FACTORY[start + 1]);
+        for start in AREAS {
+            let old = self.area([self.loaded[start], self.loaded[start + 1]]);
+            let new = self.area([words[start], words[start + 1]]);
+            let grows = old.is_none_or(|old| new.is_some_and(|new| new.0 <= old.0 && old.1 <= new.1));
+            match erase && all {
+                true => (words[start], words[start + 1]) = (FACTORY[start], FACTORY[start + 1]),
+                false if !grows => (words[start], words[start + 1]) = (self.loaded[start], self.loaded[start + 1]),
+                false => (),
             }
         }
+        if !erase {
+            words[word::PCROP1A + 1] |= self.loaded[word::PCROP1A + 1] & PCROP_RDP;
+        }
+        if self.rdp() != 0 && !(erase && (all || none)) {
+            words[word::SECR] |= self.loaded[word::SECR] & BOOT_LOCK;
+        }
         self.store(words);
-        erase
+        erase.then_some(!all)
+    }
+
+    /// First and last unit; equal: all of the bank.
+    fn area(&self, [start, end]: [u32; 2]) -> Option<(u32, u32)> {
+        let mask = (1 << self.chip.pcrop_bits) - 1;
+        match (start & mask, end & mask) {
+            (start, end) if start == end => Some((0, mask)),
+            (start, end) => (start < end).then_some((start, end)),
+        }
     }
 
     fn word(&self, index: usize) -> u32 {
@@ -271,12 +308,9 @@ impl Options {
 
     pub fn in_pcrop(&self, bank: usize, offset: usize) -> bool {
         let areas = [[word::PCROP1A, word::PCROP1B], [word::PCROP2A, word::PCROP2B]][bank];
-        let (unit, mask) = ((offset / PCROP_UNIT) as u32, (1 << self.chip.pcrop_bits) - 1);
-        let within = |start: usize| {
-            let (start, end) = (self.loaded[start], self.loaded[start + 1]);
-            (start & mask..=end & mask).contains(&unit) && start & mask < end & mask
-        };
-        self.chip.extended && areas.into_iter().any(within)
+        let unit = (offset / PCROP_UNIT) as u32;
+        let area = |start: &usize| self.area([self.loaded[*start], self.loaded[*start + 1]]);
+        self.chip.extended && areas.iter().filter_map(area).any(|(first, last)| (first..=last).contains(&unit))
     }
 
     pub fn in_secure(&self, bank: usize, offset: usize) -> bool {

@@ -11,7 +11,10 @@ const SR: u32 = 0x4002_2010;
 const CR: u32 = 0x4002_2014;
 const ECCR: u32 = 0x4002_2018;
 const OPTR: u32 = 0x4002_2020;
+const PCROP1ASR: u32 = 0x4002_2024;
+const PCROP1AER: u32 = 0x4002_2028;
 const WRP1AR: u32 = 0x4002_202C;
+const SECR: u32 = 0x4002_2080;
 const FLASH: u32 = 0x0800_0000;
 const PC: u32 = 15;
 
@@ -242,8 +245,8 @@ fn write_protected_pages_keep_their_contents() {
 #[test]
 fn a_pcrop_area_faults_with_rderr() {
     let mut rig = Rig::new("stm32g071");
-    change(&mut rig, 0x4002_2024, 4);
-    change(&mut rig, 0x4002_2028, 5);
+    change(&mut rig, PCROP1ASR, 4);
+    change(&mut rig, PCROP1AER, 5);
     assert_eq!(rig.try_read(FLASH + 2048), Err(BusError::Fault));
     assert_eq!([rig.read(SR), rig.read(FLASH + 2044)], [1 << 14, u32::MAX]);
 }
@@ -291,8 +294,49 @@ fn a_word_that_does_not_match_its_complement_is_optverr_and_protects() {
     let mut rig = Rig::new("stm32g071");
     assert!(rig.chip.poke(0x1FFF_7804, 0x12));
     rig.chip.power_cycle();
-    assert_eq!([rig.read(SR), rig.read(OPTR) & 0xFF], [1 << 15, 0]);
+    assert_eq!([rig.read(SR) & 1 << 15, rig.read(OPTR), rig.read(SECR)], [1 << 15, 0xFFFF_FEFF, 1 << 16]);
+    assert_eq!([rig.read(PCROP1ASR), rig.read(PCROP1AER), rig.read(WRP1AR)], [u32::MAX, u32::MAX, 0xFF], "PCROP everywhere");
     assert_eq!(rig.try_read(FLASH), Err(BusError::Fault));
+    assert!(rig.chip.debug_port(), "so that it can be mended (RM0490 4.4.2)");
+}
+
+/// RM0490 4.5.1 to 4.5.6.
+#[test]
+fn pcrop_only_grows_and_goes_with_level_0_if_pcrop_rdp_says_so() {
+    for together in [0, 1 << 31] {
+        let mut rig = Rig::new("stm32g071");
+        rig.poke(FLASH, 5);
+        rig.poke(FLASH + 2048, 6);
+        change(&mut rig, PCROP1ASR, 4);
+        change(&mut rig, PCROP1AER, together | 7);
+        for (register, value) in [(PCROP1AER, 6), (PCROP1ASR, 5), (PCROP1ASR, 0xFF)] {
+            change(&mut rig, register, value);
+            assert_eq!([rig.read(PCROP1ASR), rig.read(PCROP1AER)], [4, together | 7], "{register:#x}");
+        }
+        change(&mut rig, OPTR, 0xFFFF_FEBB);
+        change(&mut rig, OPTR, 0xFFFF_FEAA);
+        let (page, ends) = if together == 0 { (6, [4, 7]) } else { (u32::MAX, [u32::MAX, 0]) };
+        assert_eq!([rig.peek(FLASH), rig.peek(FLASH + 2048)], [u32::MAX, page]);
+        assert_eq!([rig.read(PCROP1ASR), rig.read(PCROP1AER)], ends);
+    }
+}
+
+#[test]
+fn boot_lock_goes_only_at_level_0_and_with_level_1_closes_the_debug_port() {
+    let mut rig = Rig::new("stm32g071");
+    change(&mut rig, SECR, 1 << 16);
+    change(&mut rig, SECR, 0);
+    assert_eq!(rig.read(SECR), 0);
+    change(&mut rig, SECR, 1 << 16);
+    assert!(rig.chip.debug_port());
+    change(&mut rig, OPTR, 0xFFFF_FEBB);
+    assert!(!rig.chip.debug_port());
+    rig.chip.power_cycle();
+    assert!(!rig.chip.debug_port());
+    let mut rig = Rig::new("stm32g071");
+    change(&mut rig, OPTR, 0xFFFF_FEBB);
+    change(&mut rig, SECR, 1 << 16);
+    assert!(!rig.chip.debug_port());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::super::chip::{BusError, Ns};
 use super::super::flash::Lock;
 use super::{H7, sr};
+use std::ops::Range;
 
 const KEYS: [u32; 2] = [0x0819_2A3B, 0x4C5D_6E7F];
 /// An option change without erase (assumed: no source gives it).
@@ -17,6 +18,8 @@ const BCM4: u32 = 1 << 22;
 const BCM7: u32 = 1 << 23;
 const CHANGE_ERROR: u32 = 1 << 30;
 const SWAP: u32 = 1 << 31;
+/// DMEP in PRAR, DMES in SCAR: the area is erased when RDP falls.
+const ERASE_AREA: u32 = 1 << 31;
 
 mod optcr {
     pub const OPTSTART: u32 = 1 << 1;
@@ -78,6 +81,36 @@ impl Words {
     fn rdp(&self) -> u8 {
         level(self.optsr)
     }
+
+    /// May these words become those? (RM0399 4.4.3, "Changing security option bytes")
+    fn may_become(&self, new: &Words) -> bool {
+        let falls = self.rdp() == 1 && new.rdp() == 0;
+        // At level 2 only the banks may be swapped.
+        let swapped = Words { optsr: self.optsr & !SWAP | new.optsr & SWAP, ..*self };
+        if self.rdp() == 2 {
+            return *new == swapped;
+        }
+        let banks = || (0..2).map(|bank| [(self.prar[bank], new.prar[bank], true), (self.scar[bank], new.scar[bank], false)]);
+        // Execute-only areas grow freely; secure-only areas are the secure code's, which the debugger is not.
+        let areas = banks().flatten().all(|(old, new, grows)| {
+            let erased = falls && (old | new) & ERASE_AREA != 0;
+            let flag = falls || old & !new & ERASE_AREA == 0;
+            let (was, is) = (area(old), area(new));
+            let larger = was.is_none_or(|was| is.is_some_and(|is| is.0 <= was.0 && was.1 <= is.1));
+            flag && (erased || if grows { larger } else { (old ^ new) & !ERASE_AREA == 0 })
+        });
+        let none = banks().flatten().all(|(old, ..)| area(old).is_none());
+        let leaves = self.optsr & !new.optsr & SECURITY != 0;
+        areas && (!leaves || none || falls && banks().flatten().all(|(old, new, _)| (old | new) & ERASE_AREA != 0))
+    }
+}
+
+/// First and last 256 bytes of an area; equal: all of the bank.
+fn area(word: u32) -> Option<(u32, u32)> {
+    match (word & 0xFFF, word >> 16 & 0xFFF) {
+        (start, end) if start == end => Some((0, 0xFFF)),
+        (start, end) => (start < end).then_some((start, end)),
+    }
 }
 
 fn wpsn_mask(chip: &H7) -> u32 {
@@ -92,10 +125,17 @@ fn level(optsr: u32) -> u8 {
     }
 }
 
-/// 256-byte units from the bank's base, both ends included; equal means the whole bank (assumed).
-fn in_area(area: u32, offset: u32) -> bool {
-    let (start, end, unit) = (area & 0xFFF, area >> 16 & 0xFFF, offset / 256);
-    start == end || (start..=end).contains(&unit)
+fn in_area(word: u32, offset: u32) -> bool {
+    area(word).is_some_and(|(start, end)| (start..=end).contains(&(offset / 256)))
+}
+
+/// Areas that are kept when RDP falls, by kind and bank (RM0399 4.5.3: their sectors are not erased).
+pub(super) struct Kept([[Option<(u32, u32)>; 2]; 2]);
+
+impl Kept {
+    pub fn holds(&self, bank: usize, sector: Range<u32>) -> bool {
+        self.0.iter().filter_map(|areas| areas[bank]).any(|(start, end)| start * 256 < sector.end && sector.start < (end + 1) * 256)
+    }
 }
 
 pub(super) struct Options {
@@ -241,14 +281,14 @@ impl Options {
         value & optcr::MER != 0 && chip.banks == 2
     }
 
-    /// Nothing changes at level 2, nor while an earlier error stands (RM0433 4.4.3; details assumed).
+    /// What the rules do not allow is an error, and the programmed words stay to be looked at (RM0399 4.4.3); so is a start
+    /// while an earlier error stands (assumed).
     fn start(&mut self, chip: &H7, now: Ns) {
         if self.change.is_some() {
             return;
         }
-        if self.cur.rdp() == 2 || self.error {
+        if self.error || !self.cur.may_become(&self.prg) {
             self.error = true;
-            self.prg = self.cur;
             return;
         }
         let erase = self.cur.rdp() == 1 && self.prg.rdp() == 0;
@@ -261,15 +301,13 @@ impl Options {
         self.change.map(|(until, _)| until)
     }
 
-    /// True: the change that just ended took RDP from 1 to 0.
-    pub fn advance(&mut self, now: Ns) -> bool {
-        let Some((_, erase)) = self.change.take_if(|(until, _)| *until <= now) else { return false };
+    /// Some: the change that just ended took RDP from 1 to 0, and these are the words before it.
+    pub fn advance(&mut self, now: Ns) -> Option<Kept> {
+        let (_, erase) = self.change.take_if(|(until, _)| *until <= now)?;
+        let (old, new) = (self.cur, self.prg);
         self.cur = self.prg;
-        if erase {
-            self.cur.prar = [0x0000_00FF; 2];
-            self.prg = self.cur;
-        }
-        erase
+        let keeps = |old: [u32; 2], new: [u32; 2]| [0, 1].map(|bank| area(old[bank]).filter(|_| (old[bank] | new[bank]) & ERASE_AREA == 0));
+        erase.then(|| Kept([keeps(old.prar, new.prar), keeps(old.scar, new.scar)]))
     }
 
     pub fn poke(&mut self, bank: usize, offset: u32, value: u32) -> bool {

@@ -14,6 +14,7 @@ const OPTSR_CUR: u32 = 0x5200_201C;
 const OPTSR_PRG: u32 = 0x5200_2020;
 const WPSN_PRG: u32 = 0x5200_203C;
 const PRAR_PRG: u32 = 0x5200_202C;
+const SCAR_CUR: u32 = 0x5200_2030;
 const SCAR_PRG: u32 = 0x5200_2034;
 const ECC_FA: u32 = 0x5200_2060;
 const BANK2: u32 = 0x100;
@@ -304,7 +305,7 @@ fn pcrop_and_secure_areas_fault_with_their_flag() {
     assert_eq!(rig.try_read(FLASH + 0x100), Err(BusError::Fault));
     assert_eq!([rig.read(SR), rig.read(FLASH), rig.read(FLASH + 0x300)], [RDPERR, u32::MAX, u32::MAX]);
     let mut rig = Rig::new("stm32h743");
-    change(&mut rig, &[(SCAR_PRG, 2 << 16 | 1)]);
+    rig.poke(SCAR_CUR, 2 << 16 | 1);
     assert_eq!(rig.read(FLASH + 0x100), u32::MAX, "SECURITY is off");
     let optsr = rig.read(OPTSR_PRG);
     change(&mut rig, &[(OPTSR_PRG, optsr | 1 << 21)]);
@@ -362,8 +363,60 @@ fn level_2_is_for_ever_and_closes_the_debug_port_at_the_next_reset() {
     assert_eq!(rig.try_read(0x2400_0000), Err(BusError::Fault));
 }
 
+/// RM0399 4.4.3, "Changing security option bytes".
 #[test]
-fn banks_swap_at_the_next_reset_and_their_registers_stay() {
+fn areas_only_grow_and_secure_ones_are_not_the_debuggers() {
+    let mut rig = Rig::new("stm32h743");
+    let mut refused = |rig: &mut Rig, writes: &[(u32, u32)]| {
+        unlock_options(rig);
+        rig.write_all(writes);
+        rig.write(OPTCR, 2);
+        assert_eq!(rig.read(OPTSR_CUR) >> 30 & 1, 1, "{writes:x?}");
+        assert_eq!(rig.read(writes[0].0), writes[0].1, "what was asked for stays to be looked at");
+        rig.write_all(&[(0x5200_2024, 1 << 30), (OPTCR, 1)]);
+        rig.chip.nrst(true);
+        rig.chip.nrst(false);
+    };
+    change(&mut rig, &[(PRAR_PRG, 0x21 << 16 | 0x10)]);
+    change(&mut rig, &[(PRAR_PRG, 1 << 31 | 0x21 << 16 | 0xF)]);
+    for smaller in [1 << 31 | 0x20 << 16 | 0xF, 1 << 31 | 0x21 << 16 | 0x10, 1 << 31 | 0xFF, 0x21 << 16 | 0xF] {
+        refused(&mut rig, &[(PRAR_PRG, smaller)]);
+    }
+    refused(&mut rig, &[(SCAR_PRG, 2 << 16 | 1)]);
+    let optsr = rig.read(OPTSR_CUR);
+    change(&mut rig, &[(OPTSR_PRG, optsr | 1 << 21)]);
+    refused(&mut rig, &[(OPTSR_PRG, optsr)]);
+    assert_eq!(rig.read(0x5200_2028), 1 << 31 | 0x21 << 16 | 0xF);
+}
+
+#[test]
+fn going_back_to_level_0_keeps_the_sectors_of_an_area_unless_dmep_is_set() {
+    for dmep in [0, 1 << 31] {
+        let mut rig = Rig::new("stm32h743");
+        let optsr = rig.read(OPTSR_CUR);
+        for place in [FLASH, FLASH + 0x2_0000, UPPER] {
+            rig.poke(place, 5);
+        }
+        change(&mut rig, &[(PRAR_PRG, dmep | 0x21 << 16 | 0x10)]);
+        change(&mut rig, &[(OPTSR_PRG, optsr & !0xFF00 | 0x5500)]);
+        change(&mut rig, &[(OPTSR_PRG, optsr)]);
+        let kept = if dmep == 0 { 5 } else { u32::MAX };
+        assert_eq!([rig.peek(FLASH), rig.peek(FLASH + 0x2_0000), rig.peek(UPPER)], [kept, u32::MAX, u32::MAX]);
+        assert_eq!(rig.read(0x5200_2028), dmep | 0x21 << 16 | 0x10, "areas go only if their ends are changed");
+    }
+}
+
+#[test]
+fn at_level_2_the_banks_can_still_be_swapped() {
+    let mut rig = Rig::new("stm32h743");
+    let optsr = rig.read(OPTSR_CUR) & !0xFF00 | 0xCC00;
+    change(&mut rig, &[(OPTSR_PRG, optsr)]);
+    change(&mut rig, &[(OPTSR_PRG, optsr | 1 << 31)]);
+    assert_eq!(rig.read(OPTSR_CUR), optsr | 1 << 31);
+}
+
+#[test]
+fn banks_swap_at_the_next_reset_and_their_registers_with_them() {
     let mut rig = Rig::new("stm32h743");
     rig.poke(FLASH, 1);
     rig.poke(UPPER, 2);
@@ -375,7 +428,7 @@ fn banks_swap_at_the_next_reset_and_their_registers_stay() {
     assert_eq!([rig.read(FLASH), rig.read(UPPER), rig.read(OPTCR)], [2, 1, 1 << 31 | 1]);
     rig.write_all(&[(KEYR, 0x4567_0123), (KEYR, 0xCDEF_89AB), (CR, 0xB4)]);
     rig.pass(1_000 * MS);
-    assert_eq!([rig.read(FLASH), rig.read(UPPER)], [2, u32::MAX]);
+    assert_eq!([rig.read(FLASH), rig.read(UPPER)], [u32::MAX, 1]);
 }
 
 #[test]
