@@ -21,7 +21,7 @@ pub use semihosting::Exit;
 
 pub use crate::cortex_m::{Access, Breakpoint, Reason, Register, State, Watchpoint};
 pub use backtrace::{Backtrace, Frame};
-pub use options::{OptionValue, find_option};
+pub use options::{OptionChange, OptionValue, find_option};
 pub use rtt::{Channel, SLOW, Setup};
 
 use crate::adi::MemAp;

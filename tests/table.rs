@@ -74,7 +74,7 @@ const RESERVED: &[&str] = &[
 ];
 
 /// What must be said before the board is made, or is a server instead of it.
-const WITHOUT_FIRMWARE: &[&str] = &["sim chip", "sim probe", "sim serve"];
+const WITHOUT_FIRMWARE: &[&str] = &["otp read", "sim chip", "sim probe", "sim serve"];
 
 const FIRMWARE: &str = "program tests/firmware/blinky-h743.elf";
 

@@ -60,7 +60,7 @@ pub const COMMANDS: &[Command] = &[
     ),
 ];
 
-fn bank(session: &Session, number: u64) -> Result<Bank> {
+pub(super) fn bank(session: &Session, number: u64) -> Result<Bank> {
     let bank = session.banks.iter().find(|bank| bank.number as u64 == number).cloned();
     bank.ok_or_else(|| {
         let count = session.banks.len();
@@ -140,13 +140,19 @@ fn sector_line(bank: &Bank, sector: u32, protected: bool) -> String {
 
 fn erase_sector(cx: &Cx, args: &Args) -> Result<Value> {
     let bank = bank(&*cx.session()?, args.num("bank")?)?;
+    let (first, last) = sector_range(&bank, args)?;
+    let line = format!("erased sectors {first} through {last} on flash bank {} in ", bank.number);
+    erase(cx, args, &[(bank, first, last)], by_sector, |seconds| format!("{line}{seconds:.6}s"))
+}
+
+/// The sectors that `<first:num> (last|<end:num>)` names.
+pub(super) fn sector_range(bank: &Bank, args: &Args) -> Result<(u32, u32)> {
     let first = args.num("first")?;
     let last = args.opt_num("end").unwrap_or(u64::from(bank.sectors() - 1));
     if first > last || last >= u64::from(bank.sectors()) {
         return Err(Error::usage(format!("no sectors {first} through {last}: {} has sectors 0 through {}", bank.name, bank.sectors() - 1)));
     }
-    let line = format!("erased sectors {first} through {last} on flash bank {} in ", bank.number);
-    erase(cx, args, &[(bank, first as u32, last as u32)], by_sector, |seconds| format!("{line}{seconds:.6}s"))
+    Ok((first as u32, last as u32))
 }
 
 /// A bank and the first and last of its sectors.
@@ -203,7 +209,9 @@ fn erase_address(cx: &Cx, args: &Args) -> Result<Value> {
     let ranges = covering(&cx.session()?.banks, from, length, args.has("pad"))?;
     let (start, bytes) = (ranges[0].0.sector_address(ranges[0].1), range_bytes(&ranges));
     let line = |seconds| format!("erased address {start:#010x} (length {bytes}) {}", speed(bytes, seconds));
-    erase(cx, args, &ranges, by_sector, line).map_err(|error| unlock_refused(error, args))
+    let sectors: Vec<_> = ranges.iter().flat_map(|(bank, first, last)| (*first..=*last).map(|sector| (bank.number, sector))).collect();
+    unlock(cx, args, &sectors)?;
+    erase(cx, args, &ranges, by_sector, line)
 }
 
 /// The sectors of an address range, which must be whole sectors unless it may be padded.
@@ -299,8 +307,10 @@ fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
     refuse_linked_elsewhere(cx, &image, args.has("bin"))?;
     let policy = if args.has("erase") { Policy::Erase } else { Policy::NoErase };
     let manner = Manner { noreset: args.has("noreset"), noloader: args.has("noloader") };
-    let result = plan_and_write(cx, &image, policy, manner);
-    let (plan, done, seconds) = result.map_err(|error| unlock_refused(error, args)).during(format_args!("writing {}", image.path))?;
+    let touched = crate::flash::touched(&image, &cx.session()?.banks)?;
+    let unlocked = unlock(cx, args, &touched.into_iter().collect::<Vec<_>>());
+    let written = unlocked.and_then(|()| plan_and_write(cx, &image, policy, manner));
+    let (plan, done, seconds) = written.during(format_args!("writing {}", image.path))?;
     let mut lines: Vec<String> = note.into_iter().collect();
     match &done {
         None => lines.push(format!("{plan}\ndry run: nothing was changed")),
@@ -343,12 +353,22 @@ fn plan_and_write(cx: &Cx, image: &Image, policy: Policy, manner: Manner) -> Res
     Ok((plan, Some(done), planned + worked))
 }
 
-/// `unlock` asks for what is not there yet: said where it matters.
-fn unlock_refused(error: Error, args: &Args) -> Error {
-    if args.has("unlock") && error.kind == Kind::Protected {
-        return error.during("honouring `unlock`: option bytes cannot be changed by this version, so protected sectors stay protected");
+/// `unlock`: which of these sectors of banks are write protected are so no longer. Resets the chip.
+fn unlock(cx: &Cx, args: &Args, sectors: &[(usize, u32)]) -> Result<()> {
+    if !args.has("unlock") || cx.settings.borrow().dry_run {
+        return Ok(());
     }
-    error
+    let mut session = cx.session()?;
+    for bank in session.banks.clone() {
+        let before = session.protection(&bank)?;
+        let mut after = before.clone();
+        sectors.iter().filter(|sector| sector.0 == bank.number).for_each(|sector| after[sector.1 as usize] = false);
+        if after != before {
+            cx.ears.info(format!("taking write protection off sectors of {}", bank.name));
+            session.protect(&bank, &after)?;
+        }
+    }
+    Ok(())
 }
 
 /// What was done, a line for each kind of work.

@@ -284,13 +284,13 @@ fn number(chunk: &[u8]) -> u64 {
     chunk.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-fn numbers(bytes: &[u8], unit: usize) -> Value {
+pub(super) fn numbers(bytes: &[u8], unit: usize) -> Value {
     Value::List(bytes.chunks(unit).map(|chunk| Value::Int(number(chunk) as i64)).collect())
 }
 
 /// OpenOCD's form, its blank at the end of each line included: scripts that read it exist. `ascii` adds the bytes as text,
 /// in memory's order, in a column of its own.
-fn dump(from: u32, bytes: &[u8], unit: usize, ascii: bool) -> String {
+pub(super) fn dump(from: u32, bytes: &[u8], unit: usize, ascii: bool) -> String {
     let column = bytes.len().min(LINE) / unit * (unit * 2 + 1);
     let text = |line: &[u8]| line.iter().map(|&byte| if matches!(byte, b' '..=b'~') { byte as char } else { '.' }).collect::<String>();
     let line = |(index, line): (usize, &[u8])| {

@@ -10,6 +10,7 @@ pub mod info;
 pub mod line;
 pub mod look;
 pub mod memory;
+pub mod option;
 pub mod probe;
 pub mod rtt;
 pub mod run;
@@ -125,6 +126,7 @@ pub const BUILT_IN: &[&[Command]] = &[
     info::COMMANDS,
     flash::COMMANDS,
     run::COMMANDS,
+    option::COMMANDS,
     board::COMMANDS,
     sim::COMMANDS,
     shell::COMMANDS,

@@ -54,6 +54,9 @@ pub const COMMANDS: &[Command] = &[
         board(cx).map(|board| board.unplug()).map(Value::from)
     }),
     Command::new("sim plug", "Put the board's USB plug back", "sim plug", |cx, _| board(cx).map(|board| board.plug()).map(Value::from)),
+    Command::new("sim power", "Switch the board off and on: RAM is lost, option bytes are loaded", "sim power; connect", |cx, _| {
+        board(cx).map(|board| board.power_cycle()).map(Value::from)
+    }),
     Command::new(
         "sim inject (stall|silent|unplug|heal) [after <n:num>]",
         "Make the probe's next command, or the one after n others, go wrong: refused, not answered, the plug pulled; or mend all",

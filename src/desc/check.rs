@@ -209,9 +209,8 @@ pub fn target(target: &Target, source: &Source, known: &[&str]) -> Result<()> {
 
 fn options(at: &At, row: &OptionRegister, dies: &[Die]) -> Result<()> {
     at.texts(&[("register", &row.register), ("section", &row.section)])?;
-    for (key, address) in [("address", Some(row.address)), ("write", row.write), ("memory", row.memory)] {
-        at.aligned(key, address.unwrap_or(0), 4)?;
-    }
+    at.aligned("address", row.address, 4)?;
+    at.aligned("write", row.write.unwrap_or(0), 4)?;
     die_names(at, &row.dies, dies)?;
     at.each("fields", &row.fields, |at, field| option_field(at, field, dies))?;
     at.each("dangers", &row.dangers, |at, danger| danger_row(at, danger, &row.fields))

@@ -7,13 +7,10 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct OptionRegister {
-    /// "FLASH_OPTR"
     pub register: String,
     pub address: u32,
     /// Where it is written, if that is another (H7: _PRG for _CUR).
     pub write: Option<u32>,
-    /// Where the word is stored, its complement behind it (G0).
-    pub memory: Option<u32>,
     /// It is there if this bank is, and its units count from that bank's start.
     pub bank: Option<usize>,
     pub section: String,
@@ -53,9 +50,7 @@ pub struct Danger {
     pub field: String,
     /// The new value that brings it; `None`: any.
     pub to: Option<u32>,
-    /// What other fields must hold for it, and must not hold.
-    #[serde(default)]
-    pub when: BTreeMap<String, u32>,
+    /// Not while another field holds this.
     #[serde(default)]
     pub unless: BTreeMap<String, u32>,
     /// One of `DANGERS`.
@@ -114,15 +109,6 @@ impl OptionField {
     }
 }
 
-impl Danger {
-    /// Does setting its field to `value` bring it, while `holds` says what the other fields hold then?
-    pub fn comes(&self, value: u32, holds: impl Fn(&str) -> Option<u32>) -> bool {
-        let all = self.when.iter().all(|(name, value)| holds(name) == Some(*value));
-        let none = self.unless.iter().all(|(name, value)| holds(name) != Some(*value));
-        self.to.is_none_or(|to| to == value) && all && none
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,10 +135,9 @@ mod tests {
                         assert!(names.insert(field.name.to_lowercase()), "{}: {}", die.name, field.name);
                     }
                 }
-                let speak_of =
-                    target.options.iter().flat_map(|row| &row.dangers).flat_map(|danger| danger.when.keys().chain(danger.unless.keys()));
+                let speak_of = target.options.iter().flat_map(|row| &row.dangers).flat_map(|danger| danger.unless.keys());
                 speak_of.for_each(|name| assert!(names.contains(&name.to_lowercase()), "{}: {name}", die.name));
-                assert!(names.contains("rdp") && names.len() >= 28, "{}: {names:?}", die.name);
+                assert!(names.contains("rdp") && names.len() >= 24, "{}: {names:?}", die.name);
             }
         }
     }
@@ -167,21 +152,6 @@ mod tests {
         assert_eq!((add1.meaning(0x1FF0, 0), rdp.meaning(0x12, 0)), ("0x1ff00000".into(), rdp.other.clone().unwrap()));
         let wide = OptionField { bit: 0, width: 32, ..rdp.clone() };
         assert_eq!((wide.put(1, u32::MAX), wide.of(u32::MAX)), (u32::MAX, u32::MAX));
-    }
-
-    #[test]
-    fn a_danger_comes_with_its_value_and_what_other_fields_hold() {
-        let target = Target::parse(text("targets/stm32g0"), "x.toml", &KNOWN).unwrap();
-        let dangers = |field: &str, value, rdp, lock| -> Vec<String> {
-            let holds = |name: &str| [("RDP", rdp), ("BOOT_LOCK", lock)].into_iter().find(|row| row.0 == name).map(|row| row.1);
-            let all = target.options.iter().flat_map(|row| &row.dangers).filter(|danger| danger.field == field);
-            all.filter(|danger| danger.comes(value, holds)).map(|danger| danger.kind.clone()).collect()
-        };
-        assert_eq!(dangers("RDP", 0xBB, 0xBB, 0), ["mass erase"]);
-        assert_eq!(dangers("RDP", 0xBB, 0xBB, 1), ["irreversible", "mass erase"]);
-        assert_eq!(dangers("BOOT_LOCK", 1, 0xAA, 1), ["may lose SWD"]);
-        assert_eq!(dangers("BOOT_LOCK", 1, 0xBB, 1), ["irreversible", "may lose SWD"]);
-        assert_eq!(dangers("BOOT_LOCK", 0, 0xBB, 0), [""; 0]);
     }
 
     #[test]

@@ -34,11 +34,11 @@ pub(super) fn unknown_layout(driver: &str, layout: &str, known: impl Iterator<It
 }
 
 /// A status register with its busy bits, and how long they may stay.
-struct Busy {
-    name: String,
-    address: u32,
-    mask: u32,
-    limit: Duration,
+pub(super) struct Busy {
+    pub(super) name: String,
+    pub(super) address: u32,
+    pub(super) mask: u32,
+    pub(super) limit: Duration,
 }
 
 impl Busy {
@@ -60,7 +60,7 @@ impl Busy {
 
     /// Wait for an operation of many milliseconds. It cannot be stopped, so Ctrl-C is answered by words first; its error
     /// comes beside the status, for when the operation is settled.
-    fn wait_long(&self, mem: &mut MemAp, ears: &Ears) -> Result<(u32, Result<()>)> {
+    pub(super) fn wait_long(&self, mem: &mut MemAp, ears: &Ears) -> Result<(u32, Result<()>)> {
         let pause = (self.limit / 1000).clamp(Duration::from_millis(1), Duration::from_millis(10));
         let mut interrupted = Ok(());
         let status = self.wait(mem, |mem| {

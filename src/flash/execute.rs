@@ -377,7 +377,7 @@ mod tests {
     use crate::event::{Event, Heard};
     use crate::flash::controller::Controller;
     use crate::flash::fake::{AP, Fake, bank, image};
-    use crate::flash::{Found, Policy, plan};
+    use crate::flash::{Found, OptionBytes, Policy, plan};
     use std::cell::{Cell, RefCell};
     use std::collections::BTreeMap;
     use std::rc::Rc;
@@ -448,6 +448,12 @@ mod tests {
         }
         fn protection(&self, _: &mut MemAp, _: &Bank) -> Result<Vec<bool>> {
             Ok(self.protected.clone())
+        }
+        fn protect(&self, _: &Bank, _: &[bool]) -> Result<Vec<(u32, u32)>> {
+            unreachable!("its option bytes stay")
+        }
+        fn options(&self) -> OptionBytes {
+            unreachable!("its option bytes stay")
         }
         fn describe(&self, _: &mut MemAp, _: &Bank) -> Result<String> {
             Ok(String::new())

@@ -5,6 +5,7 @@ mod execute;
 #[cfg(test)]
 mod fake;
 mod loader;
+mod options;
 mod plan;
 pub mod stm32g0;
 pub mod stm32h7;
@@ -12,6 +13,7 @@ mod sums;
 
 pub use execute::{Done, by_bank, check_erase, check_plan, erase, execute, worth_whole};
 pub use loader::{Help, Ram};
+pub use options::{OptionBytes, check_options, launch, write_options};
 pub use plan::{Action, Found, Plan, Policy, Step, plan, touched};
 pub use sums::{GRAIN, Unit, by_core as sums_by_core, sum};
 
@@ -157,6 +159,9 @@ pub trait FlashDriver {
     }
     /// One flag per sector of the bank: write protected.
     fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>>;
+    /// The option registers, and their words, that protect these sectors of the bank and no others.
+    fn protect(&self, bank: &Bank, sectors: &[bool]) -> Result<Vec<(u32, u32)>>;
+    fn options(&self) -> OptionBytes;
     /// The controller's state in words, for `flash info` and after an error.
     fn describe(&self, mem: &mut MemAp, bank: &Bank) -> Result<String>;
 }

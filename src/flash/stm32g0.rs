@@ -5,7 +5,7 @@
 //! and protection areas. ST's page is our sector (2 KiB), its double word our flash word (8 bytes).
 
 use super::controller::{AGAIN, Controller, Flag, refuse_readout_protection, unknown_layout};
-use super::{Bank, FlashDriver};
+use super::{Bank, FlashDriver, OptionBytes};
 use crate::adi::MemAp;
 use crate::error::{Error, Kind, Result};
 use std::time::Duration;
@@ -18,6 +18,7 @@ const LAYOUTS: &[(&str, bool)] = &[("g0", false), ("g0-dual", true)];
 // RM0444 3.7.
 const ACR: u32 = 0x00;
 const KEYR: u32 = 0x08;
+const OPTKEYR: u32 = 0x0C;
 const SR: u32 = 0x10;
 const CR: u32 = 0x14;
 /// By bank.
@@ -27,6 +28,9 @@ const OPTR: u32 = 0x20;
 /// Write protection areas A and B, by bank.
 const WRP: [[u32; 2]; 2] = [[0x2C, 0x30], [0x4C, 0x50]];
 
+/// WRPxR of no area: its start is behind every end (what new chips hold).
+const NO_AREA: u32 = 0xFF;
+
 const ACR_EMPTY: u32 = 1 << 16;
 
 const SR_BSY1: u32 = 1 << 16;
@@ -34,6 +38,7 @@ const SR_BSY2: u32 = 1 << 17;
 /// Stays set for a while after an erase; programming before it is clear faults (ST community 138555).
 const SR_CFGBSY: u32 = 1 << 18;
 const SR_BUSY: u32 = SR_BSY1 | SR_BSY2 | SR_CFGBSY;
+const SR_OPTVERR: u32 = 1 << 15;
 /// EOP and every error bit, cleared by writing 1.
 const SR_CLEAR: u32 = 0xC3FB;
 
@@ -45,6 +50,9 @@ const CR_BKER: u32 = 1 << 13;
 const CR_MER2: u32 = 1 << 15;
 const CR_STRT: u32 = 1 << 16;
 const CR_FSTPG: u32 = 1 << 18;
+const CR_OPTSTRT: u32 = 1 << 17;
+const CR_OBL_LAUNCH: u32 = 1 << 27;
+const CR_OPTLOCK: u32 = 1 << 30;
 const CR_LOCK: u32 = 1 << 31;
 /// Bytes of a row of fast programming (RM0444 3.3.8).
 const ROW: u32 = 256;
@@ -96,7 +104,7 @@ const ERRORS: &[Flag] = &[
         bit: 15,
         name: "OPTVERR",
         text: "the option bytes do not match their complements",
-        hint: "write the option bytes anew and reset",
+        hint: "`option read` shows what the chip took instead; write them all anew (`option write`)",
         kind: Kind::Target,
     },
     Flag {
@@ -199,6 +207,43 @@ impl FlashDriver for Stm32G0 {
             }
         }
         Ok(flags)
+    }
+
+    fn protect(&self, bank: &Bank, sectors: &[bool]) -> Result<Vec<(u32, u32)>> {
+        let mut areas = Vec::new();
+        for (page, _) in sectors.iter().enumerate().filter(|(_, protected)| **protected) {
+            match areas.last_mut() {
+                Some((_, end)) if *end + 1 == page => *end = page,
+                _ => areas.push((page, page)),
+            }
+        }
+        if areas.len() > 2 {
+            let what = format!("{} can protect two areas, these are {}", bank.name, areas.len());
+            return Err(Error::usage(what).hint("protect what lies between, or unprotect one of them: `flash info` shows them"));
+        }
+        let word = |index: usize| areas.get(index).map_or(NO_AREA, |(start, end)| (*start | end << 16) as u32);
+        Ok(WRP[usize::from(bank.number == 1)]
+            .iter()
+            .enumerate()
+            .map(|(index, register)| (bank.registers + register, word(index)))
+            .collect())
+    }
+
+    /// RM0444 3.4.2.
+    fn options(&self) -> OptionBytes {
+        OptionBytes {
+            behind_cr: true,
+            keyr: OPTKEYR,
+            control: CR,
+            lock: CR_OPTLOCK,
+            start: CR_OPTSTRT,
+            launch: CR_OBL_LAUNCH,
+            status: ("FLASH_SR", SR),
+            busy: SR_BUSY,
+            errors: ERRORS,
+            stands: SR_OPTVERR,
+            clear: (SR, SR_CLEAR),
+        }
     }
 
     fn describe(&self, mem: &mut MemAp, bank: &Bank) -> Result<String> {

@@ -5,7 +5,7 @@
 //! word stores in ascending order and programmed once the last has come. It can be programmed once per erase.
 
 use super::controller::{AGAIN, Controller, Flag, KEYS, refuse_readout_protection, unknown_layout};
-use super::{Bank, FlashDriver};
+use super::{Bank, FlashDriver, OptionBytes};
 use crate::adi::MemAp;
 use crate::error::{Error, Kind, Result};
 use crate::probe::{Deadline, MemOp};
@@ -58,12 +58,15 @@ const CR: u32 = 0x0C;
 const SR: u32 = 0x10;
 const CCR: u32 = 0x14;
 const WPSN_CUR: u32 = 0x38;
+const WPSN_PRG: u32 = 0x3C;
 const CRCCR: u32 = 0x50;
 const CRCSADD: u32 = 0x54;
 const CRCEADD: u32 = 0x58;
 // For both banks, from bank 1's base.
+const OPTKEYR: u32 = 0x08;
 const OPTCR: u32 = 0x18;
 const OPTSR_CUR: u32 = 0x1C;
+const OPTCCR: u32 = 0x24;
 const CRCDATA: u32 = 0x5C;
 
 const CR_LOCK: u32 = 1 << 0;
@@ -146,6 +149,16 @@ const ERRORS: &[Flag] = &[
         kind: Kind::Protected,
     },
 ];
+
+/// In OPTSR_CUR (RM0433 4.9.8), and in OPTCCR, which clears it.
+const OPTCHANGEERR: u32 = 30;
+const OPTION_ERRORS: &[Flag] = &[Flag {
+    bit: OPTCHANGEERR,
+    name: "OPTCHANGEERR",
+    text: "the chip refused the change of its option bytes; they are as they were",
+    hint: "execute-only and secure areas can only grow, and RDP level 2 allows no change (RM0433 4.4.3)",
+    kind: Kind::Protected,
+}];
 
 /// From this voltage on flash may be programmed 64 bits at a time (DS12110 table 43).
 const X64_VOLTS: f32 = 1.8;
@@ -284,6 +297,37 @@ impl FlashDriver for Stm32H7 {
         let sectors_a_bit = layout(bank)?.protect;
         let open = mem.read32(bank.registers + WPSN_CUR)?;
         Ok((0..bank.sectors()).map(|sector| open & (1 << (sector / sectors_a_bit)) == 0).collect())
+    }
+
+    fn protect(&self, bank: &Bank, sectors: &[bool]) -> Result<Vec<(u32, u32)>> {
+        let mut open = 0;
+        for (bit, group) in sectors.chunks(layout(bank)?.protect as usize).enumerate() {
+            if group.iter().any(|sector| *sector != group[0]) {
+                let first = bit * group.len();
+                let what =
+                    format!("sectors {first} through {} of {} are protected together or not at all", first + group.len() - 1, bank.name);
+                return Err(Error::usage(what));
+            }
+            open |= u32::from(!group[0]) << bit;
+        }
+        Ok(vec![(bank.registers + WPSN_PRG, open)])
+    }
+
+    /// RM0433 4.4.3.
+    fn options(&self) -> OptionBytes {
+        OptionBytes {
+            behind_cr: false,
+            keyr: OPTKEYR,
+            control: OPTCR,
+            lock: 1 << 0,
+            start: 1 << 1,
+            launch: 0,
+            status: ("FLASH_OPTSR_CUR", OPTSR_CUR),
+            busy: 1 << 0,
+            errors: OPTION_ERRORS,
+            stands: 1 << OPTCHANGEERR,
+            clear: (OPTCCR, 1 << OPTCHANGEERR),
+        }
     }
 
     fn describe(&self, mem: &mut MemAp, bank: &Bank) -> Result<String> {

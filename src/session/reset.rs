@@ -32,6 +32,11 @@ impl Session {
 
     /// Reset, and halt every core at its vector or let it run; what a reset takes away is set again.
     pub(super) fn reset_chip(&mut self, halt: bool) -> Result<()> {
+        self.reset_chip_by(halt, Session::system_reset)
+    }
+
+    /// By what `request` does, which is false if no reset came of it.
+    pub(super) fn reset_chip_by(&mut self, halt: bool, request: impl Fn(&mut Session) -> Result<bool>) -> Result<()> {
         let _phase = self.ears.phase("reset", "");
         self.look_again()?;
         if !self.arm_cores(halt)? {
@@ -40,7 +45,7 @@ impl Session {
             self.look_again()?;
             self.arm_cores(halt)?;
         }
-        if !self.system_reset()? {
+        if !request(self)? {
             self.ears.debug(1, || "SYSRESETREQ was not seen to work: resetting by NRST".to_string());
             self.nrst_reset()?;
         }
@@ -57,14 +62,14 @@ impl Session {
     }
 
     /// SYSRESETREQ by the first core; false if nothing came of it.
-    fn system_reset(&mut self) -> Result<bool> {
+    pub(super) fn system_reset(&mut self) -> Result<bool> {
         let Some(first) = self.available().first().copied() else { return Ok(false) };
         let (core, mut mem, _) = self.parts(first)?;
         core.request_system_reset(&mut mem);
         self.reset_seen(first)
     }
 
-    fn reset_seen(&mut self, core: usize) -> Result<bool> {
+    pub(super) fn reset_seen(&mut self, core: usize) -> Result<bool> {
         let deadline = Deadline::after(&*self.probe, RESET_WAIT);
         loop {
             let late = deadline.passed(&*self.probe);
