@@ -143,7 +143,7 @@ fn part_of(cpuid: u32) -> Option<&'static Part> {
 }
 
 /// "Cortex-M7", or the number where the name is not known.
-fn part_name(number: u32) -> String {
+pub fn part_name(number: u32) -> String {
     part_of(number << 4).map_or(format!("PARTNO {number:#05x}"), |part| part.name.to_string())
 }
 

@@ -238,6 +238,9 @@ pub struct CoreRow {
     pub csw: u32,
     /// RAM where loaders run and that is never cached.
     pub work_area: Region,
+    /// RAM that this core alone has at this place: here, too, a stack may be.
+    #[serde(default)]
+    pub own_ram: Vec<Region>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! `Image::read` looks at the first bytes (content.rs), refuses what is no firmware with kind image, and hands the rest
 //! to one reader per format. Only bytes that are to be loaded are ever in memory, whatever else the file holds.
 
+mod base;
 mod content;
 mod dfuse;
 mod elf;
@@ -14,6 +15,7 @@ mod uf2;
 mod unwind;
 
 use crate::error::{Error, Result};
+pub use base::Linked;
 use content::Content;
 pub use lines::Lines;
 pub use names::Names;
@@ -79,6 +81,10 @@ impl Segment {
     pub fn end(&self) -> u64 {
         u64::from(self.address) + self.data.len() as u64
     }
+
+    pub fn holds(&self, address: u32) -> bool {
+        (u64::from(self.address)..self.end()).contains(&u64::from(address))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +93,15 @@ pub struct Symbol {
     pub address: u32,
     pub size: u32,
     pub function: bool,
+}
+
+/// What an ELF was compiled for, by the numbers of IHI0045 3.3.6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Architecture {
+    /// Tag_CPU_arch
+    pub cpu: u64,
+    /// Tag_CPU_arch_profile: a letter, or 0.
+    pub profile: u64,
 }
 
 /// What is to be put where: sorted by address, nothing overlaps.
@@ -100,6 +115,8 @@ pub struct Image {
     pub entry: Option<u32>,
     /// Of the GNU build-id note, in hex; ELF only.
     pub build_id: Option<String>,
+    /// `None` where the file does not say; ELF only.
+    pub architecture: Option<Architecture>,
     /// The kind of chip that a UF2 is for, by the number Microsoft gives it.
     pub family: Option<u32>,
     /// Sorted by address; ELF only.
@@ -119,6 +136,7 @@ impl Image {
             segments,
             entry: None,
             build_id: None,
+            architecture: None,
             family: None,
             symbols: vec![],
             written: None,
@@ -186,27 +204,6 @@ impl Image {
         let rows = self.segments.iter().filter_map(|segment| Some((segment.address, self.vectors(segment.address)?)));
         let fits = |stack: u32, reset: u32| (0x1000_0000..=0x4000_0000).contains(&stack) && stack.is_multiple_of(4) && reset & 1 == 1;
         rows.map(|(at, (stack, reset))| (at, stack, reset)).find(|(_, stack, reset)| fits(*stack, *reset))
-    }
-
-    /// A raw image whose vectors say that it was linked for another address: its stack is in RAM, its reset handler in
-    /// flash but outside the image. `ram` and `flash` are (address, size). The message of the refusal (kind image).
-    pub fn linked_elsewhere(&self, ram: &[(u32, u32)], flash: &[(u32, u32)]) -> Option<String> {
-        let first = self.segments.first().filter(|_| self.format == Format::Bin)?;
-        let (stack, reset) = self.vectors(first.address)?;
-        let within = |regions: &[(u32, u32)], address: u32| regions.iter().any(|(start, size)| address.wrapping_sub(*start) < *size);
-        // The stack is full descending, so it may start right behind the RAM (DDI0403 B1.5.5).
-        let in_ram = stack != 0 && within(ram, stack - 1);
-        let in_image = u64::from(reset) >= u64::from(first.address) && u64::from(reset) < first.end();
-        let elsewhere = in_ram && reset & 1 == 1 && within(flash, reset) && !in_image;
-        elsewhere.then(|| {
-            format!(
-                "{} was linked for another address: at {:#010x} it ends at {:#010x}, but its reset handler is at {:#010x}",
-                self.path,
-                first.address,
-                first.end() - 1,
-                reset & !1
-            )
-        })
     }
 }
 

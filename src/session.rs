@@ -10,6 +10,7 @@ mod detach;
 mod flashing;
 mod identify;
 mod options;
+mod precheck;
 mod reset;
 mod rtt;
 mod semihosting;
@@ -17,6 +18,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
+pub use precheck::CHECKS;
 pub use semihosting::Exit;
 
 pub use crate::cortex_m::{Access, Breakpoint, Reason, Register, State, Watchpoint};

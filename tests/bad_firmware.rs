@@ -144,7 +144,8 @@ fn a_table_that_leads_nowhere_is_lockup_with_the_reason_of_the_hardfault() {
         let path = folder.path().join("table.bin");
         std::fs::write(&path, image).unwrap();
         for ((target, _), reason) in [H7, G0].into_iter().zip(reasons) {
-            let ran = rocd(target, &format!("flash write_image erase {} 0x08000000 bin; reset", path.display()));
+            let ran =
+                rocd(target, &format!("flash write_image erase {} 0x08000000 bin force-vectors force-address; reset", path.display()));
             assert_eq!(ran.code, 7, "{sp:#x} {reset:#x}: {}", ran.err);
             let line = ran.err.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
             assert!(line.contains("is locked up 10 ms after the reset, pc = 0xfffffffe: HardFault"), "{sp:#x} {reset:#x}: {line}");
@@ -157,7 +158,7 @@ fn a_table_that_leads_nowhere_is_lockup_with_the_reason_of_the_hardfault() {
 
 #[test]
 fn a_linker_script_forced_in_is_lockup_with_the_reason_in_words_and_numbers() {
-    let line = "flash write_image erase tests/firmware/flash_like_st.ld 0x08000000 bin; reset";
+    let line = "flash write_image erase tests/firmware/flash_like_st.ld 0x08000000 bin force-vectors force-address; reset";
     let ran = rocd(H7.0, line);
     assert_eq!(ran.code, 7, "{}", ran.err);
     for words in

@@ -23,7 +23,7 @@ fn says(target: &str, line: &str) -> String {
 
 /// Of a file that must be refused as an image (exit code 8), nothing erased.
 fn refuses(target: &str, file: &Path) -> String {
-    let output = run(target, &format!("program {}", file.display()));
+    let output = run(target, &format!("program {} force-vectors", file.display()));
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(8), "{text}");
     assert!(!text.contains("erased"), "{text}");
@@ -133,7 +133,7 @@ fn a_uf2_is_programmed_whatever_the_order_of_its_blocks() {
         blocks.reverse();
         blocks.swap(0, 2);
         let (file, back) = (folder.write("app.uf2", &blocks.concat()), folder.path("back.bin"));
-        let line = format!("program {} verify; dump_image {} 0x08000000 1000", file.display(), back.display());
+        let line = format!("program {} verify force-vectors; dump_image {} 0x08000000 1000", file.display(), back.display());
         has(&says(target, &line), &["verified 1000 bytes"]);
         assert!(fs::read(back).unwrap() == data);
     }
@@ -144,7 +144,7 @@ fn a_block_that_is_not_for_main_flash_is_left_out() {
     let folder = Folder::new();
     let blocks =
         [uf2_block(0x2000, 0x0800_0000, 0, 2, H7_FAMILY, &bytes(256)), uf2_block(0x2001, 0x9000_0000, 1, 2, H7_FAMILY, &bytes(256))];
-    has(&says(H7, &format!("program {} verify", folder.write("a.uf2", &blocks.concat()).display())), &["verified 256 bytes"]);
+    has(&says(H7, &format!("program {} verify force-vectors", folder.write("a.uf2", &blocks.concat()).display())), &["verified 256 bytes"]);
     let only = uf2_block(1, 0x0800_0000, 0, 1, 0, &bytes(256));
     has(&refuses(H7, &folder.write("b.uf2", &only)), &["holds no data for flash"]);
 }
@@ -236,7 +236,7 @@ fn a_dfuse_file_is_programmed_and_other_settings_are_named() {
         dfu_target(1, "Option Bytes", &[(0x5200_201C, &[1, 2, 3, 4])]),
     ];
     let (file, back) = (folder.write("app.dfu", &dfuse(ST, &targets)), folder.path("back.bin"));
-    let said = says(H7, &format!("program {} verify; dump_image {} 0x08000000 700", file.display(), back.display()));
+    let said = says(H7, &format!("program {} verify force-vectors; dump_image {} 0x08000000 700", file.display(), back.display()));
     has(&said, &["verified 764 bytes", "target 1 `Option Bytes` (alternate setting 1, 12 bytes) is left out"]);
     assert!(fs::read(back).unwrap() == data);
 }
@@ -245,9 +245,9 @@ fn a_dfuse_file_is_programmed_and_other_settings_are_named() {
 fn a_dfuse_file_for_another_device_is_taken_with_a_warning() {
     let folder = Folder::new();
     let targets = [dfu_target(0, "x", &[(0x0800_0000, &[1, 2, 3, 4])])];
-    let said = says(H7, &format!("program {}", folder.write("a.dfu", &dfuse((0x1209, 1), &targets)).display()));
+    let said = says(H7, &format!("program {} force-vectors", folder.write("a.dfu", &dfuse((0x1209, 1), &targets)).display()));
     has(&said, &["warning:", "for the USB device 1209:0001, not for ST's bootloader 0483:df11"]);
-    let any = says(H7, &format!("program {}", folder.write("b.dfu", &dfuse((0xFFFF, 0xFFFF), &targets)).display()));
+    let any = says(H7, &format!("program {} force-vectors", folder.write("b.dfu", &dfuse((0xFFFF, 0xFFFF), &targets)).display()));
     assert!(!any.contains("for the USB device"), "{any}");
 }
 
@@ -297,7 +297,7 @@ fn piped(folder: &Folder, word: &str, bytes: &[u8]) -> (Option<i32>, String) {
     let (to, bytes) = (pipe.clone(), bytes.to_vec());
     // Waits until rocd opens the other end.
     std::thread::spawn(move || fs::write(to, bytes));
-    let output = run(H7, &format!("program {} {word}", pipe.display()));
+    let output = run(H7, &format!("program {} {word} force-vectors", pipe.display()));
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code(), text)
 }
@@ -339,7 +339,7 @@ fn a_pipe_carries_every_format_and_one_that_is_closed_early_is_named() {
     assert!(code == Some(8) && said.contains(":5: the record has 18 bytes, it says 21"), "{said}");
     let pipe = folder.path("unsaid");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let output = run(H7, &format!("program {}", pipe.display()));
+    let output = run(H7, &format!("program {} force-vectors", pipe.display()));
     has(&String::from_utf8_lossy(&output.stderr), &["say what comes through it, one of elf, ihex, s19, uf2, dfu, bin"]);
 }
 

@@ -201,7 +201,7 @@ fn program_most_of_it(folder: &std::path::Path) -> [String; 4] {
     let noise = |n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8 & 0x7F;
     fs::write(&image, (0..900_000).map(noise).collect::<Vec<u8>>()).unwrap();
     let dirty = "for sector in 0..5 { sim_poke(0x08000000 + sector * 0x20000, 0x12) }";
-    let program = format!("program {} bin; echo over", image.display());
+    let program = format!("program {} bin force-vectors; echo over", image.display());
     ["-c".into(), dirty.into(), "-c".into(), program]
 }
 

@@ -35,8 +35,10 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command::new("flash mass_erase [<bank:num>] [noreset]", "Erase a whole bank, or all of them", "flash mass_erase 1", mass_erase),
     Command::new(
-        "flash write_image [erase] [unlock] <file> [<addr>] [bin|elf|ihex|s19|uf2|dfu] [noreset] [noloader]",
-        "Write an image into flash; `erase` erases the sectors that need it and keeps what the image does not cover",
+        "flash write_image [erase] [unlock] <file> [<addr>] [bin|elf|ihex|s19|uf2|dfu] [noreset] [noloader] \
+         [force-machine] [force-address] [force-vectors] [force-boot]",
+        "Write an image into flash; `erase` erases the sectors that need it and keeps what the image does not cover. An image \
+         that is not for this chip, or will not start, is refused: `force-` and the check's name does it nevertheless",
         "flash read_bank 0 part.bin 0 8K; flash write_image erase part.bin",
         write_image,
     ),
@@ -270,41 +272,13 @@ pub(super) fn read_image(cx: &Cx, args: &Args) -> Result<(Image, Option<String>)
         note = Some(format!("{path} is a raw binary: it goes to {start:#010x}, the start of flash"));
     }
     let image = Image::read(Path::new(path), address, said)?;
-    refuse_other_family(cx, &image)?;
     Ok((image, note))
-}
-
-/// A UF2 may say which chips it is for: Microsoft's names of families are those of our drivers.
-fn refuse_other_family(cx: &Cx, image: &Image) -> Result<()> {
-    let Some(family) = image.family_name() else { return Ok(()) };
-    let session = cx.session()?;
-    match family.eq_ignore_ascii_case(&session.target.driver) {
-        true => Ok(()),
-        false => Err(Error::image(format!("{} is for {family}, the chip is an {}", image.path, session.die.name))),
-    }
-}
-
-/// A raw binary whose own vectors say that it belongs elsewhere; only a warning if the user said `bin`.
-fn refuse_linked_elsewhere(cx: &Cx, image: &Image, said_bin: bool) -> Result<()> {
-    let session = cx.session()?;
-    let flash: Vec<(u32, u32)> = session.banks.iter().map(|bank| (bank.address, bank.size)).collect();
-    match image.linked_elsewhere(&session.die.ram_at_most(), &flash) {
-        None => Ok(()),
-        Some(message) if said_bin => {
-            cx.ears.warn(message);
-            Ok(())
-        }
-        Some(message) => {
-            Err(Error::image(message)
-                .hint("give the address it was linked for behind the file's name, or the word `bin` to write it as it is"))
-        }
-    }
 }
 
 fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
     let (image, note) = read_image(cx, args)?;
     image.warnings.iter().for_each(|warning| cx.ears.warn(warning.as_str()));
-    refuse_linked_elsewhere(cx, &image, args.has("bin"))?;
+    cx.session()?.precheck(&image, |check| args.has(&format!("force-{check}")))?;
     let policy = if args.has("erase") { Policy::Erase } else { Policy::NoErase };
     let manner = Manner { noreset: args.has("noreset"), noloader: args.has("noloader") };
     let touched = crate::flash::touched(&image, &cx.session()?.banks)?;
@@ -331,7 +305,7 @@ fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
 pub(super) fn put(cx: &Cx, args: &Args) -> Result<()> {
     let (image, note) = read_image(cx, args)?;
     image.warnings.iter().for_each(|warning| cx.ears.warn(warning.as_str()));
-    refuse_linked_elsewhere(cx, &image, false)?;
+    cx.session()?.precheck(&image, |_| false)?;
     let (plan, done, _) = plan_and_write(cx, &image, Policy::Erase, Manner::default()).during(format_args!("writing {}", image.path))?;
     let mut lines: Vec<String> = note.into_iter().chain(done.iter().flat_map(|done| report(&image, &plan, done))).collect();
     if !plan.is_done() {

@@ -252,6 +252,7 @@ fn core(at: &At, row: &CoreRow) -> Result<()> {
     at.must((1..=TWELVE_BITS).contains(&row.part), "part", || format!("part {:#x} is not 12 bits", row.part))?;
     let csw = || format!("csw {:#010x} sets bits 7:0, which are the probe's (size and increment)", row.csw);
     at.must(row.csw & 0xFF == 0, "csw", csw)?;
+    at.each("own_ram", &row.own_ram, region)?;
     region(&at.to("work_area"), &row.work_area)
 }
 

@@ -139,6 +139,10 @@ pub trait FlashDriver {
     fn lock(&self, mem: &mut MemAp, bank: &Bank) -> Result<()> {
         self.controller(bank)?.lock(mem)
     }
+    /// Where core `core` starts after a reset, as the option bytes say with BOOT0 low, and what in them says so.
+    fn start(&self, _: &mut MemAp, bank: &Bank, _core: usize) -> Result<(u32, String)> {
+        Ok((bank.address, "the start of flash".into()))
+    }
     /// Leave the chip so that a reset boots what the bank holds (G0: EMPTY; most families need nothing). The program may
     /// be running.
     fn boot(&self, _: &mut MemAp, _: &Bank) -> Result<()> {

@@ -25,6 +25,7 @@ const CR: u32 = 0x14;
 const ECCR: [u32; 2] = [0x18, 0x1C];
 const ECCR_ECCD: u32 = 1 << 31;
 const OPTR: u32 = 0x20;
+const SECR: u32 = 0x80;
 /// Write protection areas A and B, by bank.
 const WRP: [[u32; 2]; 2] = [[0x2C, 0x30], [0x4C, 0x50]];
 
@@ -63,9 +64,18 @@ const CR_OPERATION: u32 = CR_PG | CR_PER | CR_MER1 | CR_PNB | CR_BKER | CR_MER2 
 /// IWDG_SW and WWDG_SW: 0 is a watchdog that hardware starts.
 const OPTR_WDG_SW: u32 = 1 << 16 | 1 << 19;
 const OPTR_NSWAP_BANK: u32 = 1 << 20;
+/// 0: the pin says what else nBOOT0 says.
+const OPTR_NBOOT_SEL: u32 = 1 << 24;
+const OPTR_NBOOT1: u32 = 1 << 25;
+const OPTR_NBOOT0: u32 = 1 << 26;
+/// 1: always main flash. Reads 0 on the G0x0, which have no SECR (assumed).
+const SECR_BOOT_LOCK: u32 = 1 << 16;
 
 /// Where an empty chip is recognised, RM0444 2.5.
 const BOOT_WORD: u32 = 0x0800_0000;
+/// What else a G0 starts from (RM0444 2.5): the system memory, and SRAM.
+const SYSTEM_MEMORY: u32 = 0x1FFF_0000;
+const SRAM: u32 = 0x2000_0000;
 
 // Maxima of the data sheet (STM32G030 table "Flash memory characteristics"); mass erase assumed.
 const WORD: Duration = Duration::from_micros(125);
@@ -162,6 +172,19 @@ impl FlashDriver for Stm32G0 {
         }
         Err(Error::target(format!("the flash banks are swapped (nSWAP_BANK is 0, FLASH_OPTR = {options:#010x})"))
             .hint("set nSWAP_BANK in the option bytes: rocd maps the banks only as the chip is delivered"))
+    }
+
+    /// RM0444 2.5, "Boot modes". EMPTY does not count: whoever writes flash clears it (`boot`).
+    fn start(&self, mem: &mut MemAp, bank: &Bank, _: usize) -> Result<(u32, String)> {
+        let [options, lock] = [mem.read32(bank.registers + OPTR)?, mem.read32(bank.registers + SECR)?];
+        let bit = |mask: u32| u32::from(options & mask != 0);
+        let why = format!("nBOOT_SEL = {}, nBOOT0 = {}, nBOOT1 = {}", bit(OPTR_NBOOT_SEL), bit(OPTR_NBOOT0), bit(OPTR_NBOOT1));
+        Ok(match (lock & SECR_BOOT_LOCK != 0, bit(OPTR_NBOOT_SEL), bit(OPTR_NBOOT0), bit(OPTR_NBOOT1)) {
+            (true, ..) => (BOOT_WORD, "BOOT_LOCK = 1".to_string()),
+            (_, 0, ..) | (_, _, 1, _) => (BOOT_WORD, why),
+            (_, _, _, 1) => (SYSTEM_MEMORY, why),
+            _ => (SRAM, why),
+        })
     }
 
     /// EMPTY makes the next reset run the system boot loader. The option byte loader alone sets it, at power-on, and

@@ -67,6 +67,8 @@ const OPTKEYR: u32 = 0x08;
 const OPTCR: u32 = 0x18;
 const OPTSR_CUR: u32 = 0x1C;
 const OPTCCR: u32 = 0x24;
+/// BOOT_CUR; on dual core dies BOOT7_CUR, and BOOT4_CUR of the Cortex-M4 (RM0399 4.9).
+const BOOT_CUR: [u32; 2] = [0x40, 0x48];
 const CRCDATA: u32 = 0x5C;
 
 const CR_LOCK: u32 = 1 << 0;
@@ -271,6 +273,12 @@ impl FlashDriver for Stm32H7 {
         }
         let volts = bank.volts.map_or("not known".to_string(), |volts| format!("{volts:.2} V"));
         Some(format!("target voltage is {volts}: {} is written 32 bits at a time, 64 need {X64_VOLTS} V", bank.name))
+    }
+
+    /// Bits 31:16 of the address are in BOOT_ADD0 (RM0433 2.6).
+    fn start(&self, mem: &mut MemAp, bank: &Bank, core: usize) -> Result<(u32, String)> {
+        let upper = mem.read32(shared(bank, BOOT_CUR[core.min(1)]))? & 0xFFFF;
+        Ok((upper << 16, format!("BOOT_ADD0 = {upper:#06x}")))
     }
 
     fn watchdog(&self, mem: &mut MemAp, bank: &Bank) -> Result<bool> {

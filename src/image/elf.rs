@@ -4,12 +4,12 @@
 //! they stay. Debug information, of any size, is never read.
 
 use super::content::{LINK, meant};
-use super::{Image, Parts, Symbol, check_size, unreadable};
+use super::{Architecture, Image, Parts, Symbol, check_size, unreadable};
 use crate::error::{Error, Result};
 use object::LittleEndian as LE;
 use object::elf::{
-    FileHeader32, NT_GNU_BUILD_ID, PT_INTERP, PT_LOAD, SHF_ALLOC, SHN_UNDEF, SHT_NOBITS, SHT_NOTE, SHT_SYMTAB, STB_WEAK, STT_FUNC,
-    STT_OBJECT,
+    FileHeader32, NT_GNU_BUILD_ID, PT_INTERP, PT_LOAD, SHF_ALLOC, SHN_UNDEF, SHT_ARM_ATTRIBUTES, SHT_NOBITS, SHT_NOTE, SHT_SYMTAB,
+    STB_WEAK, STT_FUNC, STT_OBJECT, Tag_File,
 };
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 use object::read::{ReadCache, ReadRef, StringTable};
@@ -74,6 +74,7 @@ pub fn read<R: Read + Seek>(image: &mut Image, path: Option<&Path>, mut source: 
     image.entry = Some(header.e_entry(LE)).filter(|entry| *entry != 0);
     if let Some(table) = &table {
         image.build_id = build_id(table, &cache);
+        image.architecture = architecture(table, &cache);
         image.symbols = symbols(table, &cache).unwrap_or_else(|why| {
             image.warnings.push(format!("{name}: {why}: no symbols were read"));
             Vec::new()
@@ -219,6 +220,34 @@ fn build_id<'a, R: ReadRef<'a>>(table: &SectionTable<'a, Header, R>, cache: R) -
     let mut notes = rows.filter_map(|row| row.notes(LE, cache).ok().flatten()).flatten().map_while(|note| note.ok());
     let note = notes.find(|note| note.name() == b"GNU" && note.n_type(LE) == NT_GNU_BUILD_ID)?;
     Some(note.desc().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What .ARM.attributes says of the whole file (IHI0045 3.2, 3.3.6): Tag_CPU_arch is 6, Tag_CPU_arch_profile 7. Strings are the
+/// values of tags 4, 5 and 32 (behind a number), and of odd ones from there on. Damaged attributes are none.
+fn architecture<'a, R: ReadRef<'a>>(table: &SectionTable<'a, Header, R>, cache: R) -> Option<Architecture> {
+    let row = table.iter().find(|row| row.sh_type(LE) == SHT_ARM_ATTRIBUTES && u64::from(row.sh_size(LE)) <= LONGEST_TABLE)?;
+    let mut vendors = row.attributes(LE, cache).ok()?.subsections().ok()?;
+    let mut found = Architecture { cpu: 0, profile: 0 };
+    while let Some(vendor) = vendors.next().ok()? {
+        let mut scopes = vendor.subsubsections();
+        while let Some(scope) = scopes.next().ok()?.filter(|_| vendor.vendor() == b"aeabi") {
+            let mut values = scope.attributes();
+            while let Some(tag) = values.read_tag().ok()?.filter(|_| scope.tag() == Tag_File) {
+                if !matches!(tag, 4 | 5) && (tag <= 32 || tag % 2 == 0) {
+                    let value = values.read_integer().ok()?;
+                    match tag {
+                        6 => found.cpu = value,
+                        7 => found.profile = value,
+                        _ => {}
+                    }
+                }
+                if matches!(tag, 4 | 5 | 32) || tag > 32 && tag % 2 == 1 {
+                    values.read_string().ok()?;
+                }
+            }
+        }
+    }
+    Some(found)
 }
 
 /// Functions and objects of .symtab, by address. `Err`: why there are none although there is a table.

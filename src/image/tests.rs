@@ -451,25 +451,3 @@ fn vectors_are_read_where_they_lie_whole() {
     assert_eq!(image.vectors(0x0800_0002), None);
     assert_eq!(image.vectors(0x07FF_FFFF), None);
 }
-
-#[test]
-fn a_raw_image_linked_elsewhere_is_seen_by_its_vectors() {
-    let (ram, flash) = ([(0x2000_0000, 0x2_0000), (0x2400_0000, 0x8_0000)], [(0x0800_0000, 0x20_0000)]);
-    let verdict = |stack: u32, reset: u32| {
-        let mut bytes = vec![0; 0x400];
-        bytes[..4].copy_from_slice(&stack.to_le_bytes());
-        bytes[4..8].copy_from_slice(&reset.to_le_bytes());
-        Image::parse("app.bin", &bytes, Some(0x0800_0000), None).unwrap().linked_elsewhere(&ram, &flash)
-    };
-    assert_eq!(
-        verdict(0x2408_0000, 0x0802_0299).unwrap(),
-        "app.bin was linked for another address: at 0x08000000 it ends at 0x080003ff, but its reset handler is at 0x08020298"
-    );
-    assert_eq!(verdict(0x2408_0000, 0x0800_0299), None, "in the image");
-    assert_eq!(verdict(0x2408_0000, 0x0802_0298), None, "no Thumb address");
-    assert_eq!(verdict(0x2408_0004, 0x0802_0299), None, "no stack");
-    assert_eq!(verdict(0x2000_0000, 0x0802_0299), None, "a stack below RAM");
-    assert_eq!(verdict(0x2408_0000, 0x9002_0299), None, "not in this flash");
-    let elf = load("header-h743.elf");
-    assert_eq!(elf.linked_elsewhere(&ram, &flash), None, "an ELF says itself where it goes");
-}

@@ -284,7 +284,7 @@ fn examine_chip(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut
             core.found_before(armed);
         }
     }
-    let kib = identify::flash_kib(probe, target, &ahead, &die)?;
+    let kib = identify::flash_kib(probe, target, &ahead, &die, ears)?;
     let banks = identify::banks(&die, kib, core_ap(target, 0), volts);
     ears.debug(1, || format!("{} (DEV_ID {dev_id:#05x}, REV_ID {rev_id:#06x}), {kib} KiB flash, {khz} kHz", die.name));
     Ok(Chip { die, dev_id, rev_id, volts, banks, cores })

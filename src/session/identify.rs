@@ -4,6 +4,7 @@ use super::fatal;
 use crate::adi::{MemAp, ap};
 use crate::desc::{Die, Target, When};
 use crate::error::{Error, Result};
+use crate::event::Ears;
 use crate::flash::Bank;
 use crate::probe::{Ap, Port, Probe};
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,12 +207,14 @@ fn read_flash_kib(probe: &mut dyn Probe, target: &Target, ahead: &Ahead, die: &D
     Ok(word >> (8 * (place.address & 2)) & 0xFFFF)
 }
 
-/// What the chip says, or the die's most where it says nothing (HAL does the same).
-pub(super) fn flash_kib(probe: &mut dyn Probe, target: &Target, ahead: &Ahead, die: &Die) -> Result<u32> {
-    Ok(match read_flash_kib(probe, target, ahead, die)? {
-        0 | 0xFFFF => die.flash_size.max_kib,
-        kib => kib.min(die.flash_size.max_kib),
-    })
+/// What the chip says, or the die's most where it says nothing (HAL does the same) or more than the target file knows.
+pub(super) fn flash_kib(probe: &mut dyn Probe, target: &Target, ahead: &Ahead, die: &Die, ears: &Ears) -> Result<u32> {
+    let (says, most) = (read_flash_kib(probe, target, ahead, die)?, die.flash_size.max_kib);
+    if says != 0 && says <= most {
+        return Ok(says);
+    }
+    ears.warn(format!("the flash size register reads {says:#06x} KiB: it is taken for {most} KiB, the most that an {} has", die.name));
+    Ok(most)
 }
 
 /// The die's bank rows with the chip's flash size shared out among them.

@@ -125,7 +125,7 @@ impl Session {
         self.reset_chip_by(true, load).during(LOADING)?;
         // With other options it may be another die, and have other banks.
         self.die = identify::find_die(&mut *self.probe, &self.target, &Ahead::new(), self.dev_id)?;
-        let kib = identify::flash_kib(&mut *self.probe, &self.target, &Ahead::new(), &self.die)?;
+        let kib = identify::flash_kib(&mut *self.probe, &self.target, &Ahead::new(), &self.die, &self.ears)?;
         self.banks = identify::banks(&self.die, kib, core_ap(&self.target, 0), self.volts);
         Ok(())
     }

@@ -53,6 +53,7 @@ build pair-h745-m4.elf "$H745_M4" "h745-m4.ld sections.ld" pair.c
 build lma-h743.elf "$H743" "h743.ld sections.ld" lma.c
 build header-h743.elf "$H743" "h743-header.ld sections.ld" blinky.c
 build header-g071.elf "$G071" "g071-header.ld sections.ld" blinky.c
+build offset-g071.elf "$G071" "g071-offset.ld sections.ld" offset.c -s
 build ram-h743.elf "$H743" "h743.ld sections-ram.ld" blinky.c
 build ramonly-h743.elf "$H743" "ramonly.ld sections.ld" blinky.c
 build paddr0-h743.elf "$H743 -DNO_DATA" "h743.ld sections.ld" blinky.c

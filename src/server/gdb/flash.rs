@@ -37,6 +37,7 @@ impl Gdb {
             only_erased.extend((0..bank.sectors()).filter(in_range).map(|sector| (bank.clone(), Erase::Sector(sector))));
         }
         if !image.is_empty() {
+            session.precheck(&image, |_| false)?;
             let plan = session.plan(&image, Policy::Erase)?;
             session.execute(&plan, Manner::default())?;
         }

@@ -367,7 +367,7 @@ fn level_2_is_for_ever_and_closes_the_debug_port_at_the_next_reset() {
 #[test]
 fn areas_only_grow_and_secure_ones_are_not_the_debuggers() {
     let mut rig = Rig::new("stm32h743");
-    let mut refused = |rig: &mut Rig, writes: &[(u32, u32)]| {
+    let refused = |rig: &mut Rig, writes: &[(u32, u32)]| {
         unlock_options(rig);
         rig.write_all(writes);
         rig.write(OPTCR, 2);
