@@ -225,3 +225,27 @@ fn in_telnet() {
     telnet.send("shutdown\r");
     rocd.ended();
 }
+
+/// Between two calls or at one: Ctrl-C stops it, and it goes on from there.
+#[test]
+fn ctrl_c_in_gdb() {
+    const GO: &str = "+$vCont;c#a8";
+    /// "tick", in hex
+    const TICK: &str = "7469636b";
+    let (target, elf) = CHIPS[1];
+    let lines = [&format!("program {elf}"), "arm semihosting enable; arm semihosting_cmdline x ticks; reset halt"];
+    let rocd = Rocd::after(target, &lines, &["gdb", "0"]);
+    let mut gdb = Line::to(rocd.address("gdb"));
+    gdb.send("$?#3f");
+    gdb.until("$T05thread:1;");
+    for _ in 0..10 {
+        gdb.send(GO);
+        let said = gdb.until(TICK) + &gdb.until(TICK);
+        assert!(!said.contains("$T"), "a call was shown as a halt: {said}");
+        gdb.send("\x03");
+        assert_eq!(gdb.until("$T").find("$T05"), None);
+        assert!(gdb.until("thread:1;").starts_with("02"));
+        gdb.until("#");
+    }
+    rocd.leave();
+}
