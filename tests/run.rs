@@ -3,7 +3,8 @@
 mod served;
 mod serving;
 
-use served::verdict::there;
+use served::verdict::{Verdict, there};
+use served::{Board, HLA, programmed};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
@@ -220,5 +221,25 @@ fn the_rust_project_builds() {
     for (target, chip) in [("stm32h7", "h743"), ("stm32g0", "g071")] {
         let elf = folder.path().join(format!("sample-{chip}.elf"));
         assert_eq!(run(target, &[elf.to_str().unwrap(), "greet", "you"]).1, "hello, you\n");
+    }
+}
+
+/// The same program, the same words, the same board: output and exit code are what OpenOCD gives.
+#[test]
+fn openocd_runs_it_alike() {
+    for (board, script, (target, calls, sample, _)) in [("stm32h743", "stm32h7x", CHIPS[0]), ("stm32g071", "stm32g0x", CHIPS[1])] {
+        let Some(_verdict) = Verdict::of("openocd", "openocd", "OpenOCD semihosting", board) else { return };
+        for (elf, words, wanted) in [(sample, ["greet", "you"], (0, "hello, you\n")), (calls, ["code", "7"], (7, ""))] {
+            let state = programmed(board, elf);
+            let board = Board::serve(&format!("{board},v3"), &["--state", state.path().to_str().unwrap()]);
+            let mut openocd = HLA.openocd(board.port(), script, &[]);
+            let line = format!("arm semihosting_cmdline app {}; resume; sleep 30000; shutdown error", words.join(" "));
+            openocd.args(["-c", "init; reset halt; arm semihosting enable", "-c", &line]).stdin(Stdio::null());
+            let (code, said, aside) = ended(&openocd.output().unwrap());
+            assert_eq!((code, said.as_str()), wanted, "OpenOCD: {aside}");
+            board.shutdown();
+            let (code, said, aside) = run(target, &[&[elf], &words[..]].concat());
+            assert_eq!((code, said.as_str()), wanted, "rocd: {aside}");
+        }
     }
 }
