@@ -99,9 +99,12 @@ impl Bench {
     }
 }
 
+/// A chip, how many fields it has, what some of them hold, and some that others have.
+type Factory = (&'static str, usize, &'static [(&'static str, i64)], &'static [&'static str]);
+
 #[test]
 fn each_die_has_its_fields_as_they_leave_the_factory() {
-    let cases: [(&str, usize, &[(&str, i64)], &[&str]); 10] = [
+    let cases: [Factory; 10] = [
         (
             "stm32h743",
             27,
