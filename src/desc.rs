@@ -9,6 +9,7 @@
 mod check;
 mod find;
 mod option;
+pub mod svd;
 
 pub use check::HOOKS;
 pub use find::{BUILT_IN, Loaded, Wanted, find};
@@ -172,6 +173,8 @@ pub struct Target {
     /// Written at attach in this order, read back, put back at detach in reverse order.
     #[serde(default)]
     pub attach: Vec<Write>,
+    /// A CMSIS-SVD file of the user's, by which `reg` knows the peripherals.
+    pub svd: Option<String>,
     /// What `memory map` shows beside flash, RAM and the core's own registers.
     #[serde(default, rename = "area")]
     pub areas: Vec<Area>,

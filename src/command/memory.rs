@@ -193,6 +193,12 @@ pub(super) fn one(cx: &Cx, from: u32, unit: usize) -> Result<u64> {
     read_units(cx, from, unit, 1).map(|bytes| number(&bytes))
 }
 
+/// The same, written.
+pub(super) fn set(cx: &Cx, to: u32, unit: usize, value: u64) -> Result<()> {
+    span(to, unit, 1)?;
+    put(cx, to, &pack(value, unit)?, Some(width(unit)))
+}
+
 /// Chunk by chunk, in accesses of `width`, or (`None`) of whatever width suits.
 pub(super) fn fetch(cx: &Cx, from: u32, len: usize, width: Option<Width>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -241,7 +247,7 @@ fn tell(cx: &Cx, phase: &'static str, done: usize, total: usize) {
 }
 
 /// Bytes in one number of `bits`.
-fn unit_of(bits: u64) -> Result<usize> {
+pub(super) fn unit_of(bits: u64) -> Result<usize> {
     match bits {
         8 | 16 | 32 | 64 => Ok(bits as usize / 8),
         _ => Err(Error::command(format!("a width of {bits} bits is none of 8, 16, 32, 64"))),

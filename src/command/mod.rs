@@ -18,6 +18,7 @@ pub mod serve;
 pub mod shell;
 pub mod sim;
 pub mod spec;
+pub mod svd;
 pub mod symbol;
 pub mod system;
 pub mod target;
@@ -26,6 +27,7 @@ pub mod value;
 pub use spec::{Arg, Args, Spec};
 pub use value::Value;
 
+use crate::desc::svd::Svd;
 use crate::desc::{Interface, Target};
 use crate::error::{Error, Result, excerpt};
 use crate::event::Ears;
@@ -122,6 +124,7 @@ pub const BUILT_IN: &[&[Command]] = &[
     backtrace::COMMANDS,
     disasm::COMMANDS,
     symbol::COMMANDS,
+    svd::COMMANDS,
     look::COMMANDS,
     info::COMMANDS,
     flash::COMMANDS,
@@ -273,6 +276,8 @@ pub struct Cx {
     pub board: RefCell<sim::Slot>,
     /// Of the ELF that was programmed or loaded last; the session speaks of them, too.
     pub names: Rc<RefCell<Names>>,
+    /// What peripherals are called: of `svd`, else of the target file's when first asked for.
+    pub svd: RefCell<Option<Rc<Svd>>>,
     /// The current core of this front-end.
     pub core: Cell<usize>,
     /// Where clients of RTT come in.
@@ -318,6 +323,7 @@ impl Cx {
             session: RefCell::default(),
             board: RefCell::default(),
             names: Rc::default(),
+            svd: RefCell::default(),
             core: Cell::new(0),
             rtt_ports: RefCell::default(),
             commands: RefCell::new(commands),

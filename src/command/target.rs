@@ -1,7 +1,7 @@
 //! Built-in commands: the core. Run control, registers, breakpoints and watchpoints, in OpenOCD's words and forms.
 
 use super::memory::opt_address;
-use super::{Args, Command, Cx, Value};
+use super::{Args, Command, Cx, Value, svd};
 use crate::error::{Error, Result};
 use crate::image::Names;
 use crate::near;
@@ -20,8 +20,13 @@ pub const COMMANDS: &[Command] = &[
     Command::new("resume [<addr>]", "Let the core run, from its pc or from an address", "halt; resume", resume).changes(0),
     Command::new("step [<addr>]", "Execute one instruction, at the pc or at an address", "halt; step", step).changes(0),
     Command::new("reset [run|halt|init]", "Reset the chip, then run it or hold it at its reset vector", "reset halt", reset).changes(0),
-    Command::new("reg [<reg> [<value:num>]]", "List all registers, or show or set one, by its name or number", "halt; reg pc", reg)
-        .changes(2),
+    Command::new(
+        "reg [<reg> [<value:num>]]",
+        "List the core's registers, or show or set one by name or number; by an SVD file also a peripheral, its register or field",
+        "halt; reg pc",
+        reg,
+    )
+    .changes(2),
     Command::new(
         "bp [<addr> <len:num> [hw]]",
         "List breakpoints, or set one: in RAM by an instruction, elsewhere or with hw by a comparator",
@@ -240,7 +245,13 @@ fn reg(cx: &Cx, args: &Args) -> Result<Value> {
     let Some(name) = args.opt_text("reg") else {
         return list_registers(&mut session, core, &registers, &names);
     };
-    let register = find(&registers, name)?;
+    let register = match find(&registers, name) {
+        Err(unknown) => {
+            drop(session);
+            return svd::peripheral(cx, name, args.opt_num("value"), unknown);
+        }
+        register => register?,
+    };
     if let Some(value) = args.opt_num("value") {
         session.write_reg(core, register, fits(register, value)?)?;
     }

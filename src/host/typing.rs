@@ -4,6 +4,7 @@ use super::Host;
 use crate::command::line::{Piece, What, constants, pieces, plain_words, quote};
 use crate::command::sim::chips;
 use crate::command::spec::Completion;
+use crate::command::svd::peripherals;
 use crate::command::{Entry, reserved};
 use crate::desc::HOOKS;
 use std::ops::Range;
@@ -68,6 +69,9 @@ impl Host {
             if let Some((name, kind)) = next.value {
                 let named = NAMES.iter().find(|row| (row.0, row.1) == (entry.name(), &name));
                 words.extend(named.map_or_else(|| self.values(kind.completion), |row| (row.2)(self)));
+                if kind.completion == Completion::Register {
+                    words.extend(peripherals(&self.cx, &typed.word));
+                }
                 if kind.completion == Completion::File {
                     return Choices { start: typed.start, words: files(&typed.word) };
                 }
@@ -241,6 +245,17 @@ mod tests {
             let words: Vec<String> = words.into_iter().map(str::to_string).collect();
             assert_eq!(host.choices(line), Choices { start, words }, "{line}");
         }
+    }
+
+    #[test]
+    fn peripherals_complete_with_their_registers_and_a_register_with_its_fields() {
+        let host = host();
+        host.line("svd tests/firmware/small.svd", &mut |_| {}).unwrap();
+        let words = |line: &str| host.choices(line).words;
+        assert_eq!(words("reg RAM2.CR"), ["RAM2.CR ", "RAM2.CR2 "]);
+        assert_eq!(words("reg RAM.CR.EN"), ["RAM.CR.EN ", "RAM.CR.EN2 "]);
+        assert_eq!(words("reg DB"), ["DBG ", "DBG.IDCODE "]);
+        assert_eq!(words("reg RAM.ST[1]"), ["RAM.ST[1] ", "RAM.ST[1].NDTR "]);
     }
 
     #[test]
