@@ -7,7 +7,7 @@
 mod cache;
 #[cfg(test)]
 pub mod fake;
-pub mod faults;
+mod faults;
 mod guest;
 mod points;
 mod registers;

@@ -12,7 +12,9 @@ const BFAR: u32 = 0xE000_ED38;
 const MMARVALID: u32 = 1 << 7;
 const BFARVALID: u32 = 1 << 15;
 const DACCVIOL: u32 = 1 << 1;
+const MSTKERR: u32 = 1 << 4;
 const PRECISERR: u32 = 1 << 9;
+const STKERR: u32 = 1 << 12;
 /// DEMCR, DDI0403 and DDI0419, C1.6.5
 const VC_HARDERR: u32 = 1 << 10;
 const LR: u32 = 14;
@@ -29,13 +31,13 @@ const CFSR_FLAGS: &[Flag] = &[
     (1 << 0, "IACCVIOL", "a jump to where no code may run"),
     (DACCVIOL, "DACCVIOL", "an access that the MPU refuses"),
     (1 << 3, "MUNSTKERR", "an exception's return from a stack that the MPU refuses"),
-    (1 << 4, "MSTKERR", "an exception's frame on a stack that the MPU refuses"),
+    (MSTKERR, "MSTKERR", "an exception's frame on a stack that the MPU refuses"),
     (1 << 5, "MLSPERR", "floating-point state saved where the MPU refuses it"),
     (1 << 8, "IBUSERR", "a jump to where nothing answers"),
     (PRECISERR, "PRECISERR", "an access where nothing answers"),
     (1 << 10, "IMPRECISERR", "an earlier access where nothing answers"),
     (1 << 11, "UNSTKERR", "an exception's return from a stack where nothing answers"),
-    (1 << 12, "STKERR", "an exception's frame on a stack where nothing answers"),
+    (STKERR, "STKERR", "an exception's frame on a stack where nothing answers"),
     (1 << 13, "LSPERR", "floating-point state saved where nothing answers"),
     (1 << 16, "UNDEFINSTR", "an undefined instruction"),
     (1 << 17, "INVSTATE", "a jump to an address without the Thumb bit"),
@@ -65,7 +67,7 @@ fn explained(hfsr: u32, cfsr: u32, mmfar: u32, bfar: u32) -> String {
 }
 
 /// Peripherals, devices and the private bus (DDI0419 B3.1).
-pub fn never_executable(address: u32) -> bool {
+fn never_executable(address: u32) -> bool {
     matches!(address >> 29, 2 | 5..=7)
 }
 
@@ -96,6 +98,11 @@ impl Core {
         mem.batch(&mut ops)?;
         let [hfsr, cfsr, mmfar, bfar] = ops.map(|op| op.value());
         Ok(Some(explained(hfsr, cfsr, mmfar, bfar)))
+    }
+
+    /// The frame of the last fault was not written, or not all of it; ARMv6-M does not tell.
+    pub fn frame_lost(&mut self, mem: &mut MemAp) -> Result<bool> {
+        Ok(!self.part.v6m && mem.read32(CFSR)? & (MSTKERR | STKERR) != 0)
     }
 
     /// Of a halted core that was locked up or has just come into its HardFault: the stack pointer, and pc and xPSR when the

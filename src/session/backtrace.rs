@@ -2,10 +2,10 @@
 //! (DDI0403E B1.5.6 to B1.5.8; DDI0419E has the same, without the FPU), and by lr where nothing better is known.
 
 use super::Session;
-use crate::cortex_m::faults::never_executable;
 use crate::error::{Error, Kind, Result};
 use crate::image::{LR, NOBODY, Names, PC, Registers, SP};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 /// More are a recursion, or a stack that leads in circles.
 const MOST: usize = 64;
@@ -21,6 +21,8 @@ const T: u32 = 1 << 24;
 const BASIC: u32 = 1 << 4;
 const THREAD: u32 = 1 << 3;
 const PSP: u32 = 1 << 2;
+/// HardFault to UsageFault, by number.
+const FAULTS: RangeInclusive<u32> = 3..=6;
 /// Bytes of a frame with S0 to S15, FPSCR and a word that is not used.
 const EXTENDED: u32 = 0x68;
 
@@ -140,7 +142,7 @@ impl Session {
         match registers[PC] {
             NOBODY | 0 => return Ok(None),
             link if link >> 28 == 0xf => return self.interrupted(core, registers, level.xpsr, psp, memory).map(Some),
-            link if link & 1 == 0 || never_executable(link) => {
+            link if link & 1 == 0 || !self.holds_code(core, names, link) => {
                 return Err(Error::image(format!("{link:#010x} is nothing to return to: the stack or lr was overwritten")));
             }
             _ => {}
@@ -152,10 +154,24 @@ impl Session {
         Ok(Some(Level { registers, exception: None, exact: false, guess: level.guess || known.is_none(), ..*level }))
     }
 
+    /// In flash, RAM or ROM of the chip, or where the ELF has something, as behind a QUADSPI.
+    fn holds_code(&self, core: usize, names: &Names, address: u32) -> bool {
+        let roms = self.target.areas.iter().filter(|area| area.kind == "ROM").map(|area| (area.address, area.size));
+        let parts = names.segments.iter().map(|segment| (segment.address, segment.data.len() as u32));
+        let within = roms.chain(parts).any(|(start, size)| address.wrapping_sub(start) < size);
+        within || self.ram_from(core, address).is_some() || self.banks.iter().any(|bank| bank.contains(address))
+    }
+
     /// What ran when the exception came whose handler began with these registers, pc being its EXC_RETURN.
     fn interrupted(&mut self, core: usize, mut registers: Registers, xpsr: u32, psp: u32, memory: &mut Memory) -> Result<Level> {
         let link = registers[PC];
         let sp = if link & PSP != 0 { psp } else { registers[SP] };
+        if FAULTS.contains(&(xpsr & IPSR)) {
+            let (found, mut mem, _) = self.parts(core)?;
+            if found.frame_lost(&mut mem)? {
+                return Err(Error::image(format!("the exception's frame is lost: CFSR says that {sp:#010x} could not be written")));
+            }
+        }
         let mut frame = [0; 8];
         for (word, at) in frame.iter_mut().zip((0..).step_by(4)) {
             let there = self.word(core, sp.wrapping_add(at), memory);
