@@ -312,3 +312,27 @@ fn it_takes_few_transfers() {
     let transactions: u64 = phases.iter().map(|phase| phase["transactions"].as_u64().unwrap()).sum();
     assert!(transactions <= 10, "{transactions}: {out}");
 }
+
+/// Whichever transfer the plug is pulled at, or not answered, is an error of the probe.
+#[test]
+fn a_cable_that_is_pulled_meanwhile_is_named() {
+    let before = stop_at("tests/firmware/calls-o2-g071.elf", "fibonacci");
+    for what in ["unplug", "silent"] {
+        for nth in 0..8 {
+            let line = format!("{before}sim inject {what} after {nth}; backtrace; echo ended");
+            let output = Command::new(env!("CARGO_BIN_EXE_rocd"))
+                .args(["-q", "-f", "interfaces/sim.toml", "-f", CHIPS[1].0, "-c", &line])
+                .output()
+                .unwrap();
+            let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert_eq!(output.status.code(), Some(3), "{what} after {nth}: {out}{err}");
+            assert!(!out.contains("ended") && err.contains("error: "), "{what} after {nth}: {out}{err}");
+        }
+    }
+    let running = Command::new(env!("CARGO_BIN_EXE_rocd"))
+        .args(["-q", "-f", "interfaces/sim.toml", "-f", CHIPS[1].0, "-c", "program tests/firmware/blinky-g071.elf reset; backtrace"])
+        .output()
+        .unwrap();
+    let err = String::from_utf8_lossy(&running.stderr).into_owned();
+    assert!(err.contains("is running") && err.contains("`halt` first"), "{err}");
+}

@@ -11,8 +11,8 @@ use std::ops::RangeInclusive;
 const MOST: usize = 64;
 /// Bytes of the stack that are read at once: one transfer of a few milliseconds.
 const CHUNK: u32 = 1024;
-/// Bytes of a function that are compared: nobody's is longer (assumed), and a symbol may claim anything.
-const LONGEST: usize = 64 << 10;
+/// Bytes of a function that are compared, from its beginning: one transfer, and another build differs sooner (assumed).
+const COMPARED: usize = 6144;
 
 /// xPSR and EXC_RETURN (DDI0403E B1.4.2, B1.5.8).
 const IPSR: u32 = 0x1ff;
@@ -81,7 +81,7 @@ struct Memory {
 }
 
 impl Session {
-    /// Needs a halted core. Kinds other than probe and target: none; what cannot be followed is in `Backtrace::end`.
+    /// Kind target: the core is not halted, or does not answer; kind probe. What cannot be followed is in `Backtrace::end`.
     pub fn backtrace(&mut self, core: usize) -> Result<Backtrace> {
         // By number: r0 to pc, xPSR, msp, psp.
         let wanted: Vec<_> = self.registers(core)?.into_iter().filter(|register| register.number <= 18).collect();
@@ -201,7 +201,7 @@ impl Session {
             return Err(Error::image(format!("{address:#010x} is no place for a stack")));
         };
         // The last of what a die may have need not be there.
-        for len in [room.min(CHUNK) & !3, 4] {
+        for len in [(room.min(CHUNK) & !3).max(4), 4] {
             let mut bytes = vec![0; len as usize];
             match self.mem(core).read(address, &mut bytes) {
                 Ok(()) => {
@@ -218,7 +218,7 @@ impl Session {
     /// Why the names are of another program: the function that `at` is in is not what the chip holds.
     fn differs(&mut self, core: usize, names: &Names, at: u32, memory: &mut Memory) -> Result<Option<String>> {
         let Some((name, address, wanted)) = names.code(at).filter(|(_, address, _)| memory.same.insert(*address)) else { return Ok(None) };
-        let mut there = vec![0; wanted.len().min(LONGEST)];
+        let mut there = vec![0; wanted.len().min(COMPARED)];
         match self.mem(core).read(address, &mut there) {
             Err(error) if error.is_fault() => return Ok(None),
             read => read?,
