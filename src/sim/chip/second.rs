@@ -10,8 +10,6 @@ use super::{BusError, Chip, Ns, Size};
 
 pub struct SecondRow {
     pub core: &'static CoreRow,
-    /// The access port that sees the chip as this core.
-    pub ap: u8,
     /// Where it has a RAM once more, and where everybody has it.
     pub sram: (u32, u32),
     /// Bits that a reset asked for by this core adds to RCC_RSR.

@@ -17,7 +17,6 @@ const UNITS: &[Component] = &[
 ];
 
 const CORTEX_M3: CoreRow = CoreRow {
-    name: "Cortex-M3",
     arch: Arch::V7M,
     cpuid: 0x412F_C230,
     fp_ctrl: 0x0000_0260,

@@ -22,7 +22,6 @@ const UNITS: &[Component] = &[
 
 /// r0p1, 4 breakpoints, 2 watchpoints; the registers after reset as a G0B1 was seen to have them.
 pub const CORTEX_M0PLUS: CoreRow = CoreRow {
-    name: "Cortex-M0+",
     arch: Arch::V6M,
     cpuid: 0x410C_C601,
     fp_ctrl: 0x0000_0040,

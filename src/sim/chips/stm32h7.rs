@@ -45,7 +45,6 @@ macro_rules! debug_bus {
 
 /// r1p1 on H74x (8 breakpoints, 4 watchpoints, 16 KiB caches); MVFR by the Cortex-M7 TRM for double precision.
 pub const CORTEX_M7: CoreRow = CoreRow {
-    name: "Cortex-M7",
     arch: Arch::V7M,
     cpuid: 0x411F_C271,
     fp_ctrl: 0x1000_0080,

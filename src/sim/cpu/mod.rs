@@ -49,7 +49,6 @@ pub enum Arch {
 
 /// What one core of a chip is.
 pub struct CoreRow {
-    pub name: &'static str,
     pub arch: Arch,
     pub cpuid: u32,
     /// FP_CTRL and DWT_CTRL as they reset: counts and revisions.

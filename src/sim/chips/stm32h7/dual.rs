@@ -9,7 +9,6 @@ use super::*;
 /// r0p1 with FPv4-SP, 6 breakpoints (FPB revision 1), 4 watchpoints, 8 regions, no caches (Cortex-M4 TRM). CCR.STKALIGN is
 /// read-only here (assumed); the registers after reset and the rest of CCR as on the M7.
 pub const CORTEX_M4: CoreRow = CoreRow {
-    name: "Cortex-M4",
     cpuid: 0x410F_C241,
     fp_ctrl: 0x0000_0260,
     dwt_ctrl: 0x4000_0000,
@@ -111,7 +110,6 @@ pub const H745: Row = Row {
     aps: APS,
     second: Some(&SecondRow {
         core: &CORTEX_M4,
-        ap: 3,
         sram: (0x1000_0000, 0x3000_0000),
         request: 0x0246_0000,
         own: (0x5802_44D0..0x5802_4520, 0xC0),
