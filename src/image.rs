@@ -5,6 +5,8 @@
 
 mod base;
 mod content;
+#[cfg(feature = "defmt")]
+mod defmt;
 mod dfuse;
 mod elf;
 mod hex;
@@ -17,6 +19,8 @@ mod unwind;
 use crate::error::{Error, Result};
 pub use base::Linked;
 use content::Content;
+#[cfg(feature = "defmt")]
+pub use defmt::Defmt;
 pub use lines::Lines;
 pub use names::Names;
 use std::fs::File;

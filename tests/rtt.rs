@@ -15,7 +15,9 @@ use served::verdict::Verdict;
 use serving::{Line, Rocd};
 use std::cell::RefCell;
 use std::path::Path;
+use std::process::Command;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Chip, target file, program, where its control block is, and its RAM.
 type Chip = (&'static str, &'static str, &'static str, u32, (u32, u32));
@@ -333,20 +335,17 @@ fn a_port_for_each_channel_while_gdb_waits() {
             format!("127.0.0.1:{}", ask("", " channel ").trim_end_matches(" channel "))
         };
         let (first, second) = (port(0), port(1));
-        let mut gdb = std::process::Command::new("gdb-multiarch");
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("there");
+        let mut gdb = Command::new("gdb-multiarch");
         gdb.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-nx", "-batch", chip.2]);
-        gdb.args([
-            "-ex",
-            &format!("target extended-remote {}", rocd.address("gdb")),
-            "-ex",
-            "hbreak stop",
-            "-ex",
-            "continue",
-            "-ex",
-            "detach",
-        ]);
-        let gdb = std::thread::spawn(move || served::finish(&mut gdb, std::time::Duration::from_secs(120)));
+        let (connect, touch) = (format!("target extended-remote {}", rocd.address("gdb")), format!("shell touch {}", there.display()));
+        [&connect, "hbreak stop", &touch, "continue", "detach"].iter().for_each(|line| _ = gdb.args(["-ex", line]));
+        let gdb = std::thread::spawn(move || served::finish(&mut gdb, Duration::from_secs(300)));
 
+        while !there.exists() && !gdb.is_finished() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let (mut terminal, mut data) = (Line::to(&first), Line::to(&second));
         let mut browser = Line::to(&first);
         browser.send("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
@@ -356,7 +355,10 @@ fn a_port_for_each_channel_while_gdb_waits() {
         terminal.send("1s");
         let said = data.until(&numbered(0x1FFF));
         counts(&said, 0x2000);
-        terminal.send("b");
+        while !gdb.is_finished() {
+            terminal.send("b");
+            std::thread::sleep(Duration::from_millis(100));
+        }
         let (said, ok) = gdb.join().unwrap();
         assert!(ok && said.contains("Breakpoint 1, ") && said.contains("stop ("), "{said}");
         terminal.send("B");
@@ -366,5 +368,66 @@ fn a_port_for_each_channel_while_gdb_waits() {
         data.send("C");
         ask("echo alive", "alive");
         rocd.leave();
+    }
+}
+
+const LOGS: [(Chip, &str); 2] = [(H743, "tests/firmware/rust-h743.elf"), (G071, "tests/firmware/rust-g071.elf")];
+
+/// rust/src/main.rs, encoded by rzcobs on the H743 and not at all on the G071.
+#[test]
+fn a_log_of_defmt_is_put_into_words() {
+    for (chip, program) in LOGS {
+        let desk = Desk::new(chip, "v3");
+        desk.run(&format!("program {program} reset; sleep 20; rtt start; sleep 100"));
+        let said = desk.said();
+        let lines: Vec<&str> = said.lines().collect();
+        let expected = [
+            "0.000 no level (main.rs:46)",
+            "0.000 TRACE trace (main.rs:47)",
+            "0.000 DEBUG at Point { x: -3, y: 70 } (main.rs:48)",
+            "0.000 INFO 0x0000beef true 1.5 (main.rs:49)",
+            "0.000 WARN b\"ab\\n\" [Some(1), None] (main.rs:50)",
+            "0.000 ERROR 10 101 (main.rs:51)",
+            "0.001 INFO count 1 (main.rs:56)",
+            "0.002 INFO count 2 (main.rs:56)",
+        ];
+        assert_eq!(lines[..8], expected);
+        assert!(lines.len() > 60);
+        assert_eq!(desk.ear.warnings.take(), [""; 0]);
+
+        // frames that are none: told, and the next ones are right
+        let last = lines.len() - 6;
+        desk.run("halt; sleep 100");
+        let last = last + desk.said().lines().count();
+        let at = |offset: u32| desk.word(&format!("_SEGGER_RTT+{offset}"));
+        let (buffer, size, write) = (at(28), at(32), at(36));
+        for (n, byte) in (0..).zip([0xFE, 0xFF, 0xFF, 0x00].iter().take(if chip == H743 { 4 } else { 2 })) {
+            desk.run(&format!("mwb {:#x} {byte}; mww _SEGGER_RTT+36 {}", buffer + (write + n) % size, (write + n + 1) % size));
+        }
+        desk.run("resume; sleep 100");
+        let said = desk.said();
+        assert!(said.contains(&format!("INFO count {} (main.rs:56)\n", last + 5)), "{last}: {said}");
+        let told = desk.ear.warnings.take();
+        assert!(
+            !told.is_empty() && told.iter().all(|text| text.ends_with(" bytes of the defmt log are no frame and were skipped")),
+            "{told:?}"
+        );
+    }
+}
+
+/// What the program says at once and what was in RAM of its last life are told apart.
+#[test]
+fn run_shows_what_the_program_says() {
+    for (chip, program) in LOGS {
+        let desk = Desk::new(chip, "v3");
+        for _ in 0..2 {
+            assert_eq!(desk.refused(&format!("run timeout 0.05 {}", chip.2)), "the program did not end within 0.05 s; it runs on");
+            assert_eq!(desk.said(), "hello\n");
+        }
+        for _ in 0..2 {
+            desk.refused(&format!("run timeout 0.05 {program}"));
+            assert!(desk.said().starts_with("0.000 no level (main.rs:46)\n0.000 TRACE trace"));
+        }
+        assert_eq!(desk.ear.warnings.take(), [""; 0]);
     }
 }

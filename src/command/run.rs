@@ -81,10 +81,15 @@ fn run(cx: &Cx, args: &Args) -> Result<Value> {
     (session.semihosting.on, session.semihosting.command_line) = (true, command_line(words));
     let limit = args.of("s").first().and_then(|arg| if let Arg::Float(s) = arg { Duration::try_from_secs_f64(*s).ok() } else { None });
     session.semihosting.awaited = true;
-    let ended = session.start().and_then(|()| until_end(cx, &mut session, limit));
+    let (rtt, told) = (cx.settings.borrow().rtt, session.rtt_due().is_some());
+    let ended = session.start(cx.core.get(), rtt).and_then(|()| until_end(cx, &mut session, limit));
     session.semihosting.awaited = false;
+    let said = session.rtt_rest();
+    if !told {
+        session.rtt_stop();
+    }
     let free = session.catch_faults(false);
-    ended.and(free).map(|()| Value::shown(0u32, ""))
+    ended.and(said).and(free).map(|()| Value::shown(0u32, ""))
 }
 
 /// `Err` with `Cause::Ended` unless the program says that it went well.

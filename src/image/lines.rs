@@ -64,10 +64,13 @@ impl Lines {
         self.debug().map(|debug| &debug.frames)
     }
 
-    /// Addresses of another build would be wrong lines, so a file written since is not looked at.
+    /// What another build says would be wrong, so a file written since is not looked at.
+    pub fn open(&self) -> Option<File> {
+        File::open(&self.path).ok().filter(|_| written(&self.path) == Some(self.written))
+    }
+
     fn load(&self) -> Option<Debug> {
-        let file = File::open(&self.path).ok().filter(|_| written(&self.path) == Some(self.written))?;
-        let cache = ReadCache::new(file);
+        let cache = ReadCache::new(self.open()?);
         let header = FileHeader32::<LE>::parse(&cache).ok()?;
         let table = header.sections(LE, &cache).ok()?;
         let section = |id: SectionId| -> Result<Reader, ()> {

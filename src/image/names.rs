@@ -1,9 +1,16 @@
 //! What an ELF calls the addresses of a chip: its symbols, and the lines of its sources.
 
+#[cfg(feature = "defmt")]
+use super::Defmt;
 use super::{Image, Lines, Segment, Symbol};
+#[cfg(feature = "defmt")]
+use std::io::Read;
 
 /// Assembly of more than 64 KiB behind one label is not written by hand (assumed); RAM behind the last label of flash is none.
 const LABEL: u32 = 1 << 16;
+/// An ELF of more bytes is not read for its log (assumed).
+#[cfg(feature = "defmt")]
+const LONGEST: u64 = 64 << 20;
 
 /// Of the image that was programmed or loaded last.
 #[derive(Default)]
@@ -19,12 +26,29 @@ pub struct Names {
     pub hushed: bool,
     /// Where the program keeps the control block of SEGGER's RTT.
     pub rtt: Option<u32>,
+    /// Its log, once it was asked for.
+    #[cfg(feature = "defmt")]
+    defmt: Option<Option<Defmt>>,
 }
 
 impl Names {
     pub fn of(image: Image) -> Names {
         let rtt = image.symbols.iter().find(|symbol| symbol.name == "_SEGGER_RTT").map(|symbol| symbol.address);
-        Names { lines: Lines::of(&image), symbols: image.symbols, path: image.path, segments: image.segments, hushed: false, rtt }
+        Names { lines: Lines::of(&image), symbols: image.symbols, path: image.path, segments: image.segments, rtt, ..Names::default() }
+    }
+
+    /// The words of the program's log, if it is one of defmt's. An error comes once.
+    #[cfg(feature = "defmt")]
+    pub fn defmt(&mut self) -> crate::error::Result<Option<&mut Defmt>> {
+        if self.defmt.is_none() {
+            self.defmt = Some(None);
+            let mut elf = Vec::new();
+            let file = self.lines.as_ref().and_then(Lines::open);
+            if file.is_some_and(|file| file.take(LONGEST).read_to_end(&mut elf).is_ok()) {
+                self.defmt = Some(Defmt::of(&elf)?);
+            }
+        }
+        Ok(self.defmt.as_mut().and_then(Option::as_mut))
     }
 
     /// The last symbol of a `kind` that `address` lies in, and the place in words: `main+0x12`. One without a size reaches as

@@ -1,6 +1,6 @@
 //! Resetting the chip: SYSRESETREQ, or NRST where that is not seen.
 
-use super::{ResetMode, Session, attach, fatal};
+use super::{ResetMode, Session, Setup, attach, fatal};
 use crate::cortex_m::State;
 use crate::error::{Context, Error, Kind, Result};
 use crate::probe::Deadline;
@@ -208,9 +208,11 @@ impl Session {
         Ok(format!("{flags}{}", from.map_or(String::new(), |[pc, _]| format!(" at {}", at(pc)))))
     }
 
-    /// Every core from its reset vector; HardFaults halt it where they come.
-    pub fn start(&mut self) -> Result<()> {
+    /// Every core from its reset vector; HardFaults halt it where they come. What `core` says by RTT is told, if its ELF is
+    /// known to have it.
+    pub fn start(&mut self, core: usize, rtt: Setup) -> Result<()> {
         self.reset(ResetMode::Halt)?;
+        self.rtt_begin(core, rtt)?;
         self.catch_faults(true)?;
         self.available().into_iter().try_for_each(|core| self.resume(core, None))
     }

@@ -34,6 +34,8 @@ const KEPT: usize = 64 << 10;
 const FAST: Duration = Duration::from_millis(1);
 pub const SLOW: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_secs(1);
+/// At a program that has ended: one that runs on would never let go.
+const LAST_LOOKS: usize = 16;
 
 /// How `rtt start` was asked to go about it.
 #[derive(Clone, Copy, Default)]
@@ -118,6 +120,9 @@ pub struct Rtt {
     down: BTreeMap<u32, Vec<u8>>,
     /// That memory cannot be read was told.
     told: bool,
+    /// The terminal's channel was begun anew, and whether it is a log to be put into words.
+    fresh: bool,
+    log: bool,
 }
 
 impl Ring {
@@ -211,6 +216,8 @@ impl Rtt {
             taps: BTreeMap::new(),
             down: BTreeMap::new(),
             told: false,
+            fresh: true,
+            log: false,
         }
     }
 
@@ -302,7 +309,9 @@ impl Rtt {
                 }
                 let left = (ring.read + count) % ring.size;
                 mem.write32(ring.at + READ, left)?;
-                let ours = self.left.insert(number, left) == Some(ring.read) && ring.read != 0;
+                let goes_on = self.left.insert(number, left) == Some(ring.read);
+                let ours = goes_on && ring.read != 0;
+                self.fresh |= number == 0 && !goes_on;
                 pieces.push(Piece { number, bytes, left, wrote: ring.write, ours });
                 moved = true;
             }
@@ -398,6 +407,7 @@ impl Session {
         let _phase = self.ears.phase("rtt", "");
         let looked = self.parts(rtt.core).and_then(|(core, mut mem, _)| rtt.look(core, &mut mem, symbol));
         let told = std::mem::replace(&mut rtt.told, looked.is_err());
+        let looked = looked.map(|(again, bytes)| (again, if bytes.is_empty() { bytes } else { self.in_words(&mut rtt, bytes) }));
         self.rtt = Some(rtt);
         match looked {
             Ok((again, bytes)) => {
@@ -416,6 +426,63 @@ impl Session {
         }
     }
 
+    /// A log of defmt's in lines of text; everything else as it is.
+    #[cfg(feature = "defmt")]
+    fn in_words(&mut self, rtt: &mut Rtt, bytes: Vec<u8>) -> Vec<u8> {
+        let (names, fresh) = (self.names.clone(), std::mem::take(&mut rtt.fresh));
+        let mut names = names.borrow_mut();
+        let log = names.defmt().unwrap_or_else(|error| {
+            self.ears.warn(error.message);
+            None
+        });
+        let Some(log) = log else { return bytes };
+        if fresh {
+            log.begin();
+            let memory = self.memory();
+            let at = rtt.block.as_ref().and_then(|block| block.rings.first()).map_or(0, |ring| ring.name);
+            rtt.log = name(&mut self.mem(rtt.core), &memory, at) == "defmt";
+        }
+        if !rtt.log {
+            return bytes;
+        }
+        let (text, skipped) = log.decode(&bytes);
+        if skipped > 0 {
+            self.ears.warn(format!("{skipped} bytes of the defmt log are no frame and were skipped"));
+        }
+        text.into_bytes()
+    }
+
+    #[cfg(not(feature = "defmt"))]
+    fn in_words(&mut self, _: &mut Rtt, bytes: Vec<u8>) -> Vec<u8> {
+        bytes
+    }
+
+    /// Where reading does no harm: address and bytes.
+    fn memory(&self) -> Vec<(u32, u32)> {
+        self.die.ram_at_most().into_iter().chain(self.banks.iter().map(|bank| (bank.address, bank.size))).collect()
+    }
+
+    /// For a program that begins now: what its last life left in RAM is no control block of its own.
+    pub(super) fn rtt_begin(&mut self, core: usize, setup: Setup) -> Result<()> {
+        let symbol = self.names.borrow().rtt.filter(|at| inside(&self.die.ram_at_most(), *at, HEADER));
+        match (setup.window, symbol) {
+            (None, None) => return Ok(()),
+            (None, Some(at)) => self.write_memory(core, None, at, &[0; ID.len()])?,
+            (Some(_), _) => {}
+        }
+        self.rtt_start(core, setup).map(|_| ())
+    }
+
+    /// What is left in the rings of a program that has ended.
+    pub fn rtt_rest(&mut self) -> Result<()> {
+        for _ in 0..LAST_LOOKS {
+            if !self.rtt_look()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// What the control block says now, up before down.
     pub fn rtt_channels(&mut self) -> Result<Vec<Channel>> {
         self.rtt()?;
@@ -425,7 +492,7 @@ impl Session {
         let block = rtt.block.take().filter(|block| block.settled);
         let block =
             block.ok_or_else(|| Error::command("there is no control block yet").hint("the program makes it before it writes first"))?;
-        let memory: Vec<_> = ram.iter().copied().chain(self.banks.iter().map(|bank| (bank.address, bank.size))).collect();
+        let memory = self.memory();
         let mut mem = self.mem(core);
         let channels = (0..).zip(&block.rings).map(|(n, ring)| {
             let up = n < block.counts.0;
