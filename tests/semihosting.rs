@@ -249,3 +249,22 @@ fn ctrl_c_in_gdb() {
     }
     rocd.leave();
 }
+
+/// gdb and rocd share a terminal: what the program says is there once.
+#[test]
+fn in_a_gdb_of_rocds_own() {
+    let (target, elf) = CHIPS[0];
+    let Some(_gdb) = Verdict::of("gdb-multiarch", "gdb-multiarch", "rocd's gdb with semihosting", target) else { return };
+    let script = tempfile::NamedTempFile::with_suffix(".gdb").unwrap();
+    let lines = "monitor arm semihosting enable\nmonitor arm semihosting_cmdline app console\ncontinue\nquit\n";
+    std::fs::write(script.path(), lines).unwrap();
+    let gdb = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+    std::fs::write(&gdb, format!("#!/bin/sh\nexec gdb-multiarch -nx -batch \"$@\" -x {}\n", script.path().display())).unwrap();
+    assert!(Command::new("chmod").arg("+x").arg(&gdb).status().unwrap().success());
+    let mut rocd = Command::new(env!("CARGO_BIN_EXE_rocd"));
+    rocd.current_dir(env!("CARGO_MANIFEST_DIR")).env("ROCD_GDB", &gdb).args(["-f", "sim", "-f", target, "gdb", elf]);
+    let (said, _) = finish(&mut rocd, Duration::from_secs(120));
+    for words in ["*write0\n", "unknown ffffffff\n", "the program ended with exit code 0\n"] {
+        assert_eq!(said.matches(words).count(), 1, "`{words}` is not there once:\n{said}");
+    }
+}

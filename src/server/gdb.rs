@@ -228,11 +228,13 @@ impl Gdb {
         desk.out.send(self.wire.framed(contents));
     }
 
-    /// For its console, which listens while it waits only.
-    pub fn tell(&mut self, out: &Out, text: &[u8]) {
-        if self.run != Run::No {
+    /// For its console, which listens while it waits only: whether it does.
+    pub fn tell(&mut self, out: &Out, text: &[u8]) -> bool {
+        let listens = self.run != Run::No && !text.is_empty();
+        if listens {
             out.send(self.wire.framed(format!("O{}", hex(text)).as_bytes()));
         }
+        listens
     }
 
     fn supported(&mut self, _: &Desk, rest: &[u8]) -> Answer {

@@ -435,15 +435,19 @@ impl<'a> Server<'a> {
         let heard = Rc::<Heard>::default();
         self.host.heard_by(heard.clone(), || self.host.attend());
         for event in heard.0.take() {
-            self.host.cx().ears.sink.emit(event.clone());
-            let Some(text) = text(event) else { continue };
+            let text = text(event.clone()).unwrap_or_default();
             let lines = self.unended.whole(&text);
+            let mut shown = false;
             for client in self.clients.values_mut() {
                 match &mut client.talk {
-                    Talk::Gdb(gdb) => gdb.tell(&client.out, &text),
+                    Talk::Gdb(gdb) => shown |= gdb.tell(&client.out, &text),
                     Talk::Telnet(telnet) => lines.iter().for_each(|text| telnet.tell(&client.out, text)),
                     Talk::Tcl(_) | Talk::Rtt(..) => {}
                 }
+            }
+            // Our own gdb is at the same terminal.
+            if !shown || self.child.is_none() {
+                self.host.cx().ears.sink.emit(event);
             }
         }
     }
