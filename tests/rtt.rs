@@ -431,3 +431,27 @@ fn run_shows_what_the_program_says() {
         assert_eq!(desk.ear.warnings.take(), [""; 0]);
     }
 }
+
+/// It is sent away once what the system keeps for it is full; until then, and then, the others get all of it.
+#[test]
+fn a_client_that_stops_reading_holds_nobody_up() {
+    let rocd = Rocd::after("stm32h7", &[&format!("program {} reset", H743.2)], &["telnet", "0"]);
+    let mut telnet = Line::to(rocd.address("telnet"));
+    telnet.send("rtt start; rtt server start 0 0\n");
+    telnet.until("rtt 127.0.0.1:");
+    let port = format!("127.0.0.1:{}", telnet.until(" channel ").trim_end_matches(" channel "));
+    let (mut idle, mut reader) = (Line::to(&port), Line::to(&port));
+    reader.send("A");
+    reader.until("'A'\n");
+    reader.send("e");
+    const LINES: u32 = 1024;
+    for block in 0..256 {
+        let lines: String = (LINES * block..LINES * (block + 1)).map(numbered).collect();
+        let said = reader.until(&lines[lines.len() - 16..]);
+        assert!(said == lines, "block {block}: {} bytes for {}", said.len(), lines.len());
+    }
+    telnet.send("echo alive\n");
+    telnet.until("alive\r\n");
+    assert!(idle.closed());
+    rocd.leave();
+}
