@@ -76,6 +76,7 @@ struct Ring {
 }
 
 /// Where a control block is, and what it held at the last look.
+#[derive(Default)]
 struct Block {
     address: u32,
     counts: (u32, u32),
@@ -96,6 +97,7 @@ struct Piece {
     ours: bool,
 }
 
+#[derive(Default)]
 pub struct Rtt {
     core: usize,
     setup: Setup,
@@ -155,7 +157,7 @@ impl Ring {
 
 impl Block {
     fn new(address: u32) -> Block {
-        Block { address, counts: (0, 0), rings: Vec::new(), settled: false }
+        Block { address, ..Block::default() }
     }
 
     fn size(counts: (u32, u32)) -> u32 {
@@ -200,25 +202,7 @@ impl Rtt {
     fn new(core: usize, setup: Setup, ram: Vec<(u32, u32)>, searched: Vec<(u32, u32)>) -> Rtt {
         // A block is made of words.
         let areas = setup.window.map_or(searched, |(address, size)| vec![(address & !3, size + (address & 3))]);
-        Rtt {
-            core,
-            setup,
-            ram,
-            areas,
-            block: None,
-            last: None,
-            search: (0, 0),
-            searched: 0,
-            next: Duration::ZERO,
-            wait: FAST,
-            left: BTreeMap::new(),
-            doubts: Vec::new(),
-            taps: BTreeMap::new(),
-            down: BTreeMap::new(),
-            told: false,
-            fresh: true,
-            log: false,
-        }
+        Rtt { core, setup, ram, areas, fresh: true, ..Rtt::default() }
     }
 
     /// One look, and when the next is due. What came for the terminal; true: there is reason to look again at once.
@@ -234,10 +218,8 @@ impl Rtt {
     }
 
     fn transfer(&mut self, core: &mut Core, mem: &mut MemAp, symbol: Option<u32>) -> Result<(bool, Vec<u8>)> {
-        let known = match self.setup.window {
-            Some((address, size)) => Some(address).filter(|_| size <= HEADER),
-            None => symbol.filter(|address| address.is_multiple_of(4) && inside(&self.ram, *address, HEADER)),
-        };
+        let known = self.setup.window.map_or(symbol, |(address, size)| Some(address).filter(|_| size <= HEADER));
+        let known = known.filter(|address| address.is_multiple_of(4) && inside(&self.ram, *address, HEADER));
         if known.is_some_and(|known| self.block.as_ref().is_none_or(|block| block.address != known)) {
             self.block = known.map(Block::new);
         }
@@ -475,11 +457,8 @@ impl Session {
 
     /// What is left in the rings of a program that has ended.
     pub fn rtt_rest(&mut self) -> Result<()> {
-        for _ in 0..LAST_LOOKS {
-            if !self.rtt_look()? {
-                break;
-            }
-        }
+        let mut looks = 0..LAST_LOOKS;
+        while looks.next().is_some() && self.rtt_look()? {}
         Ok(())
     }
 
