@@ -218,14 +218,15 @@ fn what_cannot_be_taken_back_is_refused_unless_it_is_allowed_by_name() {
         let Value::List(rows) = bench.run("option read").unwrap().plain() else { panic!("{chip}") };
         let there: Vec<String> = rows.iter().map(Value::to_string).collect();
         let dangers = bench.target.options.iter().flat_map(|row| &row.dangers);
-        for danger in dangers.filter(|danger| danger.kind == "irreversible" && danger.unless.is_empty()) {
-            if !there.iter().any(|row| row.starts_with(&format!("name: {}\n", danger.field))) {
+        let irreversible = dangers.filter(|danger| danger.kind == "irreversible" && danger.unless.is_empty());
+        for (danger, field) in irreversible.flat_map(|danger| danger.fields.iter().map(move |field| (danger, field))) {
+            if !there.iter().any(|row| row.starts_with(&format!("name: {field}\n"))) {
                 continue;
             }
-            let to = danger.to.unwrap_or(1 - bench.option(&danger.field).min(1) as u32);
-            let line = format!("option write {} {to:#x} yes --allow BOR_LEV", danger.field);
+            let to = danger.to.unwrap_or(1 - bench.option(field).min(1) as u32);
+            let line = format!("option write {field} {to:#x} yes --allow BOR_LEV");
             let error = bench.fails(&line, Kind::Protected, &format!("(irreversible: {}); nothing was changed", danger.text));
-            assert!(error.hint.unwrap().contains(&format!("--allow {}`", danger.field)), "{line}");
+            assert!(error.hint.unwrap().contains(&format!("--allow {field}`")), "{line}");
             seen += 1;
         }
         let Value::List(after) = bench.run("option read").unwrap().plain() else { panic!("{chip}") };

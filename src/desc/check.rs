@@ -3,7 +3,7 @@
 //! A place in the file is written as its keys and indexes with dots: "die.0.bank.1.sector".
 
 use super::{Area, BankRow, CoreRow, DANGERS, Danger, Die, Interface, OptionField, OptionRegister, Place, Region, Target, Transport};
-use super::{When, Write, on_die, option};
+use super::{When, Write, option};
 use crate::error::{Error, Result, excerpt};
 use crate::near::nearest;
 use serde::de::DeserializeOwned;
@@ -203,20 +203,19 @@ pub fn target(target: &Target, source: &Source, known: &[&str]) -> Result<()> {
     at.each("die", &target.dies, die)?;
     at.each("attach", &target.attach, |at, row| attach(at, row, &target.dies))?;
     at.each("area", &target.areas, |at, row| area(at, row, &target.dies))?;
-    at.each("option", &target.options, |at, row| options(at, row, &target.dies))?;
+    at.each("option", &target.options, options)?;
     dies_differ(&at, &target.dies)
 }
 
-fn options(at: &At, row: &OptionRegister, dies: &[Die]) -> Result<()> {
+fn options(at: &At, row: &OptionRegister) -> Result<()> {
     at.texts(&[("register", &row.register), ("section", &row.section)])?;
     at.aligned("address", row.address, 4)?;
     at.aligned("write", row.write.unwrap_or(0), 4)?;
-    die_names(at, &row.dies, dies)?;
-    at.each("fields", &row.fields, |at, field| option_field(at, field, dies))?;
+    at.each("fields", &row.fields, option_field)?;
     at.each("dangers", &row.dangers, |at, danger| danger_row(at, danger, &row.fields))
 }
 
-fn option_field(at: &At, field: &OptionField, dies: &[Die]) -> Result<()> {
+fn option_field(at: &At, field: &OptionField) -> Result<()> {
     at.texts(&[("name", &field.name), ("help", &field.help)])?;
     let inside = field.width > 0 && field.bit.checked_add(field.width).is_some_and(|end| end <= 32);
     at.must(inside, "", || format!("bit {} and {} bits are not in 32", field.bit, field.width))?;
@@ -226,20 +225,16 @@ fn option_field(at: &At, field: &OptionField, dies: &[Die]) -> Result<()> {
         let word = text.split(':').next().unwrap_or_default();
         at.must(!word.is_empty() && !word.contains(' '), "values", || format!("`{text}` does not begin with a word, or `word: more`"))?;
     }
-    die_names(at, &field.dies, dies)
+    Ok(())
 }
 
 fn danger_row(at: &At, danger: &Danger, fields: &[OptionField]) -> Result<()> {
     at.texts(&[("text", &danger.text)])?;
-    at.must(fields.iter().any(|field| field.name == danger.field), "field", || format!("there is no field `{}` here", danger.field))?;
+    let there = |name: &String| fields.iter().any(|field| field.name == *name);
+    at.each("fields", &danger.fields, |at, name| at.must(there(name), "", || format!("there is no field `{name}` here")))?;
     let kinds = || DANGERS.iter().map(|row| row.0).collect::<Vec<_>>().join(", ");
     let known = DANGERS.iter().any(|row| row.0 == danger.kind);
     at.must(known, "kind", || format!("unknown kind `{}`, expected one of {}", danger.kind, kinds()))
-}
-
-fn die_names(at: &At, begins: &[String], dies: &[Die]) -> Result<()> {
-    let known = |begin: &String| dies.iter().any(|die| on_die(std::slice::from_ref(begin), &die.name));
-    at.each("dies", begins, |at, begin| at.must(known(begin), "", || format!("no die's name begins with `{begin}`")))
 }
 
 fn idcode(at: &At, row: &Place) -> Result<()> {

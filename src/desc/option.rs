@@ -47,7 +47,8 @@ pub struct OptionField {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Danger {
-    pub field: String,
+    /// Whose change brings it.
+    pub fields: Vec<String>,
     /// The new value that brings it; `None`: any.
     pub to: Option<u32>,
     /// Not while another field holds this.
@@ -125,6 +126,8 @@ mod tests {
     fn on_every_die_a_bit_is_one_fields_and_a_name_stands_once() {
         for name in ["targets/stm32h7", "targets/stm32g0"] {
             let target = Target::parse(text(name), name, &KNOWN).unwrap();
+            let begins = target.options.iter().flat_map(|row| row.fields.iter().flat_map(|field| &field.dies).chain(&row.dies));
+            begins.for_each(|begin| assert!(target.dies.iter().any(|die| die.name.starts_with(begin.as_str())), "{begin}"));
             for die in &target.dies {
                 let mut names = BTreeSet::new();
                 for row in target.options.iter().filter(|row| on_die(&row.dies, &die.name)) {
@@ -160,8 +163,7 @@ mod tests {
             ("bit = 29, help", "bit = 32, help", "bit 32 and 1 bits are not in 32"),
             ("{ 0 = \"on: until", "{ 2 = \"on: until", "`2` is no value of 1 bits"),
             ("0 = \"2.1V\"", "0 = \"2.1 V\"", "`2.1 V` does not begin with a word, or `word: more`"),
-            ("dies = [\"STM32G0B\"]", "dies = [\"STM32F\"]", "no die's name begins with `STM32F`"),
-            ("field = \"nBOOT_SEL\"", "field = \"BOOT\"", "there is no field `BOOT` here"),
+            ("fields = [\"nBOOT_SEL\"", "fields = [\"BOOT\"", "there is no field `BOOT` here"),
             (
                 "kind = \"may not boot\"",
                 "kind = \"bad\"",

@@ -64,7 +64,7 @@ impl Session {
         for (row, word) in rows.iter().zip(words.iter().map(MemOp::value)) {
             let (base, write) = (row.bank.map_or(0, |bank| self.banks[bank].address), row.write.unwrap_or(row.address));
             found.extend(row.fields.iter().filter(|field| on_die(&field.dies, &die)).cloned().map(|field| {
-                let dangers = row.dangers.iter().filter(|danger| danger.field == field.name).cloned().collect();
+                let dangers = row.dangers.iter().filter(|danger| danger.fields.contains(&field.name)).cloned().collect();
                 OptionValue { value: field.of(word), field, base, dangers, word, write }
             }));
         }
