@@ -675,7 +675,7 @@ fn swapped_banks_are_refused_by_name() {
     let h743 = chip("stm32h743");
     let mut h7 = rig(h743);
     h7.set_word(H7_OPTSR, h7.word(H7_OPTSR) | 1 << 31);
-    refused(&mut h7, h743, Kind::Target, "banks are swapped");
+    refused(&mut h7, h743, Kind::Target, "banks change places at the next reset");
     let g0b1 = chip("stm32g0b1");
     let g0 = rig(g0b1);
     let options = g0.word(G0_OPTR);

@@ -295,6 +295,7 @@ fn names_and_values_that_are_not_there_are_told_with_what_is() {
     told("option write RDP levl1 yes", "`levl1` is no value of RDP", "did you mean `level1`?");
     told("option write BORR_LEV 4 yes", "`4` is no value of BORR_LEV, which takes 2.1V (0x0)", "`option read`");
     told("option write WRP1A_STRT 64 yes", "`64` is no value of WRP1A_STRT, which takes 0 to 0x3f", "`option read`");
+    told("option write PCROP1A_STRT 0x08000123 yes", "is no value of PCROP1A_STRT, which takes 0 to 0xff", "`option read`");
     told("option write PCROP1A_STRT 0x08020000 yes", "is no value of PCROP1A_STRT", "`option read`");
     told("option write BOR_EN", "option write needs <value>", "usage: option write");
     bench.fails("option write IWDG_SW 1 iwdg_sw 0 yes", Kind::Usage, "IWDG_SW is given twice");
@@ -441,6 +442,21 @@ fn banks_are_swapped_and_swapped_back() {
         bench.ok(&format!("option write {back} yes"));
         assert_eq!([bench.word(0x0800_0000), bench.word(upper)], [1, 2], "{chip}");
     }
+}
+
+/// Registers go along with an H7's banks (RM0399 table 19): what is programmed is where it was to be, and in the other bank.
+#[test]
+fn swapped_banks_of_an_h7_are_programmed_where_they_are() {
+    let bench = Bench::new("stm32h743");
+    bench.poke(0x0800_0000, 1);
+    bench.ok("option write SWAP_BANK_OPT swapped yes; program tests/firmware/blinky-h743.elf");
+    let vectors = bench.word(0x0800_0004);
+    assert_eq!(bench.word(0x0810_0000), 1);
+    bench.ok("option protect 0 7 7 yes");
+    assert_eq!([bench.word(0x5200_2038), bench.word(0x5200_2138)], [0x7F, 0xFF]);
+    bench.ok("option write SWAP_BANK_OPT normal yes");
+    assert_eq!([bench.word(0x0800_0000), bench.word(0x0810_0004)], [1, vectors]);
+    assert_eq!([bench.word(0x5200_2038), bench.word(0x5200_2138)], [0xFF, 0x7F]);
 }
 
 #[test]

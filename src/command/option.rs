@@ -68,7 +68,8 @@ fn value(option: &OptionValue, word: &str) -> Result<u32> {
     let OptionValue { field, base, .. } = option;
     let words = || field.meanings().filter_map(|(number, text)| Some((number, text.split(':').next()?)));
     let number = spec::number(word).and_then(|number| u32::try_from(number).ok());
-    let unit = |number: u32| number.checked_sub(*base).filter(|_| number > field.most())?.checked_div(field.unit);
+    let offset = |number: u32| number.checked_sub(*base).filter(|offset| number > field.most() && offset.is_multiple_of(field.unit));
+    let unit = |number: u32| offset(number)?.checked_div(field.unit);
     let number = number.map(|number| unit(number).unwrap_or(number)).filter(|number| *number <= field.most());
     let known = words().find(|(value, known)| known.eq_ignore_ascii_case(word) || number == Some(*value)).map(|known| known.0);
     known.or(number.filter(|_| field.values.is_empty())).ok_or_else(|| {

@@ -111,7 +111,7 @@ pub(super) fn refuse_readout_protection(code: u8, register: &str, value: u32) ->
         return Ok(());
     }
     let hint = match level {
-        1 => "going back to level 0 (RDP = 0xaa in the option bytes) erases the whole flash; nothing was changed",
+        1 => "`option write RDP level0 yes --allow RDP` goes back to level 0, which erases the whole flash; nothing was changed",
         _ => "level 2 is for ever: this chip can no longer be programmed or debugged",
     };
     let message = format!("readout protection is at level {level}: the debugger cannot reach the flash ({register} = {value:#010x})");

@@ -86,7 +86,7 @@ fn refuse_sectors(sectors: impl Iterator<Item = u32>, bank: &Bank, protection: &
     }
     let message = format!("write protected by option bytes: {} of {}; nothing was changed", sectors_text(&refused), bank.name);
     Err(Error::new(Kind::Protected, message)
-        .hint("remove the write protection in the option bytes (WPSN on H7, WRP on G0), then run the command again"))
+        .hint("`option unprotect` lets them be written, and so does `unlock` among the words of this command"))
 }
 
 /// Would `erase` refuse? A bank that cannot be erased now, a sector that is write protected. Changes nothing.

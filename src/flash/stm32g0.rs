@@ -171,7 +171,7 @@ impl FlashDriver for Stm32G0 {
             return Ok(());
         }
         Err(Error::target(format!("the flash banks are swapped (nSWAP_BANK is 0, FLASH_OPTR = {options:#010x})"))
-            .hint("set nSWAP_BANK in the option bytes: rocd maps the banks only as the chip is delivered"))
+            .hint("`option write nSWAP_BANK normal yes` puts them back: rocd maps the banks only as the chip is delivered"))
     }
 
     /// RM0444 2.5, "Boot modes". EMPTY does not count: whoever writes flash clears it (`boot`).

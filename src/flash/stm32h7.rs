@@ -259,11 +259,13 @@ impl FlashDriver for Stm32H7 {
         let options = mem.read32(shared(bank, OPTSR_CUR))?;
         refuse_readout_protection(readout_code(options), "FLASH_OPTSR_CUR", options)?;
         let control = mem.read32(shared(bank, OPTCR))?;
-        if (options | control) & SWAP_BANK == 0 {
+        // Swapped banks take their registers along (RM0399 4.3.13), so only a swap that is to come is in the way.
+        if (options ^ control) & SWAP_BANK == 0 {
             return Ok(());
         }
-        Err(Error::target(format!("the flash banks are swapped (FLASH_OPTCR = {control:#010x}, FLASH_OPTSR_CUR = {options:#010x})"))
-            .hint("clear SWAP_BANK_OPT in the option bytes and reset: rocd maps the banks only as the chip is delivered"))
+        let what =
+            format!("the flash banks change places at the next reset (FLASH_OPTCR = {control:#010x}, FLASH_OPTSR_CUR = {options:#010x})");
+        Err(Error::target(what).hint(AGAIN))
     }
 
     fn remark(&self, bank: &Bank) -> Option<String> {

@@ -400,10 +400,9 @@ impl FlashH7 {
 
     /// By the board's own door: options are set in their _CUR registers, and count as programmed.
     pub fn poke_reg(&mut self, offset: u32, value: u32) -> bool {
-        let (bank, offset) = (offset as usize / 0x100, offset % 0x100);
+        let (Some(bank), offset) = (self.bank_of(offset), offset % 0x100) else { return false };
         match offset {
             0x00 => self.acr = value,
-            _ if bank >= self.banks.len() => return false,
             0x0C => self.banks[bank].cr = value & self.chip.layout.mask & !cr::LOCK,
             0x10 => self.banks[bank].flags = value & !0xF,
             _ => return self.options.poke(bank, offset, value),
