@@ -14,7 +14,7 @@ use crate::sim::cpu::{Past, What};
 use crate::sim::probes::KINDS;
 use crate::sim::semihost::{End, run_elf};
 use crate::sim::serve::{Clock, Heard, Server};
-use crate::sim::{Board, Config, DEFAULT_CHIP, DEFAULT_PROBE, Inject};
+use crate::sim::{Board, Config, DEFAULT_CHIP, DEFAULT_PROBE, Inject, Wiring};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,6 +49,13 @@ pub const COMMANDS: &[Command] = &[
         "The fastest clock that the board's wires bear: above it two bits of each word flip, unseen by parity; off: any",
         "sim wire 8000; adapter speed; sim wire off",
         wire,
+    ),
+    Command::new(
+        "sim wiring [(unpowered|swd-open|vref-open|nrst-open|nrst-held|smps) (on|off)]",
+        "Let something around the board's chip be wrong: no supply, a wire without contact, NRST held low by something else, a core \
+         fed by the SMPS; or say what is",
+        "sim wiring vref-open on; connect; sim wiring; sim wiring vref-open off",
+        wiring,
     ),
     Command::new("sim unplug", "Pull the board's USB plug", "sim unplug; sim plug; connect", |cx, _| {
         board(cx).map(|board| board.unplug()).map(Value::from)
@@ -235,6 +242,28 @@ fn wire(cx: &Cx, args: &Args) -> Result<Value> {
 
 const INJECTIONS: &[(&str, Inject)] =
     &[("stall", Inject::Stall), ("silent", Inject::Silent), ("unplug", Inject::Unplug), ("heal", Inject::Heal)];
+
+/// What can be wrong, by its word.
+const WIRING: &[(&str, fn(&mut Wiring) -> &mut bool)] = &[
+    ("unpowered", |wiring| &mut wiring.unpowered),
+    ("swd-open", |wiring| &mut wiring.swd_open),
+    ("vref-open", |wiring| &mut wiring.vref_open),
+    ("nrst-open", |wiring| &mut wiring.nrst_open),
+    ("nrst-held", |wiring| &mut wiring.nrst_held),
+    ("smps", |wiring| &mut wiring.smps),
+];
+
+fn wiring(cx: &Cx, args: &Args) -> Result<Value> {
+    let board = board(cx)?;
+    let mut wiring = board.wiring();
+    if let Some((_, part)) = WIRING.iter().find(|(word, _)| args.has(word)) {
+        *part(&mut wiring) = args.has("on");
+        board.set_wiring(wiring);
+        return Ok(Value::None);
+    }
+    let wrong: Vec<&str> = WIRING.iter().filter(|(_, part)| *part(&mut wiring)).map(|(word, _)| *word).collect();
+    Ok(if wrong.is_empty() { "all is wired and powered".into() } else { wrong.join(", ").into() })
+}
 
 fn inject(cx: &Cx, args: &Args) -> Result<Value> {
     let wanted = args.opt_num("n").unwrap_or(0);

@@ -90,7 +90,24 @@ pub struct Chip {
     /// Level of the BOOT0 pin at the next reset.
     pub boot_pin: bool,
     volts: f32,
+    /// The core's supply comes from the SMPS.
+    pub smps: bool,
+    /// The core's supply is gone until the next power-on; its domain is in standby until the next reset.
+    dead: bool,
+    off: bool,
 }
+
+/// PWR_CR3: LDOEN and SMPSEN; PWR_CPUCR: PDDS_D1 (RM0399 7.8). DBGMCU_CR (RM0433 60.5.8), DBG_CR (RM0444 40.10).
+const PWR_CR3: u32 = 0x5802_480C;
+const SUPPLY: u32 = 3 << 1;
+const LDOEN: u32 = 1 << 1;
+const PWR_CPUCR: u32 = 0x5802_4810;
+const PDDS_D1: u32 = 1 << 0;
+const DBGMCU_CR: u32 = 0x5C00_1004;
+const DBG_CR: u32 = 0x4001_5804;
+/// The same bit of both; DBGSTBY_D1 is the H7's.
+const DBG_STOP: u32 = 1 << 1;
+const DBGSTBY_D1: u32 = 1 << 2;
 
 /// A reset by software lasts some 20 µs (assumed; RM0433 8.4.4 and RM0444 5.1.1 stretch it to that at least).
 const RESET: Ns = 20_000;
@@ -103,7 +120,8 @@ impl Chip {
     pub fn new(row: &'static Row) -> Chip {
         let (core, bus) = (Core::new(row.core), Bus::new(row));
         let second = row.second.map(|row| Box::new(Second::new(row)));
-        let mut chip = Chip { row, now: 0, core, second, bus, low: false, boot_pin: false, volts: 3.3 };
+        let mut chip =
+            Chip { row, now: 0, core, second, bus, low: false, boot_pin: false, volts: 3.3, smps: false, dead: false, off: false };
         chip.power_cycle();
         chip
     }
@@ -116,6 +134,31 @@ impl Chip {
         self.core.rest(self.now);
         self.second.iter_mut().for_each(|second| second.core.rest(self.now));
         self.bus.advance(self.now);
+        self.power_down();
+    }
+
+    /// What a program did to its own power: the wrong supply ends it until power-on, deep sleep with PDDS_D1 takes the core's
+    /// domain away until a reset (assumed: a wake-up does not bring it back).
+    fn power_down(&mut self) {
+        if self.smps && !self.dead && self.bus.periph.peek(PWR_CR3).is_some_and(|supply| supply & SUPPLY == LDOEN) {
+            self.dead = true;
+            self.hold();
+        }
+        let word = |address| self.bus.periph.peek(address).unwrap_or(0);
+        let standby = || word(PWR_CPUCR) & PDDS_D1 != 0 && word(DBGMCU_CR) & DBGSTBY_D1 == 0;
+        self.off = self.core.sleeps_deeply() && matches!(self.bus.flash, Flash::H7(_)) && (self.off || standby());
+    }
+
+    /// Deep sleep stops the clock of the core's bus, unless DBGMCU keeps it on (RM0433 60.5.8, RM0444 40.10). That setting the
+    /// bit later brings it back was seen on an H7; on a G0 nothing can set it then.
+    fn stopped(&self) -> bool {
+        let keeps = |register| self.bus.periph.peek(register).unwrap_or(0) & DBG_STOP != 0;
+        self.core.sleeps_deeply()
+            && match self.bus.flash {
+                Flash::H7(_) => self.off || !keeps(DBGMCU_CR),
+                Flash::G0(_) => !keeps(DBG_CR),
+                Flash::Plain(_) => false,
+            }
     }
 
     /// As `advance`, but no further than to where the core stops.
@@ -218,6 +261,9 @@ impl Chip {
     /// How the port sees this address, if at all.
     fn reach(&self, ap: u8, address: u32, size: Size) -> Result<View, BusError> {
         let view = self.view(ap).ok_or(BusError::Fault)?;
+        if matches!(view, View::Core | View::System) && self.stopped() {
+            return Err(BusError::Busy { until: Ns::MAX });
+        }
         let open = match view {
             View::Core | View::Second => true,
             View::System => address >> 20 != 0xE00 && !self.bus.tightly_coupled(address),
@@ -281,6 +327,9 @@ impl Chip {
     }
 
     fn start(&mut self) {
+        if self.dead {
+            return;
+        }
         self.start_first();
         self.start_second();
     }
@@ -313,6 +362,7 @@ impl Chip {
 
     /// Off and on again: RAM is lost, option bytes are loaded, EMPTY is sampled.
     pub fn power_cycle(&mut self) {
+        self.dead = false;
         self.bus.power_on();
         self.core.power_on();
         self.second.iter_mut().for_each(|second| second.core.power_on());
@@ -324,8 +374,12 @@ impl Chip {
         }
     }
 
-    /// The debug port answers: false once software cleared FLASH_ACR.DBG_SWEN (G0) or RDP is at level 2.
+    /// The debug port answers: false once software took its pins, cleared FLASH_ACR.DBG_SWEN (G0) or chose a supply that is not
+    /// there, or RDP is at level 2.
     pub fn debug_port(&self) -> bool {
+        if self.dead || !self.bus.soc.swd() {
+            return false;
+        }
         match &self.bus.flash {
             Flash::H7(flash) => !flash.debug_closed(),
             Flash::G0(flash) => flash.debug_open(),

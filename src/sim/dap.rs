@@ -177,6 +177,11 @@ impl Dap {
         self.ctrl |= WDATAERR;
     }
 
+    /// An access went wrong that nobody cleared.
+    pub fn leave_sticky(&mut self) {
+        self.ctrl |= STICKYERR;
+    }
+
     pub fn tar(&self, ap: u8) -> Option<u32> {
         self.aps.iter().find(|entry| entry.row.index == ap).map(|entry| entry.tar)
     }

@@ -52,6 +52,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 use stlink::{Exchange, StLink};
+pub use wire::Wiring;
 
 /// Which probe and which chip; `None`: the default.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -170,9 +171,10 @@ impl Board {
     /// The board's reset button, pressed and released: NRST low for 10 ms.
     pub fn press_reset(&self) {
         let wire = &mut self.0.borrow_mut().probe.wire;
-        wire.chip.nrst(true);
+        let wiring = wire.wiring();
+        wire.set_wiring(Wiring { nrst_held: true, ..wiring });
         wire.pass(10 * time::MS);
-        wire.chip.nrst(false);
+        wire.set_wiring(wiring);
     }
 
     /// The chip's supply off and on again: RAM and the debug port forget, option bytes are loaded. The probe stays.
@@ -252,6 +254,25 @@ impl Board {
 
     pub fn wire(&self) -> Option<u32> {
         self.0.borrow().probe.wire.max_khz
+    }
+
+    /// What is wrong around the chip.
+    pub fn wiring(&self) -> Wiring {
+        self.0.borrow().probe.wire.wiring()
+    }
+
+    pub fn set_wiring(&self, wiring: Wiring) {
+        self.0.borrow_mut().probe.wire.set_wiring(wiring);
+    }
+
+    /// The probe is in its boot loader, as after an update that was broken off; plugging it in anew gets it out.
+    pub fn set_updating(&self) {
+        self.0.borrow_mut().probe.mode = stlink::Mode::Bootloader;
+    }
+
+    /// An access of somebody's went wrong and its sticky flag was left in the debug port.
+    pub fn leave_sticky(&self) {
+        self.0.borrow_mut().probe.wire.dap.leave_sticky();
     }
 
     /// The flash controllers' state, one line each.

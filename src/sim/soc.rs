@@ -129,6 +129,11 @@ impl Soc {
         self.lines.blocks().into_iter().for_each(|block| self.judge(regs, block));
     }
 
+    /// The debug port has its pins.
+    pub fn swd(&self) -> bool {
+        self.gpio.swd
+    }
+
     /// The core's clock in Hz; `None` where no clock tree is modelled.
     pub fn core_hz(&self) -> Option<u64> {
         self.clocks.map(|clocks| clocks.core)

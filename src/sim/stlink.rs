@@ -24,6 +24,8 @@ pub enum Mode {
     Mass = 1,
     Debug = 2,
     Swim = 3,
+    /// Its firmware is being written, or was not written whole.
+    Bootloader = 4,
 }
 
 type Block = [u8; 16];
@@ -112,7 +114,7 @@ impl StLink {
         self.hung = false;
         self.mode = power_on_mode(self.kind);
         self.wire.khz = self.kind.khz;
-        self.wire.chip.nrst(false);
+        self.wire.drive_nrst(false);
     }
 
     fn forget(&mut self) {
@@ -261,7 +263,7 @@ impl StLink {
 
     /// Not measured in DFU mode: all zero (assumed).
     fn voltage(&self) -> Vec<u8> {
-        let counts = (self.wire.chip.volts() * VREF_COUNTS as f32 / 2.4).round() as u32;
+        let counts = (self.wire.volts() * VREF_COUNTS as f32 / 2.4).round() as u32;
         let (a0, a1) = if self.mode == Mode::Dfu { (0, 0) } else { (VREF_COUNTS, counts) };
         [a0.to_le_bytes(), a1.to_le_bytes()].concat()
     }

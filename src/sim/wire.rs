@@ -76,6 +76,26 @@ pub const IDR: u8 = 0xFC;
 const CLEAR_STICKY: u32 = 0x1E;
 const POWER_UP: u32 = 0x5000_0000;
 
+/// What is wrong around the chip: nothing, as it comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wiring {
+    /// The chip's supply is off.
+    pub unpowered: bool,
+    /// SWDIO, SWCLK or ground makes no contact.
+    pub swd_open: bool,
+    /// The probe's VREF goes nowhere.
+    pub vref_open: bool,
+    /// The probe's NRST goes nowhere.
+    pub nrst_open: bool,
+    /// Something else holds NRST low: a button, a supervisor, a short.
+    pub nrst_held: bool,
+    /// The core is fed by the SMPS: a program that chooses the LDO (PWR_CR3) takes its own supply away.
+    pub smps: bool,
+}
+
+/// A pin that floats, as the probe's converter sees it (assumed; 0 to 0.5 V were seen).
+const FLOATING_VOLTS: f32 = 0.1;
+
 pub struct Wire {
     pub dap: Dap,
     pub chip: Chip,
@@ -94,6 +114,9 @@ pub struct Wire {
     pub max_khz: Option<u32>,
     /// Words that did not.
     flipped: u32,
+    wiring: Wiring,
+    /// The probe drives NRST low.
+    nrst: bool,
 }
 
 impl Wire {
@@ -112,6 +135,39 @@ impl Wire {
             waited: false,
             max_khz: None,
             flipped: 0,
+            wiring: Wiring::default(),
+            nrst: false,
+        }
+    }
+
+    pub fn wiring(&self) -> Wiring {
+        self.wiring
+    }
+
+    pub fn set_wiring(&mut self, wiring: Wiring) {
+        let back = self.wiring.unpowered && !wiring.unpowered;
+        self.wiring = wiring;
+        self.chip.smps = wiring.smps;
+        self.drive_nrst(self.nrst);
+        if back {
+            self.chip.power_cycle();
+            self.dap.power_cycle();
+        }
+    }
+
+    /// The probe's NRST pin. A chip without supply does nothing, as one that is held in reset.
+    pub fn drive_nrst(&mut self, low: bool) {
+        self.nrst = low;
+        let Wiring { unpowered, nrst_open, nrst_held, .. } = self.wiring;
+        self.chip.nrst(unpowered || nrst_held || low && !nrst_open);
+    }
+
+    /// Of the probe's VREF pin.
+    pub fn volts(&self) -> f32 {
+        match self.wiring {
+            Wiring { unpowered: true, .. } => 0.0,
+            Wiring { vref_open: true, .. } => FLOATING_VOLTS,
+            _ => self.chip.volts(),
         }
     }
 
@@ -126,6 +182,9 @@ impl Wire {
         self.pass(if write.is_some() { self.costs.write_word(self.khz) } else { self.costs.read_word(self.khz) });
         if let Some(status) = self.injected(port, write) {
             return Err(status);
+        }
+        if self.wiring.swd_open || self.wiring.unpowered {
+            return Err(status(port, Nack::Silent));
         }
         let deadline = self.now + WAIT_MAX;
         let flips = self.flips();

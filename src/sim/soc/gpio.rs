@@ -68,6 +68,8 @@ pub struct Gpio {
     outside: BTreeMap<Pin, bool>,
     by_hand: BTreeMap<Pin, bool>,
     leds: Vec<Led>,
+    /// PA13 and PA14 serve the debug port, as after reset: alternate function 0 on H7 and G0 (datasheets' pin tables).
+    pub swd: bool,
 }
 
 impl Gpio {
@@ -77,10 +79,11 @@ impl Gpio {
             _ => None,
         });
         let leds = board.leds.iter().map(|row| Led { row, on: false, edges: 0, rises: [None; 2] }).collect();
-        Gpio { bases: ports.collect(), outside: board.button.into_iter().collect(), by_hand: BTreeMap::new(), leds }
+        Gpio { bases: ports.collect(), outside: board.button.into_iter().collect(), by_hand: BTreeMap::new(), leds, swd: true }
     }
 
     pub fn reset(&mut self) {
+        self.swd = true;
         for led in &mut self.leds {
             (led.on, led.edges, led.rises) = (false, 0, [None; 2]);
         }
@@ -143,8 +146,10 @@ impl Gpio {
         self.bases.get(&port).and_then(|base| regs.peek(base + offset)).unwrap_or(0)
     }
 
-    /// A port's register was written: the LEDs follow.
+    /// A port's register was written: the LEDs and the debug port follow.
     pub fn wrote(&mut self, regs: &Periph, now: Ns) {
+        let swd = [13, 14].map(|bit| Pin { port: 'A', bit });
+        self.swd = swd.iter().all(|pin| !self.has(*pin) || self.mode(regs, *pin) == Mode::Alternate(0));
         let lit: Vec<bool> = self.leds.iter().map(|led| self.output(regs, led.row.pin) == Some(led.row.active)).collect();
         for (led, on) in self.leds.iter_mut().zip(lit) {
             if on != led.on {

@@ -259,12 +259,12 @@ fn last_status_and_address(link: &mut StLink, _: &Block, _: &[u8]) -> Result<Vec
 
 fn drive_nrst(link: &mut StLink, block: &Block, _: &[u8]) -> Result<Vec<u8>, Status> {
     match block[2] {
-        0 => link.wire.chip.nrst(true),
-        1 => link.wire.chip.nrst(false),
+        0 => link.wire.drive_nrst(true),
+        1 => link.wire.drive_nrst(false),
         2 => {
-            link.wire.chip.nrst(true);
+            link.wire.drive_nrst(true);
             link.wire.pass(NRST_PULSE);
-            link.wire.chip.nrst(false);
+            link.wire.drive_nrst(false);
         }
         _ => return Err(Status::COMMAND),
     }
