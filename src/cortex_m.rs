@@ -559,20 +559,24 @@ impl Core {
 pub struct Armed {
     dhcsr: u32,
     demcr: u32,
+    /// It was not in reset although NRST was low.
+    pub deaf: bool,
 }
 
 /// While NRST is low, or right after it rose: make the core halt at its reset vector. `hurry`: it may be running already.
 pub fn arm(mem: &mut MemAp, hurry: bool) -> Result<Armed> {
-    let mut found = [MemOp::read(DHCSR), MemOp::read(DEMCR)];
+    // DHCSR again: the first look takes an old S_RESET_ST away, and one that is there still is of now.
+    let mut found = [MemOp::read(DHCSR), MemOp::read(DEMCR), MemOp::read(DHCSR)];
     mem.batch(&mut found)?;
-    let [dhcsr, demcr] = found.map(|op| op.value());
+    let [dhcsr, demcr, now] = found.map(|op| op.value());
+    let deaf = !hurry && now & S_RESET_ST == 0;
     let halt = if hurry { C_HALT } else { 0 };
     // An old DFSR.VCATCH would pass for the one that is waited for.
     let forget = MemOp::write(DFSR, DFSR_ALL);
     mem.batch(&mut [forget, MemOp::write(DHCSR, DBGKEY | C_DEBUGEN | halt), MemOp::write(DEMCR, demcr | VC_CORERESET)])?;
     match mem.read32(DEMCR)? & VC_CORERESET {
         0 => Err(Error::target("DEMCR.VC_CORERESET cannot be set while the chip is in reset")),
-        _ => Ok(Armed { dhcsr, demcr }),
+        _ => Ok(Armed { dhcsr, demcr, deaf }),
     }
 }
 

@@ -10,6 +10,7 @@ mod detach;
 mod flashing;
 mod identify;
 mod options;
+mod ladder;
 mod precheck;
 mod reset;
 mod rtt;

@@ -2,7 +2,7 @@
 
 use super::clock::{self, Clock, TRUSTED_KHZ};
 use super::identify::{self, Ahead};
-use super::{AttachOptions, Reason, Session, State, asleep, core_ap, fatal};
+use super::{AttachOptions, Reason, Session, State, asleep, core_ap, fatal, ladder};
 use crate::adi::{MemAp, dp};
 use crate::cortex_m::{self, Armed, Core};
 use crate::desc::{self, CoreRow, Target, Write};
@@ -24,7 +24,7 @@ const POLL: Duration = Duration::from_millis(1);
 const CATCH_WAIT: Duration = Duration::from_millis(100);
 
 /// A wire that does not bear this is broken.
-const SLOWEST_KHZ: u32 = 100;
+pub(super) const SLOWEST_KHZ: u32 = 100;
 
 /// ST's tools speak of a missing target below this, and no STM32 runs below 1.6 V.
 const LOW_VOLTS: f32 = 1.5;
@@ -58,7 +58,8 @@ impl Session {
         if let Some(khz) = options.khz.filter(|_| options.exact) {
             clock::check_exact(&probe.speeds()?, khz, target.khz)?;
         }
-        let ((khz, most), chip) = come_down(&mut *probe, &target, options, &ears, &mut found, most)?;
+        let came = come_down(&mut *probe, &target, options, &ears, &mut found, most);
+        let ((khz, most), chip) = came.map_err(|error| ladder::explain(&mut *probe, &target, options, &ears, error))?;
         let clock = Clock { most, exact: options.exact, settled: false };
         let Chip { die, dev_id, rev_id, volts, banks, cores } = chip;
         let mut session = Session {
@@ -96,11 +97,14 @@ impl Session {
             return Ok(());
         }
         let armed: Vec<usize> = self.found.armed.iter().map(|(core, _)| *core).collect();
-        match self.available().iter().all(|core| armed.contains(core)) && self.caught(&armed).unwrap_or(false) {
-            true => Ok(()),
+        let caught = self.available().iter().all(|core| armed.contains(core)) && self.caught(&armed).unwrap_or(false);
+        if !caught {
             // It could not be caught in the first reset, so it is in a second one.
-            false => self.reset_chip(true).during("halting at the reset vector"),
-        }?;
+            self.reset_chip(true).during("halting at the reset vector")?;
+            if self.found.armed.iter().any(|(_, armed)| armed.deaf) {
+                self.ears.warn("NRST did not reset the chip, SYSRESETREQ did: wire the probe's NRST to the chip's");
+            }
+        }
         for core in self.cores.iter_mut().flatten() {
             core.own_halt = true;
         }
@@ -259,9 +263,6 @@ struct Chip {
 /// before the cores, because a sleeping H7 core's AP answers only after them.
 fn examine_chip(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut Found, khz: u32) -> Result<Chip> {
     let volts = probe.voltage()?;
-    if let Some(volts) = volts.filter(|volts| *volts < LOW_VOLTS) {
-        ears.warn(format!("target voltage is {volts:.2} V: connect VREF, or power the board"));
-    }
     let quick = if found.under_reset { None } else { at_once(probe, target, ears, found)? };
     let (idcode, ahead) = match quick {
         Some(quick) => quick,
@@ -279,6 +280,9 @@ fn examine_chip(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut
             _ => examine(probe, row)?,
         });
     }
+    if !ahead.is_empty() && cores.iter().flatten().any(|core| core.reset_seen) {
+        ladder::resets(probe, target, ears)?;
+    }
     for (core, armed) in &found.armed {
         if let Some(core) = cores.get_mut(*core).and_then(Option::as_mut) {
             core.found_before(armed);
@@ -286,6 +290,9 @@ fn examine_chip(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut
     }
     let kib = identify::flash_kib(probe, target, &ahead, &die, ears)?;
     let banks = identify::banks(&die, kib, core_ap(target, 0), volts);
+    if let Some(volts) = volts.filter(|volts| *volts < LOW_VOLTS) {
+        ears.warn(format!("the chip answers, but the target voltage reads {volts:.2} V: VREF is not wired to its supply"));
+    }
     ears.debug(1, || format!("{} (DEV_ID {dev_id:#05x}, REV_ID {rev_id:#06x}), {kib} KiB flash, {khz} kHz", die.name));
     Ok(Chip { die, dev_id, rev_id, volts, banks, cores })
 }
@@ -324,7 +331,8 @@ fn try_at_once(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut 
     let Some(all) = all.filter(|_| core.ap == 0) else { return Ok(None) };
     let (ap, look) = (core_ap(target, 0), Core::look(core.part));
     // Twice, so that a wire that garbles words is not taken for a chip that is written to.
-    let who = [place.address, look[0], place.address, look[0]];
+    // DHCSR, so that a reset which its next look shows was one of now.
+    let who = [place.address, look[0], place.address, look[0], look[3]];
     let mut ops: Vec<MemOp> = who.into_iter().chain(all.iter().copied()).map(MemOp::read).collect();
     probe.batch(ap, &mut ops)?;
     let [idcode, cpuid] = [ops[0].value(), ops[1].value()];

@@ -10,7 +10,7 @@ use crate::adi::MemAp;
 use crate::cortex_m;
 use crate::error::{Error, Result};
 use crate::flash;
-use crate::image::{Format, Image};
+use crate::image::{Format, Image, Linked};
 
 /// One thing that can be wrong with an image.
 pub struct Check {
@@ -117,34 +117,23 @@ fn address(facts: &Facts) -> Option<Finding> {
     let segment = image.segments.iter().find(|segment| segment.address == at)?;
     let outside = within(&facts.flash, reset) && !image.segments.iter().any(|segment| segment.holds(reset));
     let linked = image.linked_for(LINKED).filter(|linked| linked.base != at && linked.score > linked.here);
-    let likely = |sure: bool| if sure { "" } else { "probably " };
-    let fits = linked.map(|linked| {
-        let (base, score, sure) = (linked.base, linked.score, !linked.is_weak());
-        (sure, linked.here, score, format!("{}for {base:#010x}, where {score} of its pointers meet functions", likely(sure)))
-    });
-    let place = format!("{:#010x}..{:#010x}", at, segment.end() - 1);
-    let hint = "give the address it was linked for behind the file's name";
-    match (fits, outside) {
-        (None, true) => {
-            let message =
-                format!("{} was linked for another address: at {place} its reset handler, {:#010x}, is not in it", image.path, reset & !1);
-            // Of a file with addresses, a part may be programmed.
-            Some(if image.format == Format::Bin { Finding::Error(message, hint) } else { Finding::Warning(message, hint) })
-        }
-        (Some((.., fits)), true) => {
-            let message = format!(
-                "{} was linked for another address, {fits}: at {place} its reset handler, {:#010x}, is not in it",
-                image.path,
-                reset & !1
-            );
-            Some(Finding::Error(message, hint))
-        }
-        (Some((sure, here, score, fits)), false) if sure || here == 0 && score > 1 => {
-            let message = format!("{} was linked for another address, {fits}; at {at:#010x}, where it goes, {here} do", image.path);
-            Some(if sure { Finding::Error(message, hint) } else { Finding::Warning(message, hint) })
-        }
-        _ => None,
+    let sure = linked.is_some_and(|linked| !linked.is_weak());
+    if !outside && !sure && !linked.is_some_and(|linked| linked.here == 0 && linked.score > 1) {
+        return None;
     }
+    let likely = if sure { "" } else { "probably " };
+    let fits = linked.map_or(String::new(), |Linked { base, score, .. }| {
+        format!(", {likely}for {base:#010x}, where {score} of its pointers meet functions")
+    });
+    let here = match (outside, linked) {
+        (false, Some(linked)) => format!("; at {at:#010x}, where it goes, {} do", linked.here),
+        _ => format!(": at {at:#010x}..{:#010x} its reset handler, {:#010x}, is not in it", segment.end() - 1, reset & !1),
+    };
+    let message = format!("{} was linked for another address{fits}{here}", image.path);
+    let hint = "give the address it was linked for behind the file's name";
+    // Of a file with addresses, a part may be programmed.
+    let certain = sure || outside && image.format == Format::Bin;
+    Some(if certain { Finding::Error(message, hint) } else { Finding::Warning(message, hint) })
 }
 
 /// Where a core starts and the image goes there, does it have a vector table there?
