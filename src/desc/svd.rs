@@ -190,7 +190,7 @@ impl Svd {
     }
 
     fn level(&mut self, parent: Node, prefix: &str, base: u64, usual: Usual, depth: usize) -> Result<()> {
-        for node in parent.children().filter(|node| node.has_tag_name("register") || node.has_tag_name("cluster")) {
+        for node in parent.children().filter(is_part) {
             let chain = self.chain(node)?;
             let (offset, usual) = (self.need(&chain, "addressOffset")?, self.usual(&chain, usual)?);
             for (name, step) in self.copies(&chain)? {
@@ -203,9 +203,7 @@ impl Svd {
                     true => self.register(&chain, name, at, usual)?,
                     false if depth == DEEPEST => return Err(self.bad(node, format!("is the {depth}th cluster in a cluster"))),
                     false => {
-                        let filled =
-                            |node: &&Node| node.children().any(|child| child.has_tag_name("register") || child.has_tag_name("cluster"));
-                        let inside = *chain.iter().find(filled).unwrap_or(&node);
+                        let inside = *chain.iter().find(|node| node.children().any(|child| is_part(&child))).unwrap_or(&node);
                         self.level(inside, &name, at, usual, depth + 1)?;
                     }
                 }
@@ -227,8 +225,7 @@ impl Svd {
             zeros: 0,
             fields: vec![],
         };
-        let all = Field { name: String::new(), what: String::new(), at: 0..usual.bits.clamp(1, 64), access: usual.access, values: vec![] };
-        register.modified(chain, &all);
+        register.modified(chain, u64::MAX);
         for node in child(chain, "fields").iter().flat_map(|fields| fields.children()).filter(|node| node.has_tag_name("field")) {
             let chain = self.chain(node)?;
             let at = self.bits(&chain)?;
@@ -244,7 +241,7 @@ impl Svd {
                 let access = self.usual(&chain, usual)?.access;
                 let field = Field { name, what: words(&chain), at, access, values: self.values(&chain)? };
                 register.acts |= child(&chain, "readAction").is_some();
-                register.modified(&chain, &field);
+                register.modified(&chain, field.mask());
                 register.fields.push(field);
             }
         }
@@ -294,13 +291,17 @@ impl Svd {
 
 impl Register {
     /// By `modifiedWriteValues`: oneToClear, zeroToToggle …
-    fn modified(&mut self, chain: &[Node], field: &Field) {
+    fn modified(&mut self, chain: &[Node], mask: u64) {
         match text_of(chain, "modifiedWriteValues") {
-            Some(word) if word.starts_with("one") => self.ones |= field.mask(),
-            Some(word) if word.starts_with("zero") => self.zeros |= field.mask(),
+            Some(word) if word.starts_with("one") => self.ones |= mask,
+            Some(word) if word.starts_with("zero") => self.zeros |= mask,
             _ => {}
         }
     }
+}
+
+fn is_part(node: &Node) -> bool {
+    node.has_tag_name("register") || node.has_tag_name("cluster")
 }
 
 fn child<'a>(chain: &[Node<'a, 'a>], tag: &str) -> Option<Node<'a, 'a>> {
