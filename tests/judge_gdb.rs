@@ -213,3 +213,61 @@ fn the_same_script_through_openocd_and_rocd_on_the_h743() {
 fn the_same_script_through_openocd_and_rocd_on_the_g071() {
     compare(&G071, "v2-1");
 }
+
+/// Function and line of each frame, as gdb lists them (`#1  0x08000146 in main () at calls.c:52`) and as rocd does
+/// (`#1  0x08000146 main+0x26 (calls.c:52)`).
+fn frames(said: &str) -> [Vec<String>; 2] {
+    let (mut gdb, mut rocd) = (vec![], vec![]);
+    for line in said.lines().filter(|line| line.starts_with('#')) {
+        let rest = line.split_once(' ').map_or("", |(_, rest)| rest.trim_start());
+        if let Some((frame, place)) = rest.split_once(" at ") {
+            let function = frame.split(" in ").last().and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+            gdb.push(format!("{function} {place}"));
+        } else if let Some((frame, place)) = rest.split_once(" (").filter(|(frame, _)| frame.starts_with("0x")) {
+            let function = frame.split(' ').next_back().and_then(|name| name.split('+').next()).unwrap_or_default();
+            rocd.push(format!("{function} {}", place.split(')').next().unwrap_or_default()));
+        }
+    }
+    [gdb, rocd]
+}
+
+/// At the same stops, but at no first instruction, which may have two lines: in a recursion, in an interrupt, in the handler of a fault.
+fn backtraces(target: &'static str, firmware: &str, number: Option<u32>) {
+    let Some(_gdb) = Verdict::of("gdb-multiarch", "gdb-multiarch", "gdb's backtrace and rocd's", target) else { return };
+    let elf: &'static str = format!("tests/firmware/{firmware}.elf").leak();
+    let own = format!("monitor backtrace {elf}");
+    let start = ["set backtrace past-main on", "load", "monitor reset halt"];
+    let which = format!("set *(int*)0x20004000={}", number.unwrap_or_default());
+    let lines = match number {
+        None => {
+            vec![
+                "hbreak fibonacci",
+                "continue",
+                "continue",
+                "continue",
+                "stepi",
+                "backtrace",
+                &own,
+                "delete",
+                "hbreak SysTick_Handler",
+                "continue",
+            ]
+        }
+        Some(_) => vec!["hbreak main", "continue", &which, "delete", "hbreak HardFault_Handler", "continue"],
+    };
+    let rocd = format!("{} -q -f sim -f {target} serve gdb pipe", env!("CARGO_BIN_EXE_rocd"));
+    let chip = Chip { board: target, target, elf, boot: &[] };
+    let said = gdb_at(&chip, &rocd, &[&start[..], &lines, &["stepi", "backtrace", &own, "detach"]].concat());
+    let [theirs, ours] = frames(&said);
+    assert!(theirs.len() >= 4, "{said}");
+    assert_eq!(theirs, ours, "{said}");
+}
+
+#[test]
+fn gdb_and_rocd_list_the_same_frames() {
+    for (target, chip) in [("stm32h7", "h743"), ("stm32g0", "g071")] {
+        backtraces(target, &format!("calls-o0-{chip}"), None);
+        backtraces(target, &format!("calls-o2-{chip}"), None);
+        backtraces(target, &format!("bad-{chip}"), Some(8));
+    }
+}
