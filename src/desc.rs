@@ -87,6 +87,12 @@ impl Target {
 }
 
 impl Die {
+    /// As OpenOCD names its targets: stm32h745.cpu1 is the second core of this chip.
+    pub fn core_name(&self, core: usize) -> String {
+        let first = self.name.split(['/', ',']).next().unwrap_or_default();
+        format!("{}.cpu{core}", self.chip.as_deref().unwrap_or(first).to_lowercase())
+    }
+
     /// The letter ST prints on the package for this REV_ID, or the number where the file has none.
     pub fn revision(&self, rev_id: u32) -> String {
         let number = |key: &str| u32::from_str_radix(key.trim_start_matches("0x"), 16).ok();
@@ -297,6 +303,9 @@ pub struct Area {
 pub struct Die {
     /// "STM32H74x/75x"
     pub name: String,
+    /// The chip that stands for all of this row where one word must do; without it the first one of `name`.
+    #[serde(default)]
+    pub chip: Option<String>,
     pub dev_id: u32,
     /// All must hold.
     #[serde(default)]
