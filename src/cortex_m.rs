@@ -4,6 +4,7 @@
 //! knows of reset lines, chips or flash: that is session.rs. What was found when the core was first looked at is kept
 //! and put back by `put_back`.
 
+mod around;
 mod cache;
 #[cfg(test)]
 pub mod fake;
@@ -11,7 +12,9 @@ mod faults;
 mod guest;
 mod points;
 mod registers;
+mod step;
 
+pub use around::Plain;
 pub use guest::{Guest, Host};
 pub use points::{Access, Breakpoint, Watchpoint};
 pub use registers::{DCRDR, Register, check_link};
@@ -27,6 +30,8 @@ use std::time::Duration;
 
 /// DDI0403 B3.2.3
 const CPUID: u32 = 0xE000_ED00;
+/// DDI0403 B3.2.4
+const ICSR: u32 = 0xE000_ED04;
 /// DDI0403 B3.2.6; reads of the key give 0xFA05.
 const AIRCR: u32 = 0xE000_ED0C;
 const AIRCR_KEY: u32 = 0x05FA_0000;
@@ -66,14 +71,11 @@ const TRCENA: u32 = 1 << 24;
 
 /// BKPT #imm8, DDI0403 A7.7.17
 const BKPT: u16 = 0xBE00;
-const BKPT_MASK: u16 = 0xFF00;
 
 /// Between two looks at DHCSR: an eighth of the time waited so far, within these.
 const POLLS: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(10));
 /// A look at DHCSR so short ago needs no other: less than the time of one to answer a slow host.
 const FRESH: Duration = Duration::from_millis(1);
-/// One instruction with interrupts masked; WFI is the only one that may take longer.
-const STEP_WAIT: Duration = Duration::from_millis(500);
 
 /// What a core is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +171,8 @@ pub struct Core {
     stood: Option<Duration>,
     /// What the halted core holds; `None` where it may have moved since.
     seen: Option<Seen>,
+    /// Words elsewhere in plain memory that were asked for last.
+    asked: Vec<u32>,
     /// What DCRDR held before registers went through it: back before the core runs, for a program may speak to a debugger
     /// by it.
     dcrdr: Option<u32>,
@@ -219,6 +223,7 @@ impl Core {
             found_demcr: demcr,
             stood: None,
             seen: None,
+            asked: Vec::new(),
             dcrdr: None,
             units: None,
             stepped: false,
@@ -329,7 +334,10 @@ impl Core {
         let mut ops = vec![MemOp::read(DHCSR), MemOp::read(DFSR), MemOp::write(DFSR, DFSR_ALL), request];
         match wait.is_zero() {
             true => mem.batch(&mut ops)?,
-            false => ops = self.gather(mem, ops, &registers::WHERE, &[])?,
+            false => {
+                let registers = registers::at_once(mem);
+                ops = self.gather(mem, ops, registers, &[])?;
+            }
         }
         if ops[0].value() & S_HALT != 0 {
             // It had halted since the last look: why is what DFSR said before it was cleared.
@@ -397,94 +405,11 @@ impl Core {
         dcrdr.into_iter().chain([MemOp::write(DFSR, DFSR_ALL)]).collect()
     }
 
-    /// One instruction, interrupts masked. The pc after it.
-    pub fn step(&mut self, mem: &mut MemAp, ears: &Ears, at: Option<u32>) -> Result<u32> {
-        // That a core still stands which stood at the last look is in the batch of the step.
-        if at.is_some() || self.stood.is_none() {
-            self.start_at(mem, at)?;
-        }
-        if self.step_freely(mem, ears)? {
-            return self.pc(mem);
-        }
-        if let Some(pc) = self.skip_bkpt(mem)? {
-            // That is the step, and not the BKPT that the core would not leave.
-            mem.write32(DFSR, DFSR_ALL)?;
-            self.seen.iter_mut().for_each(|seen| seen.dfsr = None);
-            return Ok(pc);
-        }
-        self.step_off(mem, ears)?;
-        self.pc(mem)
-    }
-
-    /// As if no breakpoint were at pc, and in the same batch every register; false: there was one, and nothing was executed.
-    fn step_freely(&mut self, mem: &mut MemAp, ears: &Ears) -> Result<bool> {
-        self.code_settled(mem)?;
-        let mut ops = vec![MemOp::read(DHCSR)];
-        ops.extend(self.before_it_moves());
-        // Interrupts are masked in a write of their own, before C_HALT is cleared (Cortex-M erratum 377497), and unmasked in
-        // one of their own, when the core has halted: what still sleeps is halted first.
-        let set = |bits: u32| MemOp::write(DHCSR, DBGKEY | C_DEBUGEN | bits);
-        ops.extend([C_HALT, C_STEP].map(|bits| set(C_MASKINTS | bits)));
-        let lead = ops.len();
-        let tail = [set(C_MASKINTS | C_HALT), set(C_HALT), MemOp::read(DHCSR)];
-        let ops = self.gather(mem, ops, &registers::CORE, &tail)?;
-        self.stepped = true;
-        if ops[0].value() & S_HALT == 0 {
-            // It did not stand any more, as after a reset: it goes on as it was.
-            Self::control(mem, C_DEBUGEN | C_HALT)?;
-            self.run(mem)?;
-            return Err(self.running());
-        }
-        if self.stood.is_none() {
-            self.until_halted(mem, ears, STEP_WAIT).map_err(|error| error.during("stepping one instruction"))?;
-        }
-        let looks = || ops[lead..].iter().filter(|op| op.address == DHCSR && !op.write).map(MemOp::value);
-        if let Some(dhcsr) = looks().find(|dhcsr| dhcsr & (S_LOCKUP | S_HALT) == S_LOCKUP) {
-            let message = format!("core {} locked up (DHCSR = {dhcsr:#010x})", self.name);
-            return Err(Error { message, ..not_halted(dhcsr) }.during("stepping one instruction"));
-        }
-        let moved = looks().next().is_some_and(|dhcsr| dhcsr & S_RETIRE_ST != 0);
-        Ok(moved || self.dfsr(mem)? & DFSR_BKPT == 0)
-    }
-
     fn start_at(&mut self, mem: &mut MemAp, at: Option<u32>) -> Result<()> {
         self.need_halted(mem)?;
         match at {
             Some(pc) => self.write_core(mem, registers::PC, pc & !1),
             None => Ok(()),
-        }
-    }
-
-    /// A breakpoint stands at pc: one of ours, or one that was armed before rocd came (DFSR says so).
-    fn stands_on_breakpoint(&mut self, mem: &mut MemAp) -> Result<bool> {
-        let pc = self.pc(mem)?;
-        Ok(self.breakpoints.iter().any(|point| point.address == pc) || self.dfsr(mem)? & DFSR_BKPT != 0)
-    }
-
-    /// Step with every breakpoint at pc lifted, and set them again also when the step went wrong.
-    fn step_off(&mut self, mem: &mut MemAp, ears: &Ears) -> Result<()> {
-        let pc = self.pc(mem)?;
-        let lifted = self.lift(mem, pc)?;
-        let steps = [self.step_freely(mem, ears).map(drop), self.lower(mem, lifted)];
-        steps.into_iter().collect()
-    }
-
-    /// A BKPT at pc that is not ours would halt again: go past it. The new pc, if there was one.
-    fn skip_bkpt(&mut self, mem: &mut MemAp) -> Result<Option<u32>> {
-        let pc = self.pc(mem)?;
-        if self.breakpoints.iter().any(|point| point.address == pc) {
-            return Ok(None);
-        }
-        let mut half = [0; 2];
-        match mem.read(pc, &mut half) {
-            Ok(()) if u16::from_le_bytes(half) & BKPT_MASK == BKPT => {
-                self.write_core(mem, registers::PC, pc.wrapping_add(2))?;
-                Ok(Some(pc.wrapping_add(2)))
-            }
-            Ok(()) => Ok(None),
-            // A pc where nothing can be read is the program's trouble, and it shows as soon as the core runs.
-            Err(error) if error.is_fault() => Ok(None),
-            Err(error) => Err(error),
         }
     }
 

@@ -27,8 +27,8 @@ pub use backtrace::{Backtrace, Frame};
 pub use options::{OptionChange, OptionValue, find_option};
 pub use rtt::{Channel, SLOW, Setup};
 
-use crate::adi::MemAp;
-use crate::cortex_m::Core;
+use crate::adi::{MemAp, ap};
+use crate::cortex_m::{Core, Plain};
 use crate::desc::{Die, Target};
 use crate::error::{Cause, Error, Result};
 use crate::event::Ears;
@@ -46,6 +46,16 @@ pub enum ResetMode {
     Halt,
     /// Halt, then the target file's reset_init hook (fired by the command, not here).
     Init,
+}
+
+impl ResetMode {
+    fn word(self) -> &'static str {
+        match self {
+            ResetMode::Run => "run",
+            ResetMode::Halt => "halt",
+            ResetMode::Init => "init",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +76,15 @@ pub struct AttachOptions {
     /// `khz`, and no other.
     pub exact: bool,
     pub under_reset: bool,
+}
+
+/// How often a core was let go, stepped and reset by us, and the last `reset`'s word: who looks on can tell what it missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Ran {
+    pub resumes: usize,
+    pub steps: usize,
+    pub resets: usize,
+    pub mode: &'static str,
 }
 
 /// How `detach` left the chip, for the last line the user reads.
@@ -94,6 +113,8 @@ pub struct Session {
     pub names: Rc<RefCell<Names>>,
     /// In the target file's order; `None`: its AP does not answer.
     cores: Vec<Option<Core>>,
+    /// Of each core.
+    pub ran: Vec<Ran>,
     found: Found,
     clock: clock::Clock,
     pub semihosting: semihosting::Semihosting,
@@ -118,11 +139,26 @@ impl Session {
         if let Some(Some(found)) = self.cores.get_mut(core) {
             found.wrote(address, data.len());
         }
+        self.cores.iter_mut().flatten().for_each(Core::memory_changed);
         let mut mem = self.mem(core);
         match width {
             Some(width) => mem.write_width(width, address, data),
             None => mem.write(address, data),
         }
+    }
+
+    /// As core `core` sees it. What lies around its pc and sp is read at once when it has halted, and remembered for a moment.
+    pub fn read_memory(&mut self, core: usize, address: u32, buf: &mut [u8]) -> Result<()> {
+        let plain = self.plain(core);
+        let (core, mut mem, _) = self.parts(core)?;
+        core.read_around(&mut mem, &plain, address, buf)
+    }
+
+    fn plain(&self, core: usize) -> Plain {
+        let row = &self.target.cores[core];
+        let uncached = (row.csw & ap::CSW_CACHEABLE == 0).then_some(&self.die.ram).into_iter().flatten();
+        let ram = uncached.chain([&row.work_area]).map(|region| region.address..region.address + region.size);
+        Plain { flash: self.banks.iter().map(|bank| bank.address..bank.address + bank.size).collect(), ram: ram.collect() }
     }
 
     pub fn core_names(&self) -> Vec<String> {
@@ -214,6 +250,7 @@ impl Session {
 
     pub fn resume(&mut self, core: usize, at: Option<u32>) -> Result<()> {
         self.go_on(core, at)?;
+        self.ran[core].resumes += 1;
         self.semihosting.held.remove(&core);
         (self.semihosting.exit, self.wanted_halted) = (None, false);
         Ok(())
@@ -231,8 +268,10 @@ impl Session {
         if at.is_none() {
             self.answer(core)?;
         }
-        let (core, mut mem, ears) = self.parts(core)?;
-        core.step(&mut mem, ears, at)
+        let (found, mut mem, ears) = self.parts(core)?;
+        let pc = found.step(&mut mem, ears, at)?;
+        self.ran[core].steps += 1;
+        Ok(pc)
     }
 
     /// Where a halted core is.
@@ -259,6 +298,12 @@ impl Session {
     pub fn read_regs(&mut self, core: usize, registers: &[Register]) -> Result<Vec<u64>> {
         let (core, mut mem, _) = self.parts(core)?;
         core.read_registers(&mut mem, registers)
+    }
+
+    /// Of r0 to psp those that are known when the core has just stopped.
+    pub fn stop_regs(&mut self, core: usize) -> Result<Vec<(Register, u64)>> {
+        let (core, mut mem, _) = self.parts(core)?;
+        core.stop_registers(&mut mem)
     }
 
     pub fn write_reg(&mut self, core: usize, register: Register, value: u64) -> Result<()> {

@@ -1,6 +1,6 @@
 //! A program of ours in the target's RAM: what it needs of the core is set, and what was there is put back.
 
-use super::registers::{MSP, PC, SPECIAL, XPSR};
+use super::registers::{MSP, PC, PRIMASK, SPECIAL, XPSR};
 use super::{Core, MPU_CTRL, VTOR};
 use crate::adi::MemAp;
 use crate::error::Result;
@@ -11,7 +11,6 @@ use std::time::Duration;
 const SAVED: [u32; 19] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, PC, XPSR, MSP, MSP + 1, SPECIAL];
 /// EPSR.T
 const THUMB: u32 = 1 << 24;
-const PRIMASK: u32 = 1;
 const HALT_WAIT: Duration = Duration::from_secs(1);
 
 /// Where a guest lies, and what it is given.

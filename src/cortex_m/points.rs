@@ -7,7 +7,7 @@ use crate::probe::{MemOp, Width};
 
 const FP_CTRL: u32 = 0xE000_2000;
 const FP_COMP: u32 = 0xE000_2008;
-const FP_ENABLE: u32 = 1 << 0;
+pub(super) const FP_ENABLE: u32 = 1 << 0;
 /// Writes of FP_CTRL without it are ignored.
 const FP_KEY: u32 = 1 << 1;
 /// Revision 1 compares addresses below this only.
@@ -21,6 +21,11 @@ const DWT_STRIDE: u32 = 16;
 const MATCHED: u32 = 1 << 24;
 /// The most that a MASK is asked for: what OpenOCD's `wp` takes.
 const MAX_WATCH: u32 = 0x8000;
+
+/// The FPB as a whole, for one step: off, and on with a look at whether it is.
+pub(super) const FPB_OFF: MemOp = MemOp { address: FP_CTRL, value: FP_KEY, write: true };
+pub(super) const FPB_ON: [MemOp; 2] =
+    [MemOp { address: FP_CTRL, value: FP_KEY | FP_ENABLE, write: true }, MemOp { address: FP_CTRL, value: 0, write: false }];
 
 /// What we put into RAM: any number would halt, this is the one OpenOCD uses.
 const OUR_BKPT: u16 = BKPT | 0x11;
@@ -149,8 +154,8 @@ impl Core {
             return Err(Error::command(what).hint("leave out `hw`: in RAM a software breakpoint does it"));
         }
         let comparator = self.free_comparator(&units)?;
-        mem.write32(FP_COMP + 4 * comparator, comparator_word(units.revision(), address))?;
-        self.enable_fpb(mem)?;
+        let word = MemOp::write(FP_COMP + 4 * comparator, comparator_word(units.revision(), address));
+        self.enable_fpb(mem, Some(word))?;
         let point = Breakpoint { address, length, comparator: Some(comparator), original: 0 };
         self.breakpoints.push(point);
         Ok(point)
@@ -166,9 +171,11 @@ impl Core {
         })
     }
 
-    fn enable_fpb(&mut self, mem: &mut MemAp) -> Result<()> {
-        mem.write32(FP_CTRL, FP_KEY | FP_ENABLE)?;
-        match mem.read32(FP_CTRL)? {
+    /// With a comparator before it, if there is one to be set.
+    pub(super) fn enable_fpb(&mut self, mem: &mut MemAp, first: Option<MemOp>) -> Result<()> {
+        let mut ops: Vec<MemOp> = first.into_iter().chain(FPB_ON).collect();
+        mem.batch(&mut ops)?;
+        match ops.last().map_or(0, MemOp::value) {
             ctrl if ctrl & FP_ENABLE != 0 => Ok(()),
             ctrl => Err(Error::target(format!("failed to enable the FPB (FP_CTRL = {ctrl:#010x})"))),
         }
@@ -186,11 +193,20 @@ impl Core {
     }
 
     fn write_code(&mut self, mem: &mut MemAp, address: u32, code: u16) -> Result<()> {
+        self.memory_changed();
         mem.write_width(Width::Half, address, &code.to_le_bytes())?;
         self.code_changed(mem, address)?;
         match read_code(mem, address)? {
             now if now == code => Ok(()),
             now => Err(Error::target(format!("{address:#010x} reads {now:#06x} after {code:#06x} was written"))),
+        }
+    }
+
+    /// Whichever kind can be at this address: every comparator compares code's, and where RAM begins a BKPT can be written.
+    pub(super) fn add_point(&mut self, mem: &mut MemAp, address: u32) -> Result<Breakpoint> {
+        match address < FP_REV1_END {
+            true => self.add_hardware_breakpoint(mem, address, 2),
+            false => self.add_software_breakpoint(mem, address, 2),
         }
     }
 
@@ -283,7 +299,7 @@ impl Core {
             }
         }
         if self.breakpoints.iter().any(|point| point.comparator.is_some()) {
-            self.enable_fpb(mem)?;
+            self.enable_fpb(mem, None)?;
         }
         for point in self.watchpoints.clone() {
             self.write_watchpoint(mem, &point)?;
@@ -306,7 +322,7 @@ impl Core {
 
     pub(super) fn lower(&mut self, mem: &mut MemAp, lifted: Lifted) -> Result<()> {
         let code = lifted.code.map_or(Ok(()), |address| self.write_code(mem, address, OUR_BKPT));
-        let fpb = if lifted.fpb { self.enable_fpb(mem) } else { Ok(()) };
+        let fpb = if lifted.fpb { self.enable_fpb(mem, None) } else { Ok(()) };
         code.and(fpb)
     }
 

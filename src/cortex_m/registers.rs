@@ -1,6 +1,6 @@
 //! Core registers by DCRSR and DCRDR (DDI0403 C1.6.3, C1.6.4), named and numbered as OpenOCD and gdb do.
 
-use super::{CPUID, Core, DFSR, DHCSR, S_HALT, S_REGRDY, S_RESET_ST, S_RETIRE_ST};
+use super::{CPUID, Core, DFSR, DHCSR, ICSR, S_HALT, S_REGRDY, S_RESET_ST, S_RETIRE_ST};
 use crate::adi::MemAp;
 use crate::error::{Cause, Error, Result};
 use crate::probe::{Deadline, MemOp};
@@ -14,15 +14,22 @@ const WRITE: u32 = 1 << 16;
 /// A transfer takes a few core clocks; this is for a core at 32 kHz behind a slow probe.
 const TRANSFER_WAIT: Duration = Duration::from_millis(100);
 
+pub(super) const SP: u32 = 13;
+pub(super) const LR: u32 = 14;
 pub(super) const PC: u32 = 15;
 pub(super) const XPSR: u32 = 16;
+/// Of xPSR: the exception that is being handled (DDI0403 B1.4.2).
+pub(super) const IPSR: u32 = 0x1FF;
 pub(super) const MSP: u32 = 17;
 /// CONTROL 31:24, FAULTMASK 23:16, BASEPRI 15:8, PRIMASK 7:0.
 pub(super) const SPECIAL: u32 = 0x14;
+pub(super) const PRIMASK: u32 = 1;
 /// Selectors of what every core has: r0-r12, sp, lr, pc, xPSR, msp, psp, and CONTROL to PRIMASK.
 pub(super) const CORE: [u32; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, PC, XPSR, MSP, MSP + 1, SPECIAL];
-/// What says where a core halted: fits into one batch of a V2 with the request to halt.
-pub(super) const WHERE: [u32; 5] = [PC, XPSR, MSP, MSP + 1, SPECIAL];
+/// What a debugger asks for at every stop, r7 being Thumb's frame pointer; with a step it fits into one batch of a V2.
+const FEW: [u32; 10] = [PC, XPSR, SP, LR, MSP, MSP + 1, SPECIAL, 7, 0, 1];
+/// Items of a batch that has `CORE` and a step in it: 4 for each, and 24.
+const FULL: usize = 4 * CORE.len() + 24;
 const FPSCR: u32 = 0x21;
 /// S0, then S1 …
 const S0: u32 = 0x40;
@@ -31,8 +38,10 @@ const S0: u32 = 0x40;
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub dfsr: Option<u32>,
+    pub icsr: Option<u32>,
     /// By selector.
-    words: BTreeMap<u32, u32>,
+    pub words: BTreeMap<u32, u32>,
+    pub around: super::around::Around,
 }
 
 /// One register as `reg` lists it. `number` is OpenOCD's and gdb's.
@@ -103,6 +112,14 @@ impl Place {
     }
 }
 
+/// The registers that come with a step or a halt in one exchange.
+pub(super) fn at_once(mem: &MemAp) -> &'static [u32] {
+    match mem.probe.room() {
+        1..FULL => &FEW,
+        _ => &CORE,
+    }
+}
+
 fn mask(bits: u32) -> u32 {
     (1 << bits) - 1
 }
@@ -126,13 +143,13 @@ fn garbled(cpuid: u32, now: u32) -> Error {
         .hint("nothing read through it was passed on; look at the wires, then `connect`, or go slower with `adapter speed`")
 }
 
-/// Registers through DCRSR and DCRDR, each with a look at DHCSR between; then DFSR, and `tail`.
+/// Registers through DCRSR and DCRDR, each with a look at DHCSR between; then DFSR, ICSR and `tail`.
 fn by_batch(mem: &mut MemAp, ops: &mut Vec<MemOp>, registers: &mut [MemOp], tail: &[MemOp]) -> Result<bool> {
     let start = ops.len();
     for register in registers.iter() {
         ops.extend([MemOp::write(DCRSR, register.address), MemOp::read(DHCSR), MemOp::read(DCRDR)]);
     }
-    ops.push(MemOp::read(DFSR));
+    ops.extend([DFSR, ICSR].map(MemOp::read));
     ops.extend(tail);
     mem.batch(ops)?;
     for (register, ops) in registers.iter_mut().zip(ops[start..].chunks_exact(3)) {
@@ -147,7 +164,7 @@ fn by_commands(mem: &mut MemAp, ops: &mut Vec<MemOp>, registers: &mut [MemOp], t
     mem.batch(ops)?;
     let stood = ops.last().is_some_and(|op| op.value() & S_HALT != 0);
     let known = stood && mem.probe.core_registers(mem.ap, registers)?;
-    let mut rest = [&[MemOp::read(DHCSR), MemOp::read(DFSR)], tail].concat();
+    let mut rest = [&[DHCSR, DFSR, ICSR].map(MemOp::read), tail].concat();
     mem.batch(&mut rest)?;
     ops.extend(rest);
     Ok(known)
@@ -182,6 +199,18 @@ impl Core {
             row.3.value(own, row.2)
         };
         Ok(rows.iter().map(take).collect())
+    }
+
+    /// Of r0 to psp those that are known at a stop, in one exchange if they are not yet.
+    pub fn stop_registers(&mut self, mem: &mut MemAp) -> Result<Vec<(Register, u64)>> {
+        let wanted = at_once(mem);
+        let known = |core: &Core, selector| core.seen.as_ref().and_then(|seen| seen.words.get(selector)).copied();
+        if !wanted.iter().all(|selector| known(self, selector).is_some()) {
+            self.need_halted(mem)?;
+            self.gather(mem, vec![], wanted, &[])?;
+        }
+        let registers = self.registers().into_iter().zip(&CORE[..WORDS.len()]);
+        Ok(registers.filter_map(|(register, selector)| Some((register, known(self, selector)?.into()))).collect())
     }
 
     pub fn write_register(&mut self, mem: &mut MemAp, register: Register, value: u64) -> Result<()> {
@@ -243,7 +272,7 @@ impl Core {
         if first {
             self.dcrdr = Some(ops[start - 1].value());
         }
-        let (now, end) = (mem.now(), ops.len() - tail.len() - 1);
+        let (now, end) = (mem.now(), ops.len() - tail.len() - 2);
         ops.iter().filter(|op| op.address == DHCSR && !op.write).for_each(|op| self.note(op.value(), now));
         let states: Vec<u32> = ops[start..end].iter().filter(|op| op.address == DHCSR).map(MemOp::value).collect();
         let moved = states.iter().skip(1).any(|dhcsr| dhcsr & (S_RETIRE_ST | S_RESET_ST) != 0);
@@ -257,6 +286,7 @@ impl Core {
         if let Some(seen) = self.seen.as_mut() {
             seen.words.extend(registers.iter().map(|register| (register.address, register.value())));
             seen.dfsr = seen.dfsr.or(good.then_some(ops[end].value()));
+            seen.icsr = good.then_some(ops[end + 1].value());
         }
         Ok(ops)
     }

@@ -102,6 +102,10 @@ pub trait Probe {
     fn write_mem(&mut self, ap: Ap, width: Width, address: u32, data: &[u8]) -> Result<()>;
     /// Word accesses in order, in as few transfers as the probe can. Stops at the first that fails.
     fn batch(&mut self, ap: Ap, ops: &mut [MemOp]) -> Result<()>;
+    /// What one exchange with the probe holds of a `batch`: a read counts 1, a write 2, the whole 1. 0: it has no batches.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
     /// Registers of the halted core behind `ap`, an operation's address being the DCRSR selector, by commands of the probe's
     /// own; false: it has none that are shorter than a `batch`. DCRDR is lost, and whether the core stood is not said.
     fn core_registers(&mut self, _ap: Ap, _ops: &mut [MemOp]) -> Result<bool> {

@@ -450,6 +450,10 @@ impl Probe for StLink {
         self.run_batch(ap, ops).map_err(advise)
     }
 
+    fn room(&self) -> usize {
+        if self.batches() { self.misc_room() } else { 0 }
+    }
+
     fn core_registers(&mut self, ap: Ap, ops: &mut [MemOp]) -> Result<bool> {
         self.own_registers(ap, ops).map_err(advise)
     }

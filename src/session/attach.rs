@@ -2,7 +2,7 @@
 
 use super::clock::{self, Clock, TRUSTED_KHZ};
 use super::identify::{self, Ahead};
-use super::{AttachOptions, Reason, Session, State, asleep, core_ap, fatal, ladder};
+use super::{AttachOptions, Ran, Reason, Session, State, asleep, core_ap, fatal, ladder};
 use crate::adi::{MemAp, dp};
 use crate::cortex_m::{self, Armed, Core};
 use crate::desc::{self, CoreRow, Target, Write};
@@ -73,6 +73,7 @@ impl Session {
             banks,
             ears,
             names: Rc::default(),
+            ran: vec![Ran::default(); cores.len()],
             cores,
             found,
             clock,

@@ -3,6 +3,7 @@
 use super::survey::Sector;
 use super::{Session, State, fatal};
 use crate::adi::MemAp;
+use crate::cortex_m::Core;
 use crate::error::{Context, Error, Kind, Result};
 use crate::flash::{self, Bank, Done, Erase, FlashDriver, Help, Manner, Plan, Policy, Ram};
 use crate::image::Image;
@@ -136,6 +137,7 @@ impl Session {
         self.flash_changed = true;
         self.wanted_halted = false;
         let worked = work(self, driver);
+        self.cores.iter_mut().flatten().for_each(Core::memory_changed);
         let back = match ccr {
             Some(ccr) => self.parts(0).and_then(|(core, mut mem, _)| core.caches_back(&mut mem, ccr)),
             None => Ok(()),

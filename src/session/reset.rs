@@ -21,6 +21,7 @@ impl Session {
         let _phase = self.ears.phase("reset", "");
         let halt = mode != ResetMode::Run;
         self.reset_chip(halt)?;
+        self.ran.iter_mut().for_each(|ran| (ran.resets, ran.mode) = (ran.resets + 1, mode.word()));
         self.flash_changed = false;
         self.wanted_halted = halt;
         self.semihosting.begin(self.probe.now());

@@ -172,7 +172,7 @@ impl Session {
     fn call_at(&mut self, core: usize, pc: u32) -> bool {
         let mut code = [0; 2];
         // Where nothing can be read there is no call.
-        self.mem(core).read(pc, &mut code).is_ok() && code == CALL
+        self.read_memory(core, pc, &mut code).is_ok() && code == CALL
     }
 
     /// Answer the call that a halted core stands at: where it goes on, and how its program has ended. `None`: there is no call.

@@ -207,15 +207,18 @@ impl StLink {
         self.has(Feature::RW_MISC) && self.pipe.room().batches
     }
 
+    /// Items of one RW_MISC. A read is address, data and result: three transfers on the wire.
+    pub(super) fn misc_room(&self) -> usize {
+        self.limits.misc_items.min(self.accesses_in_time(&self.limits.write_pace, 3))
+    }
+
     /// How many of `ops`, from the first, one RW_MISC can carry. It cannot set CSW, so words that a cache may hold go
     /// by READMEM and WRITEMEM when `ap` asks for cacheable accesses.
     fn misc_len(&self, ap: Ap, ops: &[MemOp]) -> usize {
         if !self.batches() {
             return 0;
         }
-        // A read is address, data and result: three transfers on the wire.
-        let most = self.limits.misc_items.min(self.accesses_in_time(&self.limits.write_pace, 3));
-        let mut items = 1;
+        let (most, mut items) = (self.misc_room(), 1);
         let fits = |op: &&MemOp| {
             items += item_count(op);
             items <= most && !(ap.csw & ap::CSW_CACHEABLE != 0 && within(CACHED_RAM, op.address, 4))
