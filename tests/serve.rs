@@ -101,17 +101,53 @@ fn tcl_answers_as_openocd_does() {
         (&caught("reg nonsense"), "<1,this core has no register `nonsense`; `reg` lists the registers by number and name>"),
         (&caught("reg $nothing"), "<1,can't read \"nothing\": no such variable>"),
         ("echo [target current", "missing close-bracket `]`"),
-        ("tcl_notifications on", ""),
     ] {
         line.send(&format!("{script}\x1a"));
         assert_eq!(line.until("\x1a"), format!("{result}\x1a"), "{script}");
     }
-    line.send("resume\x1a");
-    assert_eq!(line.until("state running\r\n\x1a"), "\x1atype target_event event resumed\r\n\x1atype target_state state running\r\n\x1a");
     line.send("shutdown\x1a");
     assert_eq!(line.until("\x1a"), "\x1a");
     assert!(line.closed());
     rocd.ended();
+}
+
+/// What OpenOCD 0.12 said to the same commands, each as often as it has one core; of `reset run` it does not tell that the core
+/// runs, which here it is.
+#[test]
+fn tcl_notifications_come_as_openocd_has_them() {
+    let rocd = Rocd::after("stm32h7", &[PROGRAM, "resume"], &["tcl", "0"]);
+    let (mut line, mut other) = (Line::to(rocd.address("tcl")), Line::to(rocd.address("tcl")));
+    let event = |name: &str| format!("type target_event event {name}\r\n\x1a");
+    let state = |name: &str| format!("type target_state state {name}\r\n\x1a");
+    let reset = |mode: &str| format!("type target_reset mode {mode}\r\n\x1a");
+    let events = |names: &[&str]| names.iter().map(|name| event(name)).collect::<String>();
+    let halted = [event("gdb-halt"), state("halted"), event("halted")].concat();
+    let resumed = [event("resume-start"), event("resumed"), state("running"), event("resume-end")].concat();
+    for (command, told) in [
+        ("tcl_notifications on", String::new()),
+        ("tcl_trace on", String::new()),
+        ("halt", halted.clone()),
+        ("halt", String::new()),
+        ("step", events(&["step-start", "resumed", "gdb-halt", "halted", "step-end"])),
+        ("resume", resumed.clone()),
+        ("reset halt", reset("halt") + &halted),
+        ("reset init", reset("init") + &events(&["gdb-halt", "halted"])),
+        ("reset run", reset("run") + &state("running")),
+        ("reset", reset("run")),
+    ] {
+        line.send(&format!("catch {{{command}}}\x1a"));
+        assert_eq!(line.until("0\x1a"), format!("{told}0\x1a"), "{command}");
+    }
+    // what another client does, and what the core does by itself
+    other.send("halt\x1a");
+    assert_eq!(line.until(&halted), halted);
+    other.send("bp SysTick_Handler 2; resume\x1a");
+    assert_eq!(line.until(&halted), resumed + &halted);
+    line.send("tcl_notifications off\x1a");
+    assert_eq!(line.until("\x1a"), "\x1a");
+    line.send("catch step\x1a");
+    assert_eq!(line.until("\x1a"), "0\x1a");
+    rocd.leave();
 }
 
 /// https://pypi.org/project/pyopenocdclient and https://pypi.org/project/openocd

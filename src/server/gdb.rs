@@ -4,17 +4,19 @@
 //! here, and what would be left for it to do is the table below.
 
 mod flash;
+mod points;
 mod xml;
 
+pub use points::Set;
+
 use super::packet::{Item, LONGEST, Wire, hex, hex_bytes};
-use super::{Desk, Host, Out, said, shown};
+use super::{Desk, Out, said, shown};
 use crate::error::{Cause, Error, Result};
 use crate::image::Segment;
-use crate::session::{Access, BreakKind, Reason, Register, ResetMode, Session, State};
+use crate::session::{Access, Reason, Register, ResetMode, Session, State};
 use crc::{CRC_32_MPEG_2, Crc};
-use std::cell::RefCell;
+use points::Point;
 use std::ops::Range;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// One step of a range costs about a millisecond; others are served in between.
@@ -22,8 +24,6 @@ const SLICE: Duration = Duration::from_millis(10);
 const HALT_WAIT: Duration = Duration::from_secs(1);
 /// r0 to xPSR: the registers of `g`.
 const CORE_REGISTERS: usize = 17;
-/// Of every stop: those, msp and psp, which gdb asks for whenever it unwinds.
-const STOP_REGISTERS: usize = 19;
 /// Read at once for qCRC.
 const CHUNK: usize = 4096;
 
@@ -31,18 +31,6 @@ const CHUNK: usize = 4096;
 const INTERRUPTED: u8 = 2;
 const TRAPPED: u8 = 5;
 const FAULTED: u8 = 11;
-
-/// A point of a core, and whether it watches data.
-type Point = (usize, bool, u32);
-
-/// What all clients have set, as often as they have, and the cores they are attached to.
-#[derive(Default)]
-pub struct Set {
-    points: Vec<Point>,
-    attached: Vec<usize>,
-}
-
-pub type Shared = Rc<RefCell<Set>>;
 
 /// What the client waits for.
 #[derive(Clone, PartialEq)]
@@ -55,7 +43,6 @@ enum Run {
 
 pub struct Gdb {
     wire: Wire,
-    shared: Shared,
     points: Vec<Point>,
     attached: bool,
     run: Run,
@@ -179,10 +166,9 @@ fn write(desk: &Desk, rest: &[u8], bytes: fn(&[u8]) -> Result<Vec<u8>>) -> Answe
 }
 
 impl Gdb {
-    pub fn new(shared: Shared) -> Gdb {
+    pub fn new() -> Gdb {
         Gdb {
             wire: Wire::new(),
-            shared,
             points: Vec::new(),
             attached: false,
             run: Run::No,
@@ -207,6 +193,7 @@ impl Gdb {
     }
 
     fn answer(&mut self, desk: &Desk, packet: &[u8]) -> Result<()> {
+        desk.host.cx().ears.debug(2, || format!("gdb: {}", String::from_utf8_lossy(&packet[..packet.len().min(40)])));
         let (name, rest) = packet.split_at(packet_name(packet));
         let row = PACKETS.iter().find(|(row, _)| row.as_bytes() == name);
         // what is not known has an empty answer
@@ -251,9 +238,9 @@ impl Gdb {
     /// The first to come halts the core; those that come later look at what it does.
     fn attach(&mut self, desk: &Desk, _: &[u8]) -> Answer {
         let core = desk.core.get();
-        let first = !self.shared.borrow().attached.contains(&core);
+        let first = !desk.shared.borrow().attached.contains(&core);
         if !std::mem::replace(&mut self.attached, true) {
-            self.shared.borrow_mut().attached.push(core);
+            desk.shared.borrow_mut().attached.push(core);
         }
         if first {
             desk.session()?.halt(core, HALT_WAIT)?;
@@ -270,10 +257,9 @@ impl Gdb {
     /// The program goes on, unless another gdb holds it.
     fn detach(&mut self, desk: &Desk, _: &[u8]) -> Answer {
         let core = desk.core.get();
-        self.leave(desk.host, core);
-        (self.attached, self.points) = (false, Vec::new());
+        self.leave(desk);
         let mut session = desk.session()?;
-        if !self.shared.borrow().attached.contains(&core) && matches!(session.state(core)?, State::Halted(_)) {
+        if !desk.shared.borrow().attached.contains(&core) && matches!(session.state(core)?, State::Halted(_)) {
             session.resume(core, None)?;
         }
         ok()
@@ -281,24 +267,21 @@ impl Gdb {
 
     /// The program does not go on.
     fn kill(&mut self, desk: &Desk, _: &[u8]) -> Answer {
-        self.leave(desk.host, desk.core.get());
-        (self.attached, self.points) = (false, Vec::new());
+        self.leave(desk);
         ok()
     }
 
     /// Its points are taken away; the core does what it did.
-    pub fn leave(&self, host: &Host, core: usize) {
-        let mut shared = self.shared.borrow_mut();
-        if let Some(at) = shared.attached.iter().position(|attached| self.attached && *attached == core) {
+    pub fn leave(&mut self, desk: &Desk) {
+        let mut shared = desk.shared.borrow_mut();
+        let attached = std::mem::take(&mut self.attached).then_some(desk.core.get());
+        if let Some(at) = shared.attached.iter().position(|core| attached == Some(*core)) {
             shared.attached.swap_remove(at);
         }
+        self.points.drain(..).for_each(|point| shared.give_up(point));
         drop(shared);
-        if let Ok(mut session) = host.cx().session.try_borrow_mut() {
-            for point in &self.points {
-                // An unplugged probe has been told of.
-                let _ = session.as_mut().map(|session| self.lift(session, *point));
-            }
-        }
+        // An unplugged probe has been told of.
+        let _ = desk.settle(None);
     }
 
     fn transfer(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
@@ -363,7 +346,9 @@ impl Gdb {
         let (core, mut session) = (desk.core.get(), desk.session()?);
         match session.state(core)? {
             State::Halted(_) => {
-                text(&first_registers(&mut session, core, CORE_REGISTERS)?.iter().map(|(_, value)| value.as_str()).collect::<String>())
+                let registers: Vec<Register> = session.registers(core)?.into_iter().take(CORE_REGISTERS).collect();
+                let values = session.read_regs(core, &registers)?;
+                text(&registers.iter().zip(values).map(|(register, value)| value_text(*register, value)).collect::<String>())
             }
             // gdb does not come in without pc and the Thumb bit
             _ => text(&format!("{}0000000000000001", "x".repeat(8 * (CORE_REGISTERS - 2)))),
@@ -403,7 +388,7 @@ impl Gdb {
         let (address, len) = pair(rest)?;
         let mut bytes = vec![0; (len as usize).min(LONGEST / 2)];
         let (core, mut session) = (desk.core.get(), desk.session()?);
-        session.mem(core).read(address, &mut bytes)?;
+        session.read_memory(core, address, &mut bytes)?;
         for point in session.breakpoints(core).iter().filter(|point| point.comparator.is_none()) {
             for (byte, at) in point.original.to_le_bytes().into_iter().zip(point.address..) {
                 bytes.get_mut(at.wrapping_sub(address) as usize).into_iter().for_each(|place| *place = byte);
@@ -412,54 +397,13 @@ impl Gdb {
         text(&hex(&bytes))
     }
 
-    /// `type,addr,kind`; conditions are gdb's own business.
-    fn set_point(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
-        let (kind, point, len) = point(desk, rest)?;
-        let (core, _, address) = point;
-        let mut session = desk.session()?;
-        match kind {
-            b'0' => session.add_breakpoint(core, address, len, BreakKind::Auto).map(|_| ()),
-            b'1' => session.add_breakpoint(core, address, len, BreakKind::Hardware).map(|_| ()),
-            _ => watch(&mut session, point, len, kind),
-        }
-        .inspect_err(|error| desk.host.cx().ears.warn(error.remedy()))?;
-        self.points.push(point);
-        self.shared.borrow_mut().points.push(point);
-        ok()
-    }
-
-    fn clear_point(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
-        let (_, point, _) = point(desk, rest)?;
-        if let Some(at) = self.points.iter().position(|own| *own == point) {
-            self.points.swap_remove(at);
-            self.lift(&mut *desk.session()?, point)?;
-        }
-        ok()
-    }
-
-    /// Take one away, unless it was set more than once.
-    fn lift(&self, session: &mut Session, point: Point) -> Result<()> {
-        let mut shared = self.shared.borrow_mut();
-        if let Some(at) = shared.points.iter().position(|set| *set == point) {
-            shared.points.swap_remove(at);
-        }
-        let (core, watches, address) = point;
-        match watches {
-            _ if shared.points.contains(&point) => Ok(()),
-            true if session.watchpoints(core).iter().any(|set| set.address == address) => session.remove_watchpoint(core, Some(address)),
-            false if session.breakpoints(core).iter().any(|set| set.address == address & !1) => {
-                session.remove_breakpoint(core, Some(address))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// `;action[:thread]…`: there is one thread, so the first action is for it.
     fn resume(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
         let action = rest.get(1..).unwrap_or_default().split(|byte| matches!(byte, b';' | b':')).next().unwrap_or_default();
         match action.first() {
             Some(b'r') => {
                 let (start, end) = pair(&action[1..])?;
+                desk.settle(None)?;
                 self.run = Run::Range(start..end);
                 Ok(None)
             }
@@ -472,7 +416,11 @@ impl Gdb {
     /// One step (`s`) or on (`c`), from `at` if it says so. A core that another client lets run is waited for.
     fn go(&mut self, desk: &Desk, how: u8, at: &[u8]) -> Answer {
         let at = if at.is_empty() { None } else { Some(number(at)?) };
-        let (core, mut session) = (desk.core.get(), desk.session()?);
+        let core = desk.core.get();
+        // A step does not meet what is at pc: gdb takes points away to step off one, and sets them again behind it.
+        let here = if how == b's' && desk.shared.borrow().has_idle() { desk.session()?.pc(core).ok() } else { None };
+        desk.settle(here)?;
+        let mut session = desk.session()?;
         if how == b's' {
             let stepped = if std::mem::take(&mut self.sync) { Ok(0) } else { heard(desk, || session.step(core, at)) };
             match stepped {
@@ -558,19 +506,6 @@ fn in_words(error: &Error) -> String {
     format!("E.{}", error.remedy().replace(['#', '$', '}', '*'], " "))
 }
 
-fn point(desk: &Desk, rest: &[u8]) -> Result<(u8, Point, u32)> {
-    let kind = *rest.first().ok_or_else(malformed)?;
-    let place = rest.get(2..).unwrap_or_default().split(|byte| *byte == b';').next().unwrap_or_default();
-    let (address, len) = pair(place)?;
-    Ok((kind, (desk.core.get(), kind > b'1', address), len))
-}
-
-fn watch(session: &mut Session, (core, _, address): Point, len: u32, kind: u8) -> Result<()> {
-    const ACCESSES: &[(u8, Access)] = &[(b'2', Access::Write), (b'3', Access::Read), (b'4', Access::Any)];
-    let access = ACCESSES.iter().find(|row| row.0 == kind).ok_or_else(malformed)?.1;
-    session.add_watchpoint(core, address, len, access).map(|_| ())
-}
-
 fn find(session: &mut Session, core: usize, number: u32) -> Result<Register> {
     let found = session.registers(core)?.into_iter().find(|register| register.number == number);
     found.ok_or_else(|| Error::command(format!("this core has no register number {number}")))
@@ -589,13 +524,6 @@ fn little_endian(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-/// Number and value of the first so many.
-fn first_registers(session: &mut Session, core: usize, count: usize) -> Result<Vec<(u32, String)>> {
-    let registers: Vec<Register> = session.registers(core)?.into_iter().take(count).collect();
-    let values = session.read_regs(core, &registers)?;
-    Ok(registers.iter().zip(values).map(|(register, value)| (register.number, value_text(*register, value))).collect())
-}
-
 /// Why the core stopped, with every register that gdb is going to ask for; of one that runs, only that it is there.
 fn stop(session: &mut Session, core: usize, signal: u8) -> Result<Vec<u8>> {
     let State::Halted(reason) = session.state(core)? else { return Ok(b"T00thread:1;".to_vec()) };
@@ -608,8 +536,8 @@ fn stop(session: &mut Session, core: usize, signal: u8) -> Result<Vec<u8>> {
         };
         format!("{word}:{:x};", point.address)
     });
-    let registers: String =
-        first_registers(session, core, STOP_REGISTERS)?.iter().map(|(number, value)| format!("{number:x}:{value};")).collect();
+    let line = |(register, value): &(Register, u64)| format!("{:x}:{};", register.number, value_text(*register, *value));
+    let registers: String = session.stop_regs(core)?.iter().map(line).collect();
     Ok(format!("T{signal:02x}{watched}thread:1;{registers}").into_bytes())
 }
 

@@ -14,7 +14,7 @@ use crate::event::{Event, Heard, Lines, Sink};
 use crate::host::{Cancel, Host, Outcome};
 use crate::session::Session;
 use gdb::Gdb;
-use std::cell::{Cell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -102,19 +102,21 @@ enum Talk {
     Rtt(u32, u16, bool),
 }
 
-struct Client {
-    out: Out,
-    core: Rc<Cell<usize>>,
+struct Client<'a> {
+    desk: Desk<'a>,
     talk: Talk,
 }
 
-/// What a client's request is carried out with.
+/// What a client's requests are carried out with.
 struct Desk<'a> {
     host: &'a Host,
     id: Id,
     out: Out,
-    core: Rc<Cell<usize>>,
-    stop: &'a Stop,
+    /// His current one.
+    core: Cell<usize>,
+    stop: Stop,
+    /// What the gdb clients have set, all together.
+    shared: Rc<RefCell<gdb::Set>>,
 }
 
 impl Desk<'_> {
@@ -125,6 +127,7 @@ impl Desk<'_> {
 
     /// Work for this client; what is said meanwhile goes to `say`. The client's own Ctrl-C stops it.
     fn run(&self, say: impl Fn(&[u8]) + 'static, work: impl FnOnce(&Host) -> Result<()>) -> Result<()> {
+        self.settle(None)?;
         let lock = || self.stop.lock().unwrap_or_else(PoisonError::into_inner);
         *lock() = Running { client: Some(self.id), stopped: false };
         let core = self.host.cx().core.replace(self.core.get());
@@ -200,7 +203,9 @@ pub fn ready(host: Host) -> Rc<Host> {
 }
 
 fn serve(host: &Host, args: &Args) -> Result<Value> {
-    let cores = host.cx().session()?.core_names();
+    let session = host.cx().session()?;
+    let cores: Vec<String> = (0..session.core_names().len()).map(|core| session.die.core_name(core)).collect();
+    drop(session);
     let mut server = Server::new(host);
     if let Some(file) = args.opt_text("file") {
         return server.gdb(file);
@@ -235,10 +240,9 @@ struct Server<'a> {
     news: Receiver<News>,
     stop: Stop,
     doors: Vec<Door>,
-    clients: BTreeMap<Id, Client>,
+    clients: BTreeMap<Id, Client<'a>>,
     next: Id,
-    /// What the gdb clients have set, all together.
-    shared: gdb::Shared,
+    shared: Rc<RefCell<gdb::Set>>,
     /// The gdb that this is for.
     child: Option<Child>,
     looked: Instant,
@@ -266,7 +270,7 @@ impl<'a> Server<'a> {
             doors: Vec::new(),
             clients: BTreeMap::new(),
             next: 0,
-            shared: gdb::Shared::default(),
+            shared: Rc::default(),
             child: None,
             looked: Instant::now(),
             unended: Lines::default(),
@@ -330,7 +334,7 @@ impl<'a> Server<'a> {
                 looked = Instant::now();
                 self.look();
             }
-            self.clients.retain(|_, client| !client.out.gone.get() || client.leave(self.host));
+            self.clients.retain(|_, client| !client.desk.out.gone.get() || client.leave());
             match self.host.cancel().check() {
                 // Ctrl-C at a terminal reaches our gdb, too, and is meant for it.
                 Err(error) if error.cause == Cause::Interrupted(signal_hook::consts::SIGINT) && self.child.is_some() => {}
@@ -389,13 +393,14 @@ impl<'a> Server<'a> {
         self.writers.push(std::thread::Builder::new().spawn(write).map_err(cannot)?);
         let out = Out { queue, gone: Rc::default() };
         let talk = match kind {
-            Kind::Gdb => Talk::Gdb(Gdb::new(self.shared.clone())),
+            Kind::Gdb => Talk::Gdb(Gdb::new()),
             Kind::Telnet => Talk::Telnet(Telnet::new(&out)),
             Kind::Tcl => Talk::Tcl(Tcl::default()),
             Kind::Rtt(channel, port) => Talk::Rtt(channel, port, true),
         };
         self.next += 1;
-        self.clients.insert(id, Client { out, core: Rc::new(Cell::new(core)), talk });
+        let desk = Desk { host: self.host, id, out, core: Cell::new(core), stop: self.stop.clone(), shared: self.shared.clone() };
+        self.clients.insert(id, Client { desk, talk });
         Ok(())
     }
 
@@ -403,16 +408,15 @@ impl<'a> Server<'a> {
         let (id, bytes) = match news {
             News::Bytes(id, bytes) => (id, bytes),
             News::Gone(id) => {
-                self.clients.remove(&id).inspect(|client| _ = client.leave(self.host));
+                self.clients.remove(&id).map(|mut client| client.leave());
                 return Ok(());
             }
         };
-        let Some(client) = self.clients.get_mut(&id) else { return Ok(()) };
-        let desk = Desk { host: self.host, id, out: client.out.clone(), core: client.core.clone(), stop: &self.stop };
-        let heard = match &mut client.talk {
-            Talk::Gdb(gdb) => gdb.hear(&desk, &bytes),
-            Talk::Telnet(telnet) => telnet.hear(&desk, &bytes),
-            Talk::Tcl(tcl) => tcl.hear(&desk, &bytes),
+        let Some(Client { desk, talk }) = self.clients.get_mut(&id) else { return Ok(()) };
+        let heard = match talk {
+            Talk::Gdb(gdb) => gdb.hear(desk, &bytes),
+            Talk::Telnet(telnet) => telnet.hear(desk, &bytes),
+            Talk::Tcl(tcl) => tcl.hear(desk, &bytes),
             Talk::Rtt(channel, _, first) => match std::mem::take(first) {
                 true => no_browser(&bytes),
                 false => Ok(()),
@@ -423,7 +427,7 @@ impl<'a> Server<'a> {
             Err(error) if matches!(error.cause, Cause::Exit(_)) => Err(error),
             Err(error) => {
                 self.host.cx().ears.warn(format!("a client was sent away: {}", error.message));
-                client.out.gone.set(true);
+                desk.out.gone.set(true);
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -440,8 +444,8 @@ impl<'a> Server<'a> {
             let mut shown = false;
             for client in self.clients.values_mut() {
                 match &mut client.talk {
-                    Talk::Gdb(gdb) => shown |= gdb.tell(&client.out, &text),
-                    Talk::Telnet(telnet) => lines.iter().for_each(|text| telnet.tell(&client.out, text)),
+                    Talk::Gdb(gdb) => shown |= gdb.tell(&client.desk.out, &text),
+                    Talk::Telnet(telnet) => lines.iter().for_each(|text| telnet.tell(&client.desk.out, text)),
                     Talk::Tcl(_) | Talk::Rtt(..) => {}
                 }
             }
@@ -457,12 +461,11 @@ impl<'a> Server<'a> {
         let now_and_then = self.looked.elapsed() >= LOOK;
         let telnets = now_and_then && self.clients.values().any(|client| matches!(client.talk, Talk::Telnet(_)));
         let news = if telnets { telnet::news(self.host) } else { Vec::new() };
-        for (id, client) in &mut self.clients {
-            let desk = Desk { host: self.host, id: *id, out: client.out.clone(), core: client.core.clone(), stop: &self.stop };
-            match &mut client.talk {
-                Talk::Gdb(gdb) => gdb.look(&desk),
+        for Client { desk, talk } in self.clients.values_mut() {
+            match talk {
+                Talk::Gdb(gdb) => gdb.look(desk),
                 Talk::Telnet(telnet) => news.iter().for_each(|text| telnet.tell(&desk.out, text)),
-                Talk::Tcl(tcl) if now_and_then && tcl.watches() => tcl.look(&desk),
+                Talk::Tcl(tcl) if now_and_then => tcl.look(desk),
                 Talk::Tcl(_) | Talk::Rtt(..) => {}
             }
         }
@@ -478,7 +481,7 @@ impl Server<'_> {
         let cx = self.host.cx();
         let ports: BTreeSet<u16> = cx.rtt_ports.borrow().iter().map(|row| row.port).collect();
         let rows = self.clients.values().filter_map(|client| match client.talk {
-            Talk::Rtt(channel, port, _) => Some((&client.out, channel, port)),
+            Talk::Rtt(channel, port, _) => Some((&client.desk.out, channel, port)),
             _ => None,
         });
         let rows: Vec<_> = rows.filter(|(out, _, port)| ports.contains(port) || out.gone.replace(true)).collect();
@@ -494,7 +497,7 @@ impl Server<'_> {
     }
 }
 
-impl Client {
+impl Client<'_> {
     /// Has work to do although nothing comes.
     fn busy(&self) -> bool {
         match &self.talk {
@@ -504,9 +507,9 @@ impl Client {
     }
 
     /// False, for `retain`.
-    fn leave(&self, host: &Host) -> bool {
-        if let Talk::Gdb(gdb) = &self.talk {
-            gdb.leave(host, self.core.get());
+    fn leave(&mut self) -> bool {
+        if let Talk::Gdb(gdb) = &mut self.talk {
+            gdb.leave(&self.desk);
         }
         false
     }

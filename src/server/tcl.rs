@@ -3,11 +3,11 @@
 //! Words, "…", {…}, […], $name, `;`; set, return, catch, capture, dict get; what OpenOCD has beside rocd's commands. Anything
 //! else is a command of rocd, whose printed form is the result.
 
-use super::{Desk, Out};
+use super::Desk;
 use crate::command::Value;
 use crate::error::{Cause, Error, Result};
-use crate::session::State;
-use std::cell::RefCell;
+use crate::session::{Ran, State};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -25,9 +25,12 @@ pub struct Tcl {
     said: Rc<RefCell<String>>,
     captures: usize,
     depth: usize,
-    notified: bool,
-    seen: Option<&'static str>,
+    /// What was seen last of the core, by a client that wants to be told.
+    seen: Option<Seen>,
 }
+
+/// Of the core its state, and how often it was let go, stepped and reset; `Err`: nothing more can be seen of it.
+type Seen = Result<(&'static str, Ran)>;
 
 /// Why a script does not go on.
 enum End {
@@ -50,8 +53,8 @@ const COMMANDS: &[(&str, usize, Run)] = &[
     ("target", 1, target),
     ("get_reg", 1, Tcl::get_reg),
     ("set_reg", 1, Tcl::set_reg),
-    ("tcl_notifications", 1, Tcl::notifications),
-    ("tcl_trace", 1, |_, _, _| Ok(String::new())),
+    ("tcl_notifications", 0, Tcl::notifications),
+    ("tcl_trace", 0, |_, _, _| Ok(String::new())),
     ("poll", 0, |_, _, _| Ok("background polling: on\n".into())),
     ("version", 0, |_, _, _| Ok(format!("rocd {}", env!("CARGO_PKG_VERSION")))),
     ("exit", 0, |_, desk, _| {
@@ -84,6 +87,7 @@ impl Tcl {
                 Ok(reply) | Err(End::Return(reply) | End::Error(reply)) => (reply, Ok(())),
                 Err(End::Leave(error)) => (String::new(), Err(error)),
             };
+            self.look(desk);
             desk.out.send([reply.as_bytes(), &[END]].concat());
             left?;
         }
@@ -195,33 +199,56 @@ impl Tcl {
     }
 
     fn notifications(&mut self, desk: &Desk, words: &[String]) -> Eval {
-        self.notified = words[0] == "on";
-        self.seen = state(desk).ok();
+        match words.first().map(String::as_str) {
+            Some("on") => self.seen = Some(see(desk)),
+            Some("off") => self.seen = None,
+            _ => {}
+        }
         Ok(String::new())
     }
 
-    pub fn watches(&self) -> bool {
-        self.notified
-    }
-
-    /// What the core does by itself goes between the replies.
+    /// What became of the core, by whoever's command or by itself, between the replies, in OpenOCD's words and order.
     pub fn look(&mut self, desk: &Desk) {
-        let now = state(desk);
-        if let (true, Err(error)) = (self.seen.is_some(), &now) {
-            notify(&desk.out, &format!("type error message {}", error.message));
+        let Some(Ok((last, before))) = self.seen.clone() else { return };
+        let now = see(desk);
+        self.seen = Some(now.clone());
+        let Ok((state, ran)) = now.inspect_err(|error| notify(desk, &format!("type error message {}", error.message))) else { return };
+        let last = Cell::new(last);
+        let changes = |state: &'static str| {
+            if last.replace(state) != state {
+                notify(desk, &format!("type target_state state {state}"));
+            }
+        };
+        let tell = |events: &[&str], state: &'static str| {
+            for event in events {
+                notify(desk, &format!("type target_event event {event}"));
+                changes(state);
+            }
+        };
+        let reset = ran.resets != before.resets;
+        if reset {
+            notify(desk, &format!("type target_reset mode {}", ran.mode));
         }
-        let now = now.ok();
-        if let Some(word) = now.filter(|word| self.seen.is_some_and(|seen| seen != *word)) {
-            let event = if word == "running" { "resumed" } else { word };
-            notify(&desk.out, &format!("type target_event event {event}"));
-            notify(&desk.out, &format!("type target_state state {word}"));
+        if ran.resumes != before.resumes {
+            tell(&["resume-start"], last.get());
+            tell(&["resumed", "resume-end"], "running");
         }
-        self.seen = now;
+        if ran.steps != before.steps {
+            tell(&["step-start", "resumed", "gdb-halt", "halted", "step-end"], state);
+        }
+        if state == "halted" && (reset || last.get() != state) {
+            tell(&["gdb-halt", "halted"], state);
+        }
+        changes(state);
     }
 }
 
-fn notify(out: &Out, text: &str) {
-    out.send([text.as_bytes(), b"\r\n", &[END]].concat());
+fn see(desk: &Desk) -> Seen {
+    Ok((state(desk)?, desk.session()?.ran[desk.core.get()]))
+}
+
+fn notify(desk: &Desk, text: &str) {
+    desk.out.send([text.as_bytes(), b"\r\n", &[END]].concat());
 }
 
 /// As OpenOCD has it.

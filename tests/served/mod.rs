@@ -1,6 +1,7 @@
 //! A board in another process: `rocd sim serve`, its door (lines on stdin, answers on stdout), and where it listens.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+pub mod gdb;
 pub mod verdict;
 
 use std::io::{BufRead, BufReader, Write};
