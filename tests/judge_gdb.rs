@@ -1,61 +1,71 @@
-//! gdb-multiarch through OpenOCD on the embedded board: load, compare-sections, breakpoints, watchpoints, stepi, backtrace; and
-//! the same script through rocd, whose transcript is OpenOCD's but for what is listed here.
+//! One gdb script through OpenOCD and through rocd, each on a board of its own: what gdb says is the same, but for what is listed
+//! here. And gdb through OpenOCD by both of its ways, as a judge of the board.
 
 mod served;
 
+use served::gdb::{in_order, run as gdb};
 use served::verdict::Verdict;
-use served::{Board, DAP, HLA, Way, finish, segments};
+use served::{Board, DAP, HLA, Way, segments};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 struct Chip {
     board: &'static str,
+    /// OpenOCD's target file, and what that calls the core.
     target: &'static str,
-    elf: &'static str,
+    core: &'static str,
+    blinky: &'static str,
+    calls: &'static str,
     /// Whether a blank chip needs to be told that it is no longer blank.
     boot: &'static [&'static str],
+    fpu: bool,
 }
 
-const H743: Chip = Chip { board: "stm32h743", target: "stm32h7x", elf: "tests/firmware/blinky-h743.elf", boot: &[] };
+const H743: Chip = Chip {
+    board: "stm32h743",
+    target: "stm32h7x",
+    core: "stm32h7x.cpu0",
+    blinky: "tests/firmware/blinky-h743.elf",
+    calls: "tests/firmware/calls-o0-h743.elf",
+    boot: &[],
+    fpu: true,
+};
 const G071: Chip = Chip {
     board: "stm32g071",
     target: "stm32g0x",
-    elf: "tests/firmware/blinky-g071.elf",
+    core: "stm32g0x.cpu",
+    blinky: "tests/firmware/blinky-g071.elf",
+    calls: "tests/firmware/calls-o0-g071.elf",
     boot: &["monitor stm32l4x option_load 0", "monitor sleep 100"],
+    fpu: false,
 };
 
-/// What gdb says while it does `lines`, connected through a pipe to OpenOCD.
-fn gdb(chip: &Chip, way: &Way, port: u16, lines: &[&str]) -> String {
-    let openocd = [
-        format!("openocd -c \"gdb_port pipe\" -c \"log_output {}\" -c \"telnet_port disabled\"", "/dev/null"),
-        format!("-c \"tcl_port disabled\" -f interface/{}.cfg -c \"{} tcp {port}\"", way.interface, way.backend),
-        format!("-c \"transport select {}\" -f target/{}.cfg -c init -c \"reset halt\"", way.transport, chip.target),
-    ];
-    gdb_at(chip, &openocd.join(" "), lines)
-}
+/// A server in the background.
+struct Server(Child);
 
-/// Connected through a pipe to this program.
-fn gdb_at(chip: &Chip, server: &str, lines: &[&str]) -> String {
-    let mut gdb = Command::new("gdb-multiarch");
-    gdb.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-nx", "-batch", chip.elf]);
-    gdb.args(["-ex", "set confirm off", "-ex", "set pagination off", "-ex", "set remotetimeout 30"]);
-    gdb.args(["-ex", &format!("target extended-remote | {server}")]);
-    for line in lines {
-        gdb.args(["-ex", line]);
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
-    let (said, ok) = finish(&mut gdb, Duration::from_secs(180));
-    assert!(ok, "gdb failed:\n{said}");
-    said
 }
 
-/// The words stand in the text in this order.
-#[track_caller]
-fn in_order(text: &str, words: &[&str]) {
-    let mut rest = text;
-    for word in words {
-        let Some(at) = rest.find(word) else { panic!("gdb did not say `{word}` in its place:\n{text}") };
-        rest = &rest[at + word.len()..];
+impl Server {
+    /// Serves gdb at this port once its log says so.
+    fn started(mut command: Command, log: &Path, port: u16) -> Server {
+        let server = Server(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let words = [format!("Listening on port {port} for gdb"), format!("gdb 127.0.0.1:{port}")];
+        let listens = || std::fs::read_to_string(log).is_ok_and(|text| words.iter().any(|words| text.contains(words)));
+        (0..600)
+            .find(|_| {
+                listens() || {
+                    std::thread::sleep(Duration::from_millis(50));
+                    false
+                }
+            })
+            .expect("it serves");
+        server
     }
 }
 
@@ -78,7 +88,12 @@ fn judge(chip: &Chip, way: &Way, probe: &str) {
         "monitor reset run",
         "detach",
     ];
-    let said = gdb(chip, way, board.port(), &[&["load", "compare-sections"], chip.boot, &session[..]].concat());
+    let openocd = [
+        "| openocd -c \"gdb_port pipe\" -c \"log_output /dev/null\" -c \"telnet_port disabled\"".to_string(),
+        format!("-c \"tcl_port disabled\" -f interface/{}.cfg -c \"{} tcp {}\"", way.interface, way.backend, board.port()),
+        format!("-c \"transport select {}\" -f target/{}.cfg -c init -c \"reset halt\"", way.transport, chip.target),
+    ];
+    let said = gdb(chip.blinky, &openocd.join(" "), &[&["load", "compare-sections"], chip.boot, &session[..]].concat());
     // over a high-level adapter OpenOCD does not know a watchpoint when it stops at one
     let watched = if way.name == "hla" { "SIGTRAP" } else { "Old value = 0\nNew value = 1" };
     in_order(
@@ -99,7 +114,7 @@ fn judge(chip: &Chip, way: &Way, probe: &str) {
             "main ()",
         ],
     );
-    for (address, bytes) in segments(&Path::new(env!("CARGO_MANIFEST_DIR")).join(chip.elf)) {
+    for (address, bytes) in segments(&Path::new(env!("CARGO_MANIFEST_DIR")).join(chip.blinky)) {
         assert!(board.dump(address, bytes.len() as u32) == bytes, "flash at {address:#010x} is not the image");
     }
     board.run("sleep 2000");
@@ -128,9 +143,89 @@ fn gdb_through_hla_on_the_g071() {
     judge(&G071, &HLA, "v3");
 }
 
+/// What both are asked: gdb's address is put for PORT, a file for CORE.
+fn script(chip: &Chip) -> Vec<String> {
+    let first = ["load", "compare-sections"];
+    let rest = [
+        "monitor reset halt",
+        "info registers pc",
+        // over a function with interrupts on, and through it
+        "tbreak main",
+        "continue",
+        "next",
+        "next",
+        "next",
+        "break 52",
+        "continue",
+        "next",
+        "print result",
+        "monitor reset halt",
+        "continue",
+        "step",
+        "backtrace",
+        "stepi",
+        "nexti",
+        "finish",
+        "delete",
+        // another breakpoint, and a third kind; a watchpoint of each kind
+        "hbreak SVC_Handler",
+        "continue",
+        "backtrace",
+        "finish",
+        "delete",
+        "watch ticks",
+        "continue",
+        "backtrace",
+        "delete",
+        "rwatch ticks",
+        "continue",
+        "delete",
+        "awatch ticks",
+        "continue",
+        "delete",
+        "tbreak SysTick_Handler",
+        "continue",
+        "finish",
+        // an interrupt that is pending runs before the step
+        "monitor mww 0xe000ed04 0x04000000",
+        "stepi",
+        "stepi",
+        "print ticks",
+        "info registers",
+        "x/4xw 0x08000000",
+        "x/xw 0x70000000",
+        "tbreak semihosting",
+        "continue",
+    ];
+    let fpu: &[&str] = if chip.fpu { &["print $d7", "print $fpscr"] } else { &[] };
+    let last = [
+        "info threads",
+        "generate-core-file CORE",
+        // another gdb at the same core
+        "shell gdb-multiarch -nx -batch -ex \"target extended-remote PORT\" -ex \"x/2xw 0x08000000\" -ex disconnect",
+        "info registers pc",
+        // the program's own BKPT, and past it
+        "continue",
+        "delete",
+        // Ctrl-C
+        "shell (sleep 1; kill -INT $PPID) >/dev/null 2>&1 &",
+        "continue",
+        "backtrace",
+        "monitor reset halt",
+        "detach",
+        "target extended-remote PORT",
+        "monitor reset halt",
+        "maintenance flush register-cache",
+        "info registers pc",
+        "disconnect",
+    ];
+    first.iter().chain(chip.boot).chain(&rest).chain(fpu).chain(&last).map(|line| line.to_string()).collect()
+}
+
 /// Lines that are not the same, and why.
 const DIFFERENCES: &[(&str, &str)] = &[
     ("0x70000000:", "a failed read is an error here; OpenOCD gives zeros"),
+    ("* 1    ", "rocd has a thread, with the core's name, where OpenOCD has none and gdb says `Remote target`"),
     ("lr  ", "a pointer to code here, so gdb adds the function; an int in OpenOCD's description"),
 ];
 
@@ -140,49 +235,51 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("basepri", "ARMv6-M has no such register (DDI0419 B1.4), and OpenOCD shows one"),
     ("faultmask", "as basepri"),
     ("[stm32g0x.cpu] external reset", "the option bytes are loaded anew for OpenOCD only; rocd clears EMPTY itself"),
+    ("[stm32g0x.cpu] halted due to breakpoint", "as above: the program runs to its BKPT before it is reset again"),
+    ("xPSR: 0x21000000 pc: 0x08000132", "as above"),
     ("stm32l4x option load", "as above"),
     ("Unable to match requested speed", "as above"),
 ];
 
+/// What gdb says through the server that is started with a port and a file for its log.
+fn through(chip: &Chip, lines: &[String], start: impl Fn(u16, &Path) -> Command) -> Vec<String> {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let (log, core) = (folder.path().join("log"), folder.path().join("core"));
+    let _server = Server::started(start(port, &log), &log, port);
+    let (address, core) = (format!("127.0.0.1:{port}"), core.display().to_string());
+    let filled: Vec<String> = lines.iter().map(|line| line.replace("PORT", &address).replace("CORE", &core)).collect();
+    let said = gdb(chip.calls, &address, &filled.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(std::fs::metadata(&core).is_ok_and(|core| core.len() > 1000), "the core file is empty");
+    transcript(&said.replace(&address, "PORT").replace(&core, "CORE"))
+}
+
 fn compare(chip: &Chip, probe: &str) {
     let Some(_openocd) = Verdict::of("openocd", "openocd", "gdb through OpenOCD and rocd", chip.board) else { return };
     let Some(_gdb) = Verdict::of("gdb-multiarch", "gdb-multiarch", "gdb through rocd and OpenOCD", chip.board) else { return };
-    let session = [
-        "monitor reset halt",
-        "hbreak main",
-        "continue",
-        "delete",
-        "stepi",
-        "watch milliseconds",
-        "continue",
-        "backtrace",
-        "delete",
-        "rwatch milliseconds",
-        "continue",
-        "delete",
-        "awatch milliseconds",
-        "continue",
-        "delete",
-        "tbreak SysTick_Handler",
-        "continue",
-        "finish",
-        "next",
-        "step",
-        "info registers",
-        "x/4xw 0x08000000",
-        "x/xw 0x70000000",
-        "detach",
-    ];
-    let lines = [&["load", "compare-sections"], chip.boot, &session[..]].concat();
+    let lines = script(chip);
     let board = Board::serve(&format!("{},{probe}", chip.board), &[]);
-    let openocd = transcript(&gdb(chip, &DAP, board.port(), &lines));
+    let openocd = through(chip, &lines, |port, log| {
+        let mut openocd = Command::new("openocd");
+        for line in [&format!("gdb_port {port}"), "telnet_port disabled", "tcl_port disabled", &format!("log_output {}", log.display())] {
+            openocd.args(["-c", line]);
+        }
+        openocd.args(["-f", &format!("interface/{}.cfg", DAP.interface), "-c", &format!("{} tcp {}", DAP.backend, board.port())]);
+        openocd.args(["-c", &format!("transport select {}", DAP.transport), "-f", &format!("target/{}.cfg", chip.target)]);
+        openocd.args(["-c", &format!("{} configure -gdb-max-connections 2", chip.core), "-c", "init", "-c", "reset halt"]);
+        openocd
+    });
     board.shutdown();
     let board = Board::serve(&format!("{},{probe}", chip.board), &[]);
     let folder = tempfile::tempdir().unwrap();
     let interface = board.interface(folder.path());
-    let rocd = format!("{} -q -f {} -f {} serve gdb pipe", env!("CARGO_BIN_EXE_rocd"), interface.display(), &chip.board[..7]);
-    let lines: Vec<&str> = lines.into_iter().filter(|line| !chip.boot.contains(line)).collect();
-    let rocd = transcript(&gdb_at(chip, &rocd, &lines));
+    let lines: Vec<String> = lines.into_iter().filter(|line| !chip.boot.contains(&line.as_str())).collect();
+    let rocd = through(chip, &lines, |port, log| {
+        let mut rocd = Command::new("sh");
+        let words = format!("-q -f {} -f {} serve gdb {port}", interface.display(), &chip.board[..7]);
+        rocd.args(["-c", &format!("exec {} {words} > {}", env!("CARGO_BIN_EXE_rocd"), log.display())]);
+        rocd
+    });
     board.shutdown();
     assert_eq!(openocd.len(), rocd.len(), "{openocd:#?}\n{rocd:#?}");
     for (theirs, ours) in openocd.iter().zip(&rocd) {
@@ -191,12 +288,14 @@ fn compare(chip: &Chip, probe: &str) {
     }
 }
 
-/// From the load on, without rates, and with one name for the core.
+/// From the load on, without rates, and with one name for the core. Where it stands when gdb comes again is left out: `detach`
+/// leaves it halted in OpenOCD, and lets the program go on here.
 fn transcript(said: &str) -> Vec<String> {
-    let lines = said
-        .lines()
-        .skip_while(|line| !line.starts_with("Loading section"))
-        .filter(|line| !LEFT_OUT.iter().any(|row| line.starts_with(row.0)));
+    let mut away = false;
+    let lines = said.lines().skip_while(|line| !line.starts_with("Loading section")).filter(|line| {
+        away = (away || line.contains("detached]")) && !line.contains("] halted");
+        !away && !LEFT_OUT.iter().any(|row| line.starts_with(row.0))
+    });
     let plain = |line: &str| match line.split_once("] halted") {
         Some((_, rest)) => format!("[core] halted{rest}"),
         None => line.to_string(),
