@@ -8,7 +8,6 @@ use served::verdict::Verdict;
 use serving::{Line, Packets, Rocd, steps};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
 
 const H743: (&str, &str) = ("stm32h7", "tests/firmware/blinky-h743.elf");
 const G071: (&str, &str) = ("stm32g0", "tests/firmware/blinky-g071.elf");
@@ -217,7 +216,7 @@ fn gdb_over_a_pipe() {
     in_order(&said, &["Transfer rate", "hello", "0x08000000: 20020000", "Temporary breakpoint 1, main () at"]);
 }
 
-/// Ctrl-C of a gdb that waits; the answer comes within 100 ms.
+/// Ctrl-C of a gdb that waits; benches/gdb.rs shows how soon the answer comes.
 #[test]
 fn ctrl_c_stops_the_core() {
     let rocd = Rocd::after("stm32h7", &[PROGRAM], &["gdb", "0"]);
@@ -225,10 +224,8 @@ fn ctrl_c_stops_the_core() {
     assert!(gdb.ask("?").starts_with("T05thread:1;0:"));
     gdb.send("vCont;c");
     gdb.line.send("\x03");
-    let asked = Instant::now();
     let stopped = gdb.reply();
     assert!(stopped.starts_with("T02thread:1;0:"), "{stopped}");
-    assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
     rocd.leave();
 }
 
@@ -412,6 +409,39 @@ fn malformed_packets() {
     let mut long = Line::to(rocd.address("gdb"));
     long.send(&format!("${}", "a".repeat(100_000)));
     assert!(long.closed());
+    rocd.leave();
+}
+
+/// Many at one core, one of them deaf; when all go without a word, their points go along and the core runs on.
+#[test]
+fn fifty_gdbs_one_that_reads_nothing_and_all_gone_while_the_core_runs() {
+    let rocd = Rocd::after("stm32h7", &[PROGRAM], &["gdb", "0", "tcl", "0"]);
+    let mut gdbs: Vec<Packets> = (0..50).map(|_| Packets::to(rocd.address("gdb"))).collect();
+    for gdb in &mut gdbs {
+        assert!(gdb.ask("?").starts_with("T05"));
+    }
+    // it asks for more than a socket holds
+    let mut deaf = Packets::to(rocd.address("gdb"));
+    (0..2000).for_each(|_| deaf.send("m8000000,1000"));
+    for (nth, gdb) in gdbs.iter_mut().enumerate() {
+        let reply = gdb.ask(&format!("m{:x},4", 0x0800_0000 + 4 * (nth % 2)));
+        assert_eq!(reply, ["00000220", "45000008"][nth % 2]);
+    }
+    assert_eq!(gdbs[0].ask("Z2,24000000,4"), "OK");
+    assert_eq!(gdbs[1].ask("Z1,8001000,2"), "OK");
+    assert_eq!(gdbs[2].ask("z1,8001000,2"), "OK");
+    gdbs[0].send("vCont;c");
+    gdbs[0].line.until("+");
+    drop((gdbs, deaf));
+    let mut tcl = Line::to(rocd.address("tcl"));
+    tcl.send("cm7 curstate\x1a");
+    assert_eq!(tcl.until("\x1a"), "running\x1a");
+    // the last of them may be still on its way
+    let points = (0..100).map(|_| {
+        tcl.send("bp; wp\x1a");
+        tcl.until("\x1a")
+    });
+    assert!(points.into_iter().any(|points| points == "\x1a"));
     rocd.leave();
 }
 

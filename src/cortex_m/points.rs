@@ -202,12 +202,12 @@ impl Core {
         }
     }
 
-    /// Whichever kind can be at this address: every comparator compares code's, and where RAM begins a BKPT can be written.
+    /// A comparator, or where there can be none and RAM is for certain (DDI0403 B3.1) a BKPT.
     pub(super) fn add_point(&mut self, mem: &mut MemAp, address: u32) -> Result<Breakpoint> {
-        match address < FP_REV1_END {
-            true => self.add_hardware_breakpoint(mem, address, 2),
-            false => self.add_software_breakpoint(mem, address, 2),
-        }
+        self.add_hardware_breakpoint(mem, address, 2).or_else(|error| match address {
+            0x2000_0000..0x4000_0000 => self.add_software_breakpoint(mem, address, 2),
+            _ => Err(error),
+        })
     }
 
     /// All of them, or those at an address.

@@ -127,7 +127,9 @@ impl Desk<'_> {
 
     /// Work for this client; what is said meanwhile goes to `say`. The client's own Ctrl-C stops it.
     fn run(&self, say: impl Fn(&[u8]) + 'static, work: impl FnOnce(&Host) -> Result<()>) -> Result<()> {
-        self.settle(None)?;
+        if let Err(error) = self.settle(None) {
+            self.host.cx().ears.warn(error.to_string());
+        }
         let lock = || self.stop.lock().unwrap_or_else(PoisonError::into_inner);
         *lock() = Running { client: Some(self.id), stopped: false };
         let core = self.host.cx().core.replace(self.core.get());
