@@ -331,9 +331,9 @@ fn frames(said: &str) -> [Vec<String>; 2] {
 }
 
 /// At the same stops, but at no first instruction, which may have two lines: in a recursion, in an interrupt, in the handler of a fault.
-fn backtraces(target: &'static str, firmware: &str, number: Option<u32>) {
+fn backtraces(target: &str, firmware: &str, number: Option<u32>) {
     let Some(_gdb) = Verdict::of("gdb-multiarch", "gdb-multiarch", "gdb's backtrace and rocd's", target) else { return };
-    let elf: &'static str = format!("tests/firmware/{firmware}.elf").leak();
+    let elf = &format!("tests/firmware/{firmware}.elf");
     let own = format!("monitor backtrace {elf}");
     let start = ["set backtrace past-main on", "load", "monitor reset halt"];
     let which = format!("set *(int*)0x20004000={}", number.unwrap_or_default());
@@ -354,9 +354,8 @@ fn backtraces(target: &'static str, firmware: &str, number: Option<u32>) {
         }
         Some(_) => vec!["hbreak main", "continue", &which, "delete", "hbreak HardFault_Handler", "continue"],
     };
-    let rocd = format!("{} -q -f sim -f {target} serve gdb pipe", env!("CARGO_BIN_EXE_rocd"));
-    let chip = Chip { board: target, target, elf, boot: &[] };
-    let said = gdb_at(&chip, &rocd, &[&start[..], &lines, &["stepi", "backtrace", &own, "detach"]].concat());
+    let rocd = format!("| {} -q -f sim -f {target} serve gdb pipe", env!("CARGO_BIN_EXE_rocd"));
+    let said = gdb(elf, &rocd, &[&start[..], &lines, &["stepi", "backtrace", &own, "detach"]].concat());
     let [theirs, ours] = frames(&said);
     assert!(theirs.len() >= 4, "{said}");
     assert_eq!(theirs, ours, "{said}");
