@@ -243,8 +243,10 @@ fn wire(cx: &Cx, args: &Args) -> Result<Value> {
 const INJECTIONS: &[(&str, Inject)] =
     &[("stall", Inject::Stall), ("silent", Inject::Silent), ("unplug", Inject::Unplug), ("heal", Inject::Heal)];
 
+type Part = fn(&mut Wiring) -> &mut bool;
+
 /// What can be wrong, by its word.
-const WIRING: &[(&str, fn(&mut Wiring) -> &mut bool)] = &[
+const WIRING: &[(&str, Part)] = &[
     ("unpowered", |wiring| &mut wiring.unpowered),
     ("swd-open", |wiring| &mut wiring.swd_open),
     ("vref-open", |wiring| &mut wiring.vref_open),
