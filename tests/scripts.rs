@@ -84,9 +84,12 @@ fn the_smoke_test_ends_with_a_code() {
     smoke("smoke blinky-h743.elf milliseconds").ends(0, &["smoke: blinky-h743.elf runs"]);
     // A constant does not count.
     smoke("smoke blinky-h743.elf half_period_ms").ends(7, &["half_period_ms stood at 250 for 217 ms"]);
-    // 1 KiB of text: the core locks up at once, which `reset` finds.
     fs::write(folder.path().join("text.hex"), intel_hex(&[b'*'; 16])).unwrap();
-    smoke("smoke text.hex").ends(7, &["locked up"]);
+    smoke("smoke text.hex").ends(8, &["no vector table"]);
+    // A vector table, and behind it no code: the core locks up at once, which `reset` finds.
+    let empty = [&[0x00, 0x10, 0x00, 0x20, 0x09, 0x00, 0x00, 0x08][..], &[0xFF; 8]].concat();
+    fs::write(folder.path().join("empty.hex"), intel_hex(&empty)).unwrap();
+    smoke("smoke empty.hex").ends(7, &["locked up"]);
     smoke("smoke missing.elf").ends(1, &["missing.elf"]);
 }
 

@@ -298,6 +298,28 @@ mod tests {
         assert_eq!(verdict(SR_BUSY | 1), Ok(()));
     }
 
+    /// RM0444 2.5, "Boot modes", with the pin low: BOOT_LOCK, nBOOT_SEL, nBOOT0, nBOOT1.
+    #[test]
+    fn the_option_bytes_say_where_a_g0_starts() {
+        use crate::flash::fake::{AP, Fake, bank};
+        let bank = bank(0, BOOT_WORD, 0x2_0000, 0x800, 8);
+        let table = [
+            ([1, 1, 0, 0], BOOT_WORD),
+            ([0, 0, 0, 0], BOOT_WORD),
+            ([0, 1, 1, 0], BOOT_WORD),
+            ([0, 1, 0, 1], SYSTEM_MEMORY),
+            ([0, 1, 0, 0], SRAM),
+        ];
+        for ([lock, select, boot0, boot1], starts) in table {
+            let mut fake = Fake::default();
+            fake.words.insert(bank.registers + 0x20, select << 24 | boot0 << 26 | boot1 << 25);
+            fake.words.insert(bank.registers + 0x80, lock << 16);
+            let (address, why) = Stm32G0.start(&mut MemAp::new(&mut fake, AP), &bank, 0).unwrap();
+            assert_eq!(address, starts, "{why}");
+            assert_eq!(why == "BOOT_LOCK = 1", lock == 1);
+        }
+    }
+
     #[test]
     fn a_failed_fast_row_is_told_by_all_its_bits() {
         let error = verdict(0x2A0).unwrap_err();

@@ -61,3 +61,52 @@ impl Image {
 fn here(others: &[(usize, bool, u32)], best: bool, score: usize) -> usize {
     if best { score } else { others.iter().find(|(_, here, _)| *here).map_or(0, |(score, ..)| *score) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Format, Segment};
+
+    /// Goes to 0x08000000, was linked for `base`: vectors, `count` functions that push lr, a pointer to each.
+    fn linked(base: u32, count: u32, push: [u8; 4]) -> Image {
+        let mut data = [0x2000_1000u32, base + 0x101].map(u32::to_le_bytes).concat();
+        data.resize(0x4000, 0);
+        for n in 0..count {
+            data[0x100 + 8 * n as usize..][..4].copy_from_slice(&push);
+            data[0x2000 + 4 * n as usize..][..4].copy_from_slice(&(base + 0x101 + 8 * n).to_le_bytes());
+        }
+        Image::new("app.bin", Format::Bin, vec![Segment { address: 0x0800_0000, data }])
+    }
+
+    const FLASH: Range<u32> = 0x0800_0000..0x0820_0000;
+
+    #[test]
+    fn pointers_to_functions_tell_the_base_and_few_of_them_only_probably() {
+        // push {r4, lr}; push.w {r4-r8, lr}
+        for push in [[0x10, 0xB5, 0, 0], [0x2D, 0xE9, 0xF0, 0x41]] {
+            for base in [0x0800_0000, 0x0800_2000, 0x0800_3E00] {
+                for (count, weak) in [(1, true), (4, true), (5, false), (40, false)] {
+                    let found = linked(base, count, push).linked_for(FLASH).unwrap();
+                    let here = if base == 0x0800_0000 { count as usize } else { 0 };
+                    assert_eq!((found.base, found.score, found.here, found.is_weak()), (base, count as usize, here, weak), "{found:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_pushes_no_lr_is_no_function_and_data_says_nothing() {
+        // push {r4}; push.w {r4-r8}: functions that call none, and no proof.
+        for push in [[0x10, 0xB4, 0, 0], [0x2D, 0xE9, 0xF0, 0x01]] {
+            assert_eq!(linked(0x0800_2000, 40, push).linked_for(FLASH), None);
+        }
+        let data = Segment { address: 0x0800_0000, data: vec![0xB5; 4096] };
+        assert_eq!(Image::new("data.bin", Format::Bin, vec![data]).linked_for(FLASH), None);
+    }
+
+    #[test]
+    fn two_bases_that_fit_nearly_alike_are_weak() {
+        let found = Linked { base: 0x0800_2000, score: 12, here: 5, next: 5 };
+        assert!(found.is_weak() && !Linked { next: 4, ..found }.is_weak());
+    }
+}
