@@ -480,7 +480,7 @@ section = "OTP"
         assert_eq!(error.kind, Kind::Usage);
         assert_eq!(
             error.message,
-            "targets/x.toml:12: unknown field `prat`, expected one of `name`, `ap`, `part`, `csw`, `work_area` in `prat = 0xC60`"
+            "targets/x.toml:12: unknown field `prat`, expected one of `name`, `ap`, `part`, `csw`, `work_area`, `own_ram` in `prat = 0xC60`"
         );
         assert_eq!(error.hint.as_deref(), Some("did you mean `part`?"));
     }
