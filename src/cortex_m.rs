@@ -10,12 +10,15 @@ mod cache;
 pub mod fake;
 mod faults;
 mod guest;
+mod look;
 mod points;
 mod registers;
 mod step;
 
 pub use around::Plain;
+pub use faults::explained as explain_flags;
 pub use guest::{Guest, Host};
+pub use look::{ICSR, Sample, Stood};
 pub use points::{Access, Breakpoint, Watchpoint};
 pub use registers::{DCRDR, Register, check_link};
 

@@ -187,6 +187,9 @@ pub struct Target {
     /// Where the option bytes are.
     #[serde(default, rename = "option")]
     pub options: Vec<OptionRegister>,
+    /// What `doctor` reads of the chip.
+    #[serde(default, rename = "sign")]
+    pub signs: Vec<Sign>,
     /// Event name (examine_end, reset_start, reset_init, reset_end, halted) to Rhai function.
     #[serde(default)]
     pub hooks: BTreeMap<String, String>,
@@ -295,6 +298,42 @@ pub struct Area {
     /// DEV_IDs it is there on; empty: all.
     #[serde(default)]
     pub dev_ids: Vec<u32>,
+}
+
+/// A register, and what some of its bits are: by these names session/doctor asks for them.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Sign {
+    pub register: String,
+    pub address: u32,
+    pub fields: BTreeMap<String, Bits>,
+    pub section: String,
+    /// DEV_IDs it is there on; empty: all.
+    #[serde(default)]
+    pub dev_ids: Vec<u32>,
+}
+
+/// A bit by its number, or several: the lowest, and how many.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(untagged)]
+pub enum Bits {
+    One(u32),
+    Several([u32; 2]),
+}
+
+impl Bits {
+    /// The lowest, and how many.
+    pub fn place(self) -> (u32, u32) {
+        match self {
+            Bits::One(low) => (low, 1),
+            Bits::Several([low, count]) => (low, count),
+        }
+    }
+
+    pub fn of(self, word: u32) -> u32 {
+        let (low, count) = self.place();
+        word >> low & u32::MAX >> (32 - count)
+    }
 }
 
 /// A DEV_ID and, where one id covers several dies, what tells them apart.

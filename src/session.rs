@@ -7,6 +7,7 @@ mod attach;
 mod backtrace;
 mod clock;
 mod detach;
+mod doctor;
 mod flashing;
 mod identify;
 mod ladder;
@@ -19,6 +20,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
+pub use doctor::{CAUSES, CauseRow, Depth, Finding, Report};
 pub use precheck::CHECKS;
 pub use semihosting::Exit;
 

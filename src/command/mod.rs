@@ -5,6 +5,7 @@
 pub mod backtrace;
 pub mod board;
 pub mod disasm;
+pub mod doctor;
 pub mod flash;
 pub mod info;
 pub mod line;
@@ -126,6 +127,7 @@ pub const BUILT_IN: &[&[Command]] = &[
     symbol::COMMANDS,
     svd::COMMANDS,
     look::COMMANDS,
+    doctor::COMMANDS,
     info::COMMANDS,
     flash::COMMANDS,
     run::COMMANDS,

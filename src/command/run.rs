@@ -105,7 +105,10 @@ fn until_end(cx: &Cx, session: &mut Session, limit: Option<Duration>) -> Result<
             Some(exit) => return ended(FAULT, exit.to_string()),
         }
         match session.state(core)? {
-            State::Lockup | State::Halted(Reason::VectorCatch) => return ended(FAULT, session.why_faulted(core)?),
+            State::Lockup | State::Halted(Reason::VectorCatch) => {
+                let why = session.why_faulted(core)?;
+                return ended(FAULT, why).map_err(|error| session.verdict(core).into_iter().fold(error, Error::hint));
+            }
             State::Halted(_) => {
                 let pc = session.pc(core)?;
                 return ended(FAULT, format!("the program stopped at a breakpoint, pc = {}", cx.names.borrow().at(pc)));

@@ -53,7 +53,7 @@ fn words(flags: &[Flag], value: u32) -> impl Iterator<Item = String> {
 }
 
 /// "HardFault: INVSTATE, a jump to …; STKERR, … (HFSR = 0x40000000, CFSR = 0x00021000)"
-fn explained(hfsr: u32, cfsr: u32, mmfar: u32, bfar: u32) -> String {
+pub fn explained(hfsr: u32, cfsr: u32, mmfar: u32, bfar: u32) -> String {
     let mut reasons: Vec<String> = words(HFSR_FLAGS, hfsr).chain(words(CFSR_FLAGS, cfsr)).collect();
     for (flag, valid, address) in [(DACCVIOL, MMARVALID, mmfar), (PRECISERR, BFARVALID, bfar)] {
         if cfsr & flag != 0 && cfsr & valid != 0 {

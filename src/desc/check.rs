@@ -3,7 +3,7 @@
 //! A place in the file is written as its keys and indexes with dots: "die.0.bank.1.sector".
 
 use super::{Area, BankRow, CoreRow, DANGERS, Danger, Die, Interface, OptionField, OptionRegister, Place, Region, Target, Transport};
-use super::{When, Write, option};
+use super::{Sign, When, Write, on_die, option};
 use crate::error::{Error, Result, excerpt};
 use crate::near::nearest;
 use serde::de::DeserializeOwned;
@@ -204,6 +204,7 @@ pub fn target(target: &Target, source: &Source, known: &[&str]) -> Result<()> {
     at.each("attach", &target.attach, |at, row| attach(at, row, &target.dies))?;
     at.each("area", &target.areas, |at, row| area(at, row, &target.dies))?;
     at.each("option", &target.options, options)?;
+    at.each("sign", &target.signs, |at, row| sign(at, row, &target.dies))?;
     dies_differ(&at, &target.dies)
 }
 
@@ -270,6 +271,17 @@ fn area(at: &At, row: &Area, dies: &[Die]) -> Result<()> {
     at.texts(&[("name", &row.name), ("kind", &row.kind), ("section", &row.section)])?;
     at.multiple("size", row.size, 4)?;
     at.inside("", row.address, row.size)?;
+    dev_ids(at, &row.dev_ids, dies)
+}
+
+fn sign(at: &At, row: &Sign, dies: &[Die]) -> Result<()> {
+    at.texts(&[("register", &row.register), ("section", &row.section)])?;
+    at.multiple("address", row.address, 4)?;
+    for (name, bits) in &row.fields {
+        let (low, count) = bits.place();
+        let fits = count > 0 && u64::from(low) + u64::from(count) <= 32;
+        at.must(fits, &format!("fields.{name}"), || format!("{count} bits from bit {low} are not in a register of 32"))?;
+    }
     dev_ids(at, &row.dev_ids, dies)
 }
 

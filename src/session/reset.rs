@@ -137,6 +137,7 @@ impl Session {
         // The first look takes the reset's own S_RESET_ST away.
         self.state(first)?;
         match self.state(first)? {
+            State::Running if self.faults(first)? => Err(self.not_running(first, "is in the handler of a fault")),
             State::Running | State::Sleeping => Ok(()),
             State::Halted(_) if points => Ok(()),
             State::Lockup => Err(self.not_running(first, "is locked up")),
@@ -146,8 +147,25 @@ impl Session {
         }
     }
 
-    /// With the reason of the HardFault, and the start of the vector table, which explains most of these.
+    /// NMI and the faults; twice, for one may be handled and over.
+    fn faults(&mut self, core: usize) -> Result<bool> {
+        let mut twice = || -> Result<bool> {
+            let (core, mut mem, _) = self.parts(core)?;
+            Ok((2..=6).contains(&core.sample(&mut mem)?.exception()))
+        };
+        Ok(twice()? && twice()?)
+    }
+
+    /// As below, and before its hint what `doctor` makes of it.
     fn not_running(&mut self, core: usize, how: &str) -> Error {
+        let error = self.not_running_by_table(core, how);
+        let Some(verdict) = self.verdict(core) else { return error };
+        let hint = error.hint.map_or(verdict.clone(), |hint| format!("{verdict}\n{hint}"));
+        Error { hint: Some(hint), ..error }
+    }
+
+    /// With the reason of the HardFault, and the start of the vector table, which explains most of these.
+    fn not_running_by_table(&mut self, core: usize, how: &str) -> Error {
         let name = self.target.cores[core].name.clone();
         let stopped = self.stopped(core).unwrap_or_default();
         let error = Error::new(Kind::NotRunning, format!("core {name} {how} 10 ms after the reset{stopped}"));

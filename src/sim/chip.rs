@@ -402,6 +402,16 @@ impl Chip {
         }
     }
 
+    /// HSE has its crystal or not.
+    pub fn set_crystal(&mut self, there: bool) {
+        self.bus.soc.set_crystal(&self.bus.periph, there);
+    }
+
+    /// How the board feeds the core, as BYPASS and LDOEN of PWR_CR3 have to say it (RM0433 6.4.1).
+    pub fn set_supply(&mut self, wired: u32) {
+        self.bus.periph.supply = Some(wired);
+    }
+
     /// Flash times that nobody has measured last so many times longer.
     pub fn set_unmeasured(&mut self, times: u32) {
         match &mut self.bus.flash {

@@ -226,6 +226,22 @@ impl Board {
         self.0.borrow().probe.wire.chip.cache_strict()
     }
 
+    /// Takes the crystal at HSE away, or puts it back.
+    pub fn set_crystal(&self, there: bool) {
+        self.0.borrow_mut().probe.wire.chip.set_crystal(there);
+    }
+
+    /// The core supply is by an outer regulator (PWR_CR3.BYPASS) or by the chip's LDO: what software chooses otherwise is never
+    /// ready. On a board that was not told, everything works.
+    pub fn set_bypass(&self, bypass: bool) {
+        self.0.borrow_mut().probe.wire.chip.set_supply(if bypass { 1 } else { 2 });
+    }
+
+    /// Volts on VREF.
+    pub fn set_volts(&self, volts: f32) {
+        self.0.borrow_mut().probe.wire.chip.set_volts(volts);
+    }
+
     /// What a goal is worth that rests on times which nobody has measured: they last so many times longer.
     pub fn set_unmeasured(&self, times: u32) {
         self.0.borrow_mut().probe.wire.chip.set_unmeasured(times);

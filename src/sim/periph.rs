@@ -179,6 +179,8 @@ pub struct Periph {
     pub unmodelled: BTreeMap<(&'static str, u32), u32>,
     /// From the first core's clock enables to the second's, of a chip that has two: a block runs by either.
     pub twin: Option<u32>,
+    /// BYPASS and LDOEN of PWR_CR3 as the board's core supply needs them; `None`: whatever software chooses works.
+    pub supply: Option<u32>,
 }
 
 const H7_VOS: u32 = 3 << 14;
@@ -187,7 +189,7 @@ const H7_VOS_READY: u32 = 1 << 13;
 impl Periph {
     pub fn new(blocks: &'static [Block]) -> Periph {
         let values = blocks.iter().map(|block| block.regs.iter().map(|reg| reg.reset).collect()).collect();
-        Periph { blocks, values, unmodelled: BTreeMap::new(), twin: None }
+        Periph { blocks, values, unmodelled: BTreeMap::new(), twin: None, supply: None }
     }
 
     /// Back to reset values, except what survives a system reset.
@@ -314,12 +316,15 @@ impl Periph {
 
     fn settle_supply(&mut self, block: usize) {
         const CSR1: u16 = 0x04;
+        const CR3: u16 = 0x0C;
         const D3CR: u16 = 0x18;
         let at = |offset| self.blocks[block].regs.iter().position(|reg: &Reg| reg.offset == offset);
-        let (Some(csr1), Some(d3cr)) = (at(CSR1), at(D3CR)) else { return };
+        let (Some(csr1), Some(cr3), Some(d3cr)) = (at(CSR1), at(CR3), at(D3CR)) else { return };
         let vos = self.values[block][d3cr] & H7_VOS;
-        self.values[block][d3cr] = vos | H7_VOS_READY;
-        self.values[block][csr1] = vos | H7_VOS_READY;
+        let fits = self.supply.is_none_or(|wired| self.values[block][cr3] & 3 == wired);
+        let ready = if fits { H7_VOS_READY } else { 0 };
+        self.values[block][d3cr] = vos | ready;
+        self.values[block][csr1] = vos | ready;
     }
 
     /// Adds reset causes to the register that collects them.

@@ -40,6 +40,8 @@ pub struct Hardware {
 
 pub struct Soc {
     pub board: &'static BoardRow,
+    /// What is at HSE, Hz: the board's, until it is taken away.
+    hse: u64,
     rcc: Option<(Tree, u32)>,
     clocks: Option<Clocks>,
     gpio: Gpio,
@@ -73,6 +75,7 @@ impl Soc {
         let board = boards::of(chip);
         let mut soc = Soc {
             board,
+            hse: board.hse,
             rcc: None,
             clocks: None,
             gpio: Gpio::new(regs, board),
@@ -144,9 +147,15 @@ impl Soc {
         self.clocks.map(|clocks| clocks.bus)
     }
 
+    /// The crystal is there, or not.
+    pub fn set_crystal(&mut self, regs: &Periph, there: bool) {
+        self.hse = if there { self.board.hse } else { 0 };
+        self.update(regs);
+    }
+
     /// Every rate anew, from the registers.
     fn update(&mut self, regs: &Periph) {
-        let hse = self.board.hse;
+        let hse = self.hse;
         self.clocks = self.rcc.map(|(tree, base)| tree.clocks(&|offset| regs.peek(base + offset).unwrap_or(0), hse));
         let (now, halted) = (self.now, self.halted);
         if let Some(clocks) = &self.clocks {
@@ -289,7 +298,7 @@ impl Soc {
             _ if !regs.clocked(block.base) => plain,
             Unit::Clocks(tree) => {
                 let domains = if offset == 0 { self.domains } else { 0 };
-                tree.read(offset, plain, &|offset| regs.peek(block.base + offset).unwrap_or(0), self.board.hse) | domains
+                tree.read(offset, plain, &|offset| regs.peek(block.base + offset).unwrap_or(0), self.hse) | domains
             }
             Unit::Port(letter) => self.gpio.read(regs, letter, offset, plain),
             Unit::Uart { .. } => self.uart(block).map_or(plain, |uart| uart.read(regs, offset, plain)),

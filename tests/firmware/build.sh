@@ -68,7 +68,13 @@ build semihosting-h743.elf "$H743" "h743.ld sections.ld" semihosting.c
 build semihosting-g071.elf "$G071" "g071.ld sections.ld" semihosting.c
 build rtt-h743.elf "$H743" "h743-axi.ld sections.ld" rtt.c -Wl,--strip-debug
 build rtt-g071.elf "$G071" "g071.ld sections.ld" rtt.c -Wl,--strip-debug
+build doctor-app-h743.elf "$H743" "h743-app.ld sections.ld" -g0 doctor.c
+build doctor-app-g071.elf "$G071" "g071-app.ld sections.ld" -g0 doctor.c
+build doctor-nodata-h743.elf "$H743" "h743.ld sections-ram.ld" -g0 doctor.c
+build doctor-nodata-g071.elf "$G071" "g071.ld sections-ram.ld" -g0 doctor.c
 for level in 0 2; do
+    build doctor-o$level-h743.elf "$H743" "h743.ld sections.ld" -O$level -g0 doctor.c
+    build doctor-o$level-g071.elf "$G071" "g071.ld sections.ld" -O$level -g0 doctor.c
     build calls-o$level-h743.elf "$H743 -mfpu=fpv5-d16" "h743.ld sections.ld" -O$level -mfloat-abi=hard calls.c
     build calls-o$level-g071.elf "$G071" "g071.ld sections.ld" -O$level calls.c
 done

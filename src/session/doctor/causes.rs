@@ -1,0 +1,438 @@
+//! What it may mean: one row for each cause, numbered as docs/doctor.md lists them, in the order in which the first of equal
+//! strength wins. A row reads the evidence and nothing else, and gives its words, or nothing.
+
+mod crashes;
+mod parked;
+
+use super::evidence::{BKPT, DFSR, Evidence, Table};
+use crate::cortex_m::State;
+use crate::image::{Format, Image, Segment};
+use std::cmp::Reverse;
+
+/// What a finding was read from: two of one kind are the same trouble told twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    Supply,
+    Flash,
+    Boot,
+    Debugger,
+    Resets,
+    Core,
+    Clocks,
+    File,
+}
+
+/// Nothing else looks like this; it fits, and little else does; it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Strength {
+    Hint,
+    Likely,
+    Sure,
+}
+
+/// A cause that the evidence speaks for.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    pub number: u8,
+    pub strength: Strength,
+    pub cause: String,
+    pub evidence: String,
+    pub remedy: &'static str,
+}
+
+/// Cause and evidence.
+type Words = Option<(Strength, String, String)>;
+
+fn sure(cause: impl Into<String>, evidence: impl Into<String>) -> Words {
+    Some((Strength::Sure, cause.into(), evidence.into()))
+}
+
+fn likely(cause: impl Into<String>, evidence: impl Into<String>) -> Words {
+    Some((Strength::Likely, cause.into(), evidence.into()))
+}
+
+/// Number, name, what it is read from, how, and what to do.
+pub struct Row(pub u8, pub &'static str, pub Basis, fn(&Evidence) -> Words, pub &'static str);
+
+use Basis::{Boot, Clocks, Core, Debugger, File, Flash, Resets, Supply};
+
+#[rustfmt::skip]
+pub const CAUSES: &[Row] = &[
+    Row(19, "supply too low, or brown-out", Supply, supply, "Power the board itself, and check its regulator and the VCAP capacitors."),
+    Row(
+        4,
+        "linked for another address",
+        Flash,
+        other_address,
+        "Put it where it was linked for, with the boot loader that goes before it; or link it for the start of flash.",
+    ),
+    Row(
+        5,
+        "no program in flash",
+        Flash,
+        no_program,
+        "Program the .elf, or what objcopy makes of it; keep the vector table (.isr_vector) in the linker script.",
+    ),
+    Row(14, "stack outside this chip's RAM", Flash, stack_outside, "Use the linker script for this chip: the size of its RAM is wrong."),
+    Row(
+        3,
+        "stale EMPTY flag",
+        Boot,
+        stale_empty,
+        "Switch the power off and on once (a reset does not help), or clear FLASH_ACR.EMPTY and reset.",
+    ),
+    Row(29, "boot options", Boot, boot_options, "Restore the option bytes (`option write`), then switch the power off and on."),
+    Row(
+        1,
+        "ST's loader runs",
+        Boot,
+        boot_pin,
+        "Pull BOOT0 to ground, then reset; if the program itself jumps to system memory, look at why.",
+    ),
+    Row(
+        12,
+        "halted by a debugger",
+        Debugger,
+        left_halted,
+        "`resume`, or `reset`: rocd takes away what the other left; a reset button alone does not.",
+    ),
+    Row(17, "watchdog reset loop", Resets, watchdog, "Feed it in time, also while the program starts; or do not start it."),
+    Row(
+        37,
+        "resets itself",
+        Resets,
+        self_reset,
+        "Break where it writes AIRCR: often a panic handler, or a boot loader that finds no program.",
+    ),
+    Row(
+        25,
+        "damaged flash word",
+        Core,
+        crashes::damaged,
+        "Erase that sector and program it again; if it comes back, look at the supply while programming.",
+    ),
+    Row(36, "NMI", Core, crashes::nmi, "Look at the crystal, and handle the NMI: clock failure, RAM parity, flash ECC."),
+    Row(
+        6,
+        "vector table of another program",
+        Core,
+        crashes::other_table,
+        "Set VTOR at the start of the program, to its own table (VECT_TAB_OFFSET, USER_VECT_TAB_ADDRESS).",
+    ),
+    Row(
+        13,
+        "waits for a debugger",
+        Core,
+        crashes::bkpt,
+        "Build without semihosting (rdimon.specs), or `run` it; of another BKPT, an assertion or panic, look at what comes before.",
+    ),
+    Row(
+        18,
+        "FPU off",
+        Core,
+        crashes::fpu_off,
+        "Enable CPACR first thing in the reset handler (SystemInit), or build with -mfloat-abi=soft.",
+    ),
+    Row(15, "stack overflow", Core, crashes::stack_overflow, "Give the stack more room, or use less of it: recursion, large local arrays."),
+    Row(
+        20,
+        "RAM without clock",
+        Core,
+        crashes::dark_ram,
+        "Switch on SRAM1EN to SRAM3EN first thing in the reset handler, or put the section elsewhere.",
+    ),
+    Row(
+        21,
+        "external memory not set up",
+        Core,
+        crashes::external,
+        "Set up QSPI or FMC before it is used, in code that is in internal flash; and program the external part, too.",
+    ),
+    Row(22, "misaligned access", Core, crashes::misaligned, "Copy bytes (memcpy, a packed struct) instead of casting a pointer."),
+    Row(32, "refused by the MPU", Core, crashes::mpu, "Look at the MPU's regions: address, size, access rights, XN."),
+    Row(24, ".data not copied", Core, crashes::no_data, "Give .data a place in flash in the linker script: `> RAM AT > FLASH`."),
+    Row(
+        23,
+        "call to where no code is",
+        Core,
+        crashes::wild_call,
+        "Check the function pointer, callback or weak function that was called, and what may have overwritten it.",
+    ),
+    Row(
+        28,
+        "built for another core",
+        Core,
+        crashes::other_core,
+        "Set -mcpu and -mthumb for compiling and linking, libraries too; in Rust the right target.",
+    ),
+    Row(35, "fault in the fault handler", Core, crashes::double_fault, "Do less in the handler: it may have no stack left."),
+    Row(11, "crash", Core, crashes::crash, "Look at that line and at who called it (`lr` of the frame)."),
+    Row(
+        34,
+        "stalled bus access",
+        Core,
+        parked::stalled,
+        "Often a speculative read of QSPI or FMC: let the MPU forbid 0x60000000 to 0x9fffffff until they are set up.",
+    ),
+    Row(
+        16,
+        "waits for a tick",
+        Core,
+        parked::no_tick,
+        "Enable interrupts after the jump from a boot loader; do not wait for the tick in an interrupt of the same or a higher priority.",
+    ),
+    Row(
+        7,
+        "interrupt without handler",
+        Core,
+        parked::no_handler,
+        "Define its handler by the name that the startup file has (extern \"C\" in C++), or do not enable it.",
+    ),
+    Row(
+        9,
+        "clock not ready",
+        Clocks,
+        parked::no_clock,
+        "Check the crystal and its capacitors, or use bypass or the internal clock; HSE_VALUE must be the real frequency.",
+    ),
+    Row(
+        2,
+        "core supply setting",
+        Clocks,
+        parked::core_supply,
+        "Build for the board's supply (LDO, SMPS, bypass). To recover: BOOT0 high, power off and on, erase.",
+    ),
+    Row(33, "PLL on already", Clocks, parked::pll_on, "Put the clocks back (HAL_RCC_DeInit) before the boot loader jumps."),
+    Row(31, "waits for the second core", Core, parked::second_core, "Program the M4's image, too, or build without waiting for it."),
+    Row(30, "log that nobody reads", Core, parked::log, "Read it (RTT), or set the channel not to block."),
+    Row(10, "stopped itself", Core, parked::stopped_itself, "Look at what that call found wrong."),
+    Row(27, "sleeps for good", Core, parked::asleep, "Enable what is to wake it, in its block and in the NVIC."),
+    Row(38, "flash is not the file", File, changed, "Program it again; if it comes back, the program or a boot loader writes there."),
+];
+
+/// All that is found, the most probable first, and of each kind of evidence only the first. Where nothing is wrong: 8, it
+/// runs; 0: unknown.
+pub fn find(e: &Evidence) -> Vec<Finding> {
+    let row = |Row(number, _, basis, look, remedy): &Row| {
+        let (strength, cause, evidence) = look(e)?;
+        Some((*basis, Finding { number: *number, strength, cause, evidence, remedy }))
+    };
+    let mut found: Vec<(Basis, Finding)> = CAUSES.iter().filter_map(row).collect();
+    found.sort_by_key(|(_, finding)| Reverse(finding.strength));
+    let mut seen = Vec::new();
+    found.retain(|(basis, _)| {
+        let new = !seen.contains(basis);
+        seen.push(*basis);
+        new
+    });
+    if found.is_empty() { vec![runs(e)] } else { found.into_iter().map(|(_, finding)| finding).collect() }
+}
+
+fn runs(e: &Evidence) -> Finding {
+    let (number, cause, evidence, remedy) = match e.state {
+        Some(State::Running | State::Sleeping) if !e.faulted() => (
+            8,
+            format!("The program is running: {}.", shares(e)),
+            "no fault, no reset, no wait without end was seen",
+            "Check the pins of what you watch (LED, serial port, baud rate) for this board; nothing is wrong with the start.",
+        ),
+        Some(State::Halted(_)) => {
+            let place = e.pc().map_or(String::new(), |pc| format!(" at {}", e.at(pc)));
+            (
+                0,
+                format!("Unknown: the core is halted{place}, and nothing is wrong there."),
+                "see below",
+                "`resume`, and ask again while it runs.",
+            )
+        }
+        _ => (
+            0,
+            "Unknown: the core does not run, and no known cause fits.".into(),
+            "see below",
+            "`doctor reset` also looks at how the chip starts.",
+        ),
+    };
+    Finding { number, strength: Strength::Hint, cause, evidence: evidence.into(), remedy }
+}
+
+/// "62 % main, 30 % asleep"
+pub fn shares(e: &Evidence) -> String {
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for sample in &e.samples {
+        let place = match sample.asleep() {
+            true => "asleep".to_string(),
+            false => e.function(sample.pc).unwrap_or_else(|| format!("{:#010x}", sample.pc & !0xFF)),
+        };
+        match counts.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((place, 1)),
+        }
+    }
+    counts.sort_by_key(|(_, count)| Reverse(*count));
+    let shown = counts.iter().take(3).map(|(place, count)| format!("{} % {place}", 100 * count / e.samples.len().max(1)));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+// ---- the supply, and what is in flash ----
+
+fn supply(e: &Evidence) -> Words {
+    // No STM32H7 runs below 1.62 V, no G0 below 1.7 V (DS12110, DS12232: operating conditions).
+    if let Some(volts) = e.volts.filter(|volts| *volts < 1.62) {
+        return sure(format!("The supply is too low: {volts:.2} V."), "VREF as the probe measures it");
+    }
+    let (count, time) = e.resets();
+    let flags = e.reset_flags();
+    let own = ["software", "IWDG", "WWDG"].iter().any(|flag| flags.contains(flag));
+    let power = flags.iter().find(|flag| ["brown-out", "power-on"].contains(flag)).filter(|_| count >= 2 && !own)?;
+    let cause = format!("The supply drops: {count} resets by {power} in {:.1} s.", time.as_secs_f64());
+    sure(cause, format!("reset flags: {}", flags.join(", ")))
+}
+
+/// In no state that a program could be in by itself.
+fn dead(e: &Evidence) -> bool {
+    e.faulted() || e.booted_rom() || e.state == Some(State::Reset)
+}
+
+fn says(at: u32, table: &Table) -> String {
+    format!("the words at {at:#010x} are sp = {:#010x}, reset = {:#010x}", table[0], table[1])
+}
+
+fn other_address(e: &Evidence) -> Words {
+    let (base, table) = (e.base(), e.vectors().filter(|_| dead(e))?);
+    if !e.table_fits(table) && contents(table).is_none_or(|what| what == "blank") {
+        let (at, other) = e.tables.iter().find(|(at, other)| **at > base && e.in_flash(**at) && e.table_fits(other))?;
+        let cause = format!("The program is at {at:#010x}, and the chip starts at {base:#010x}, where there is none.");
+        return sure(cause, format!("{}; {}", says(base, table), says(*at, other)));
+    }
+    let used = e.head.iter().rposition(|byte| *byte != 0xFF).map_or(0, |last| last + 1);
+    let head = Image::new("flash", Format::Bin, vec![Segment { address: base, data: e.head[..used].to_vec() }]);
+    let linked = head.linked_for(e.flash.first()?.clone()).filter(|linked| linked.base != base);
+    if let Some(linked) = linked {
+        let (how, probably): (fn(String, String) -> Words, _) = if linked.is_weak() { (likely, "probably ") } else { (sure, "") };
+        let cause = format!("This image was {probably}linked for {:#010x}, but it is at {base:#010x}.", linked.base);
+        return how(cause, format!("{} of its pointers are functions there, {} here; {}", linked.score, linked.here, says(base, table)));
+    }
+    let blank = e.reset_fits(table[1]) && e.opcode(table[1]) == Some([0xFFFF, 0xFFFF]);
+    let to = if blank { table[1] } else { return None };
+    likely(
+        format!("This image was probably linked for another address: its reset vector {to:#010x} leads to blank flash."),
+        says(base, table),
+    )
+}
+
+/// What the first words are, if they are something known.
+fn contents(table: &Table) -> Option<String> {
+    let bytes: Vec<u8> = table.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let printable = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    if table.iter().all(|word| *word == u32::MAX) {
+        return Some("blank".into());
+    }
+    if bytes.starts_with(b"\x7FELF") {
+        return Some("the start of an ELF file".into());
+    }
+    if !bytes.iter().all(printable) {
+        return None;
+    }
+    let start: String = bytes.iter().take(12).map(|byte| char::from(*byte)).collect();
+    Some(match bytes[..2] {
+        [b':', b'0'..=b'9'] => "Intel HEX, as text".into(),
+        [b'S', b'0'..=b'9'] => "S-records, as text".into(),
+        _ => format!("text: {start:?}"),
+    })
+}
+
+fn no_program(e: &Evidence) -> Words {
+    let (at, table) = (e.base(), e.vectors().filter(|table| dead(e) && !e.table_fits(table))?);
+    let state = if e.locked() { ", and the core is locked up" } else { "" };
+    match contents(table) {
+        Some(what) if what == "blank" => sure(format!("Flash is blank at {at:#010x}: there is no program{state}."), says(at, table)),
+        Some(what) => sure(format!("What is in flash is no program: its vector table is {what}{state}."), says(at, table)),
+        None if e.reset_fits(table[1]) => None,
+        None => {
+            let why =
+                if table[1] & 1 == 0 { "the reset vector is even, so it is no Thumb code" } else { "the reset vector leads to no memory" };
+            sure(format!("What is in flash begins with no vector table{state}."), format!("{}: {why}", says(at, table)))
+        }
+    }
+}
+
+fn stack_outside(e: &Evidence) -> Words {
+    let table = e.vectors().filter(|table| dead(e) && e.reset_fits(table[1]) && !e.sp_fits(table[0]))?;
+    let sp = table[0];
+    let below = e.ram.iter().filter(|ram| ram.address < sp).max_by_key(|ram| ram.address);
+    let end = |ram: &crate::desc::Region| ram.address + ram.up_to.unwrap_or(ram.size);
+    let ends = below.map_or("has RAM elsewhere".into(), |ram| format!("has {} up to {:#010x}", ram.name, end(ram)));
+    sure(format!("The stack starts at {sp:#010x}, and this chip {ends}."), says(e.base(), table))
+}
+
+// ---- where the chip starts ----
+
+fn stale_empty(e: &Evidence) -> Words {
+    let table = e.vectors().filter(|table| e.booted_rom() && e.sign("empty") == Some(1) && table[0] != u32::MAX)?;
+    let evidence = format!("FLASH_ACR.EMPTY is 1, and {}", says(e.base(), table));
+    sure("The chip still believes that its flash is empty, so it starts ST's loader.", evidence)
+}
+
+fn boot_options(e: &Evidence) -> Words {
+    let set = |name: &str, value: u32| e.sign(name) == Some(value);
+    if set("option.nBOOT_SEL", 1) && set("option.nBOOT0", 0) && !set("option.BOOT_LOCK", 1) && !set("empty", 1) {
+        let what = if set("option.nBOOT1", 1) { "ST's loader" } else { "RAM" };
+        return sure(format!("The option bytes start {what}, not the program."), "nBOOT_SEL = 1 and nBOOT0 = 0");
+    }
+    let first = e.sign("option.BOOT_ADD0").map(|add| add << 16)?;
+    let other = e.flash.get(1).and_then(|bank| e.tables.get(&bank.start)).is_some_and(|table| e.table_fits(table));
+    if set("option.SWAP_BANK_OPT", 1) && dead(e) && other {
+        return sure("The banks are swapped: the program is in the one that the chip does not start.", "SWAP_BANK_OPT = 1");
+    }
+    let cause = format!("The option bytes start the chip at {first:#010x}, not at {:#010x}.", e.base());
+    if first != e.base() && (e.in_rom(first) || dead(e)) { sure(cause, format!("BOOT_ADD0 = {:#06x}", first >> 16)) } else { None }
+}
+
+fn boot_pin(e: &Evidence) -> Words {
+    let table = e.vectors().filter(|table| e.booted_rom() && e.table_fits(table))?;
+    if let Some((pc, _)) = e.caught.filter(|(pc, _)| !e.in_rom(*pc)) {
+        return likely("The program itself went to ST's loader.", format!("the chip starts at {}, and is in the loader later", e.at(pc)));
+    }
+    let evidence = format!("pc is in system memory, and flash has a program: {}", says(e.base(), table));
+    match e.sign("option.nBOOT_SEL").is_none_or(|select| select == 0) {
+        true => sure("The chip runs ST's loader, not the program: BOOT0 is high.", evidence),
+        false => likely("The chip runs ST's loader, not the program: BOOT0 was high, or the program went there.", evidence),
+    }
+}
+
+// ---- debuggers, resets, files ----
+
+fn left_halted(e: &Evidence) -> Words {
+    let pc = e.pc()?;
+    let at_bkpt = e.get(DFSR) & 2 != 0 && e.opcode(pc).is_some_and(|[op, _]| op >> 8 == BKPT);
+    let (dhcsr, demcr) = e.at_first;
+    let evidence = format!("DHCSR = {dhcsr:#010x}, DEMCR = {demcr:#010x} when rocd came");
+    // S_HALT
+    let halted = matches!(e.state, Some(State::Halted(_))) && dhcsr & 1 << 17 != 0 && !e.by_user && !at_bkpt;
+    if halted { sure(format!("A debugger left the core halted at {}.", e.at(pc)), evidence) } else { None }
+}
+
+/// The watchdogs whose flags are set.
+fn dogs(e: &Evidence) -> Vec<&str> {
+    e.reset_flags().into_iter().filter(|flag| flag.ends_with("WDG")).collect()
+}
+
+fn watchdog(e: &Evidence) -> Words {
+    let (count, time) = e.resets();
+    let dogs = Some(dogs(e)).filter(|dogs| count >= 2 && !dogs.is_empty())?;
+    let every = 1e3 * time.as_secs_f64() / count as f64;
+    let by_option = if e.hardware_watchdog() { "; the option bytes start it (IWDG_SW = 0)" } else { "" };
+    let evidence = format!("{count} resets in {:.1} s, about every {every:.0} ms{by_option}", time.as_secs_f64());
+    sure(format!("The watchdog ({}) resets the chip again and again.", dogs.join(", ")), evidence)
+}
+
+fn self_reset(e: &Evidence) -> Words {
+    let (count, time) = e.resets();
+    let by_software = count >= 2 && e.reset_flags().contains(&"software") && dogs(e).is_empty();
+    let evidence = format!("{count} resets by software in {:.1} s", time.as_secs_f64());
+    if by_software { sure("The program resets the chip again and again.", evidence) } else { None }
+}
+
+fn changed(e: &Evidence) -> Words {
+    likely("Flash is no longer what the file says.", e.differs.clone()?)
+}

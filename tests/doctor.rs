@@ -1,0 +1,523 @@
+//! `doctor` on chips that do not do what they should, and on healthy ones: through the pipe, by a session of its own.
+//!
+//!     cargo test --test doctor -- table --nocapture
+//! prints the table of results that stands in docs/doctor.md.
+
+use rocd::desc::{Known, Target};
+use rocd::event::Ears;
+use rocd::image::{Image, Names};
+use rocd::probe::{Info, stlink};
+use rocd::session::{AttachOptions, CAUSES, Depth, Report, Session};
+use rocd::sim::{Board, Config};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+const H7: &str = include_str!("../targets/stm32h7.toml");
+const G0: &str = include_str!("../targets/stm32g0.toml");
+/// The word that says what tests/firmware/doctor.c does.
+const WHICH: u32 = 0x2000_4000;
+const FLASH: u32 = 0x0800_0000;
+
+/// Chip and firmware: compiled without optimisation and with it, on another chip.
+type Body = (&'static str, &'static str);
+const ON_H7: [Body; 3] = [("stm32h743", "doctor-o2-h743"), ("stm32h743", "doctor-o0-h743"), ("stm32h723", "doctor-o2-h743")];
+const ON_G0: [Body; 3] = [("stm32g071", "doctor-o2-g071"), ("stm32g071", "doctor-o0-g071"), ("stm32g0b1", "doctor-o2-g071")];
+
+fn is_g0(chip: &str) -> bool {
+    chip.starts_with("stm32g0")
+}
+
+fn board(chip: &str) -> Board {
+    Board::new(&Config { chip: Some(chip.into()), ..Config::default() }).unwrap()
+}
+
+fn image(name: &str) -> Image {
+    Image::read(Path::new(&format!("tests/firmware/{name}.elf")), None, None).unwrap()
+}
+
+fn put(board: &Board, name: &str) {
+    for segment in image(name).segments.iter().filter(|segment| segment.address >> 24 == 8) {
+        board.poke(segment.address, &segment.data).unwrap();
+    }
+}
+
+fn words(board: &Board, address: u32, words: &[u32]) {
+    board.poke(address, &words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+}
+
+/// What programming a blank G0 does at its end (RM0444 3.7.1).
+fn not_empty(board: &Board) {
+    if is_g0(board.chip()) {
+        let upper = board.dump(0x4002_2002, 1).unwrap()[0];
+        board.poke(0x4002_2002, &[upper & !1]).unwrap();
+    }
+}
+
+/// A board whose firmware is `which`, not yet started.
+fn patient((chip, firmware): Body, which: u32) -> Board {
+    let board = board(chip);
+    put(&board, firmware);
+    not_empty(&board);
+    words(&board, WHICH, &[which]);
+    board
+}
+
+fn start(board: &Board) {
+    board.press_reset();
+    board.pass(Duration::from_millis(100));
+}
+
+fn attach(board: &Board, firmware: &str) -> Session {
+    let text = if is_g0(board.chip()) { G0 } else { H7 };
+    let known = Known { probes: &["stlink"], flash: &["stm32h7", "stm32g0"] };
+    let target = Rc::new(Target::parse(text, "target.toml", &known).unwrap());
+    let found = board.found();
+    let info = Info { vid: found.vid, pid: found.pid, serial: found.serial, path: found.path, ..Info::default() };
+    let probe = (stlink::DRIVER.open)(board.pipe(), info).unwrap();
+    let session = Session::attach(probe, target, &AttachOptions { khz: None, exact: false, under_reset: false }, Ears::none()).unwrap();
+    if !firmware.is_empty() {
+        *session.names.borrow_mut() = Names::of(image(firmware));
+    }
+    session
+}
+
+fn ask(board: &Board, firmware: &str) -> Report {
+    attach(board, firmware).doctor(0, None, Depth::Halt).unwrap()
+}
+
+/// What it is, the cause's number, and how to make it.
+struct Case(u8, &'static str, &'static [Body], fn(Body) -> Board);
+
+macro_rules! firmware {
+    ($which:literal) => {
+        |body| {
+            let board = patient(body, $which);
+            start(&board);
+            board
+        }
+    };
+}
+
+const ALL: &[Body] = &[ON_H7[0], ON_H7[1], ON_H7[2], ON_G0[0], ON_G0[1], ON_G0[2]];
+const H7S: &[Body] = &ON_H7;
+const G0S: &[Body] = &ON_G0;
+/// Linked for another address: two chips, and another build.
+const APPS: &[Body] = &[
+    ("stm32h743", "doctor-app-h743"),
+    ("stm32h7a3", "doctor-app-h743"),
+    ("stm32g071", "doctor-app-g071"),
+    ("stm32g0b1", "doctor-app-g071"),
+];
+
+fn base_of(firmware: &str) -> u32 {
+    image(firmware).segments[0].address
+}
+
+const CASES: &[Case] = &[
+    Case(1, "BOOT0 high", H7S, |body| {
+        let board = patient(body, 8);
+        board.set_boot_pin(true);
+        start(&board);
+        board
+    }),
+    Case(1, "BOOT0 high, and the options listen to it", G0S, |body| {
+        let board = patient(body, 8);
+        option(&board, 0x20, |optr| optr & !(1 << 24));
+        board.set_boot_pin(true);
+        start(&board);
+        board
+    }),
+    Case(2, "supply by bypass, the program takes the LDO", H7S, |body| {
+        let board = patient(body, 2);
+        board.set_bypass(true);
+        start(&board);
+        board
+    }),
+    Case(3, "blank at power-on, then programmed", G0S, |body| {
+        let board = board(body.0);
+        board.power_cycle();
+        put(&board, body.1);
+        words(&board, WHICH, &[8]);
+        start(&board);
+        board
+    }),
+    Case(4, "image for behind a boot loader, at the start of flash", APPS, |(chip, firmware)| {
+        let board = board(chip);
+        for segment in &image(firmware).segments {
+            board.poke(segment.address - base_of(firmware) + FLASH, &segment.data).unwrap();
+        }
+        not_empty(&board);
+        start(&board);
+        board
+    }),
+    Case(4, "image where it belongs, and no boot loader", APPS, |(chip, firmware)| {
+        let board = board(chip);
+        put(&board, firmware);
+        not_empty(&board);
+        start(&board);
+        board
+    }),
+    Case(5, "the linker script", ALL, |(chip, _)| text(chip, &std::fs::read("tests/firmware/flash_like_st.ld").unwrap())),
+    Case(5, "an ELF as raw bytes", ALL, |(chip, firmware)| text(chip, &std::fs::read(format!("tests/firmware/{firmware}.elf")).unwrap())),
+    Case(5, "Intel HEX as raw bytes", ALL, |(chip, _)| {
+        text(chip, b":020000040800F2\r\n:10000000000002204500000843000008430000087E\r\n:1000")
+    }),
+    Case(5, "blank", ALL, |(chip, _)| {
+        let board = board(chip);
+        start(&board);
+        board
+    }),
+    Case(5, "zeros", ALL, |(chip, _)| text(chip, &[0; 1024])),
+    Case(6, "the boot loader's table is in use", APPS, |(chip, firmware)| {
+        let board = patient((chip, firmware), 6);
+        // A boot loader that goes on to the program: every exception ends in an endless loop.
+        let reset = Image::vectors(&image(firmware), base_of(firmware)).unwrap().1;
+        let mut table = vec![0x2000_2000, reset];
+        table.resize(16, FLASH + 0x80 + 1);
+        words(&board, FLASH, &table);
+        words(&board, FLASH + 0x80, &[0xE7FE_E7FE]);
+        start(&board);
+        board
+    }),
+    Case(7, "an interrupt", ALL, firmware!(7)),
+    Case(7, "an SVC", ALL, firmware!(107)),
+    Case(9, "no crystal, waits for it", ALL, no_crystal::<9>),
+    Case(9, "no crystal, gives up", ALL, no_crystal::<109>),
+    Case(10, "Error_Handler", ALL, firmware!(10)),
+    Case(11, "a read of nothing", ALL, firmware!(11)),
+    Case(11, "a write of nothing", ALL, firmware!(111)),
+    Case(11, "udf", ALL, firmware!(211)),
+    Case(12, "halted by another tool", ALL, |body| {
+        let board = patient(body, 8);
+        start(&board);
+        let mut session = attach(&board, "");
+        session.halt(0, Duration::from_secs(1)).unwrap();
+        session.detach().unwrap();
+        board
+    }),
+    Case(13, "semihosting", ALL, firmware!(13)),
+    Case(13, "bkpt 0", ALL, firmware!(113)),
+    Case(14, "stack in a larger chip's RAM", ALL, |body| {
+        let board = patient(body, 15);
+        words(&board, FLASH, &[0x2010_0000]);
+        start(&board);
+        board
+    }),
+    Case(15, "recursion", ALL, firmware!(15)),
+    Case(16, "interrupts masked", ALL, firmware!(16)),
+    Case(16, "in an interrupt", ALL, firmware!(116)),
+    Case(16, "tick not switched on", ALL, firmware!(216)),
+    Case(17, "IWDG", ALL, firmware!(17)),
+    Case(17, "IWDG, slower", ALL, firmware!(117)),
+    Case(18, "VMOV", H7S, firmware!(18)),
+    Case(18, "VPUSH", H7S, firmware!(118)),
+    Case(19, "1.2 V", ALL, |body| {
+        let board = patient(body, 8);
+        start(&board);
+        board.set_volts(1.2);
+        board
+    }),
+    Case(21, "a jump", H7S, firmware!(21)),
+    Case(21, "a read", H7S, firmware!(121)),
+    Case(22, "misaligned", ALL, firmware!(22)),
+    Case(23, "a call of 0", G0S, firmware!(23)),
+    Case(23, "a wild call", ALL, firmware!(123)),
+    Case(23, "no Thumb bit", ALL, firmware!(223)),
+    Case(
+        24,
+        ".data is loaded where it lives",
+        &[
+            ("stm32h743", "doctor-nodata-h743"),
+            ("stm32h723", "doctor-nodata-h743"),
+            ("stm32g071", "doctor-nodata-g071"),
+            ("stm32g0b1", "doctor-nodata-g071"),
+        ],
+        firmware!(24),
+    ),
+    Case(25, "a torn word", ALL, |body| {
+        let board = patient(body, 25);
+        board.tear(0x0801_0000).unwrap();
+        start(&board);
+        board
+    }),
+    Case(27, "wfi, nothing enabled", ALL, firmware!(27)),
+    Case(27, "stop, nothing enabled", ALL, firmware!(127)),
+    Case(28, "foreign instruction", ALL, firmware!(28)),
+    Case(29, "BOOT_ADD0 is the loader's", H7S, |body| {
+        let board = patient(body, 8);
+        words(&board, 0x5200_2040, &[0x1FF0_1FF0]);
+        start(&board);
+        board
+    }),
+    Case(29, "nBOOT0 is 0", G0S, |body| {
+        let board = patient(body, 8);
+        option(&board, 0x20, |optr| optr & !(1 << 26));
+        start(&board);
+        board
+    }),
+    Case(30, "RTT blocks", ALL, firmware!(30)),
+    Case(32, "a region without access", H7S, firmware!(32)),
+    Case(33, "PLL left on", ALL, firmware!(33)),
+    Case(35, "the handler crashes", ALL, firmware!(35)),
+    Case(36, "NMI", ALL, firmware!(36)),
+    Case(37, "SYSRESETREQ", ALL, firmware!(37)),
+];
+
+fn text(chip: &str, bytes: &[u8]) -> Board {
+    let board = board(chip);
+    board.poke(FLASH, &bytes[..bytes.len().min(1 << 16)]).unwrap();
+    not_empty(&board);
+    start(&board);
+    board
+}
+
+fn no_crystal<const WHICH: u32>(body: Body) -> Board {
+    let board = patient(body, WHICH);
+    board.set_crystal(false);
+    start(&board);
+    board
+}
+
+/// Options as a power-on loads them.
+fn option(board: &Board, offset: u32, change: impl Fn(u32) -> u32) {
+    let at = 0x4002_2000 + offset;
+    let now = board.dump(at, 4).unwrap();
+    words(board, at, &[change(u32::from_le_bytes(now.try_into().unwrap()))]);
+}
+
+const MARK: &str = "## The causes";
+const CAUSE_TABLE: &str = "| # | cause | what `doctor` says, for example | what to do |\n|---|---|---|---|\n";
+const RESULTS: &str = "\n## Tried on the embedded board\nEach in up to six variants: compiled with -O0 and -O2, two chips of each family. \
+`cargo test --test doctor -- table --nocapture` prints this table.\n\n\
+| # | what was wrong | right | second | wrong | unknown | what `doctor` said |\n|---|---|---|---|---|---|---|\n";
+
+#[test]
+fn table() {
+    let (mut wrong, mut rows, mut said_of) = (Vec::new(), Vec::new(), Vec::new());
+    for Case(number, what, bodies, make) in CASES {
+        let (mut right, mut second, mut unknown, mut said) = (0, 0, 0, String::new());
+        for body in *bodies {
+            let board = make(*body);
+            // What the file would put into RAM says only the file.
+            let file = (*number == 24).then(|| image(body.1));
+            let report = attach(&board, body.1).doctor(0, file, Depth::Halt).unwrap();
+            let first = report.findings[0].number;
+            if first == *number {
+                right += 1;
+                said = report.findings[0].cause.clone();
+            } else {
+                second += usize::from(report.findings.iter().any(|finding| finding.number == *number));
+                unknown += usize::from([0, 8].contains(&first));
+                wrong.push(format!("{number} {what}, {} {}:\n{}\n", body.0, body.1, report.lines().join("\n")));
+            }
+        }
+        said_of.push((*number, said.clone()));
+        rows.push(format!("| {number} | {what} | {right} | {second} | {} | {unknown} | {said} |", bodies.len() - right - second - unknown));
+    }
+    println!(
+        "| # | what was wrong | right | second | wrong | unknown | what `doctor` says |\n|---|---|---|---|---|---|---|\n{}",
+        rows.join("\n")
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Chip, firmware, what it is to do if it is doctor.c.
+const HEALTHY: &[(&str, &str, u32)] = &[
+    ("stm32h743", "blinky-h743", 0),
+    ("stm32h743", "interrupts-h743", 0),
+    ("stm32h743", "paddr0-h743", 0),
+    ("stm32h743", "dense-200k-h743", 0),
+    ("stm32h743", "dense-1m-h743", 0),
+    ("stm32h723", "blinky-h743", 0),
+    ("stm32h7a3", "blinky-h743", 0),
+    ("stm32h750", "blinky-h743", 0),
+    ("stm32h745", "blinky-h743", 0),
+    ("stm32g071", "blinky-g071", 0),
+    ("stm32g071", "interrupts-g071", 0),
+    ("stm32g071", "dense-64k-g071", 0),
+    ("stm32g071", "dense-120k-g071", 0),
+    ("stm32g0b1", "blinky-g071", 0),
+    ("stm32h743", "doctor-o2-h743", 8),
+    ("stm32h743", "doctor-o0-h743", 8),
+    ("stm32h743", "doctor-o2-h743", 108),
+    ("stm32h743", "doctor-o0-h743", 108),
+    ("stm32g071", "doctor-o2-g071", 8),
+    ("stm32g071", "doctor-o0-g071", 8),
+    ("stm32g071", "doctor-o2-g071", 108),
+    ("stm32g071", "doctor-o0-g071", 108),
+];
+
+#[test]
+fn of_healthy_programs_no_cause_is_given_1_ms_100_ms_and_3_s_after_reset() {
+    let mut wrong = Vec::new();
+    for (chip, firmware, which) in HEALTHY {
+        for ms in [1, 100, 3000] {
+            let board = patient((chip, firmware), *which);
+            board.press_reset();
+            board.pass(Duration::from_millis(ms));
+            // Without the ELF, too: what names tell must not be needed.
+            for names in ["", firmware] {
+                let report = ask(&board, names);
+                if report.findings[0].number != 8 {
+                    wrong.push(format!("{chip} {firmware} {which} after {ms} ms, {names:?}:\n{}", report.lines().join("\n")));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn two_causes_at_once_are_both_listed() {
+    for body in [ON_H7[0], ON_G0[0]] {
+        let numbers = |board: &Board, image: Option<Image>| {
+            let report = attach(board, body.1).doctor(0, image, Depth::Halt).unwrap();
+            let also = report.lines().iter().filter(|line| line.starts_with("Also seen: ")).count();
+            assert_eq!(also + 1, report.findings.len());
+            report.findings.iter().map(|finding| finding.number).collect::<Vec<u8>>()
+        };
+        let board = no_crystal::<9>(body);
+        board.set_volts(1.2);
+        assert_eq!(numbers(&board, None), [19, 9], "{}", body.0);
+        let board = patient(body, 11);
+        start(&board);
+        assert_eq!(numbers(&board, Some(image(body.1))), [11]);
+        // Behind main, so that it changes nothing but what is compared.
+        let last = image(body.1).segments.iter().map(|segment| segment.end() as u32).filter(|end| end >> 24 == 8).max().unwrap();
+        board.poke(last - 1, &[0x5A]).unwrap();
+        assert_eq!(numbers(&board, Some(image(body.1))), [11, 38]);
+    }
+}
+
+#[test]
+fn an_m7_that_waits_for_an_m4_without_a_program() {
+    let board = patient(("stm32h745", "pair-h745-m7"), 0);
+    start(&board);
+    let report = ask(&board, "pair-h745-m7");
+    assert_eq!(report.findings[0].number, 31, "{}", report.lines().join("\n"));
+    put(&board, "pair-h745-m4");
+    start(&board);
+    assert_ne!(ask(&board, "pair-h745-m7").findings[0].number, 31);
+}
+
+/// By the board's own door: RAM; VTOR, CCR, DCRDR, DEMCR, FPB, DWT, DHCSR without what a look changes, DFSR.
+fn traces(board: &Board) -> (Vec<u8>, Vec<u32>) {
+    let word = |address: u32| u32::from_le_bytes(board.dump(address, 4).unwrap().try_into().unwrap());
+    let registers = [0xE000_ED08, 0xE000_ED14, 0xE000_EDF8, 0xE000_EDFC, 0xE000_2000, 0xE000_2008, 0xE000_1020, 0xE000_1028];
+    let words = registers.map(word).into_iter().chain([word(0xE000_EDF0) & 0x000E_000F, word(0xE000_ED30)]).collect();
+    (board.dump(0x2000_0000, 0x8000).unwrap(), words)
+}
+
+/// Without r0 to r3, r12, pc and xPSR: the turn of a loop may be another, for the board's time passes in other pieces.
+fn registers(session: &mut Session) -> Vec<u64> {
+    session.halt(0, Duration::from_secs(1)).unwrap();
+    let kept = session.registers(0).unwrap().into_iter().filter(|row| !["r0", "r1", "r2", "r3", "r12", "pc", "xPSR"].contains(&row.name));
+    session.read_regs(0, &kept.collect::<Vec<_>>()).unwrap()
+}
+
+/// Beside a twin that nobody looks at: the same RAM, debug registers and core registers at the same time.
+#[test]
+fn the_passive_look_leaves_a_running_chip_as_it_is() {
+    for (body, which) in
+        [ON_H7[0], ON_G0[0]].into_iter().flat_map(|body| [8, 108, 9, 10, 11, 15, 16, 27, 30, 35].map(|which| (body, which)))
+    {
+        let twins = [(); 2].map(|()| {
+            let board = patient(body, which);
+            start(&board);
+            let session = attach(&board, body.1);
+            (board, session)
+        });
+        let [(looked_at, mut session), (other, mut twin)] = twins;
+        assert!(traces(&looked_at) == traces(&other), "{body:?} {which}: twins");
+        let report = session.doctor(0, None, Depth::Passive).unwrap();
+        assert!(!report.findings.is_empty());
+        other.pass(looked_at.now() - other.now());
+        let (is, should) = (traces(&looked_at), traces(&other));
+        assert!(is.0 == should.0, "{body:?} {which}: RAM");
+        assert_eq!(is.1, should.1, "{body:?} {which}");
+        assert_eq!(registers(&mut session), registers(&mut twin), "{body:?} {which}");
+    }
+}
+
+#[test]
+fn a_halt_for_a_look_leaves_the_core_running_and_its_debug_registers_as_they_were() {
+    for (body, which) in [ON_H7[0], ON_G0[0]].into_iter().flat_map(|body| [8, 10, 13, 35].map(|which| (body, which))) {
+        let board = patient(body, which);
+        start(&board);
+        let mut session = attach(&board, body.1);
+        // DFSR, which a halt sets and nobody can put back, is the last.
+        let mut before = (session.state(0).unwrap(), traces(&board).1);
+        let mut after = || (session.doctor(0, None, Depth::Halt).map(|_| session.state(0).unwrap()).unwrap(), traces(&board).1);
+        let mut after = after();
+        (before.1.pop(), after.1.pop());
+        assert_eq!(after, before, "{body:?} {which}");
+    }
+}
+
+mod through_the_host {
+    use rocd::command::{Settings, Value};
+    use rocd::error::{Error, Kind};
+    use rocd::event::Silent;
+    use rocd::host::{Cancel, Host};
+    use std::rc::Rc;
+
+    fn host(target: &str) -> Host {
+        let host = Host::new(Rc::new(Silent), Cancel::default(), Settings::default(), 0).unwrap();
+        host.file("sim").unwrap();
+        host.file(target).unwrap();
+        host
+    }
+
+    fn run(host: &Host, line: &str) -> Result<Value, Error> {
+        let mut last = Value::None;
+        host.line(line, &mut |outcome| last = outcome.result.clone().unwrap_or(Value::None))?;
+        Ok(last)
+    }
+
+    /// The user of a forum was told "verified" by a tool that had flashed the linker script.
+    #[test]
+    fn the_forums_story() {
+        for (target, blinky) in [("stm32h7", "tests/firmware/blinky-h743.elf"), ("stm32g0", "tests/firmware/blinky-g071.elf")] {
+            let host = host(target);
+            let script = "tests/firmware/flash_like_st.ld";
+            let refused = run(&host, &format!("program {script}")).unwrap_err();
+            assert_eq!(refused.kind, Kind::Image, "{refused}");
+            assert!(refused.to_string().contains("linker script"), "{refused}");
+            let forced =
+                run(&host, &format!("flash write_image erase {script} 0x08000000 bin force-vectors force-address; reset")).unwrap_err();
+            assert_eq!(forced.kind, Kind::NotRunning, "{forced}");
+            let hint = forced.hint.unwrap_or_default();
+            assert!(hint.starts_with("What is in flash is no program: its vector table is text"), "{hint}");
+            let said = run(&host, "doctor").unwrap().to_string();
+            let first = said.lines().next().unwrap();
+            assert!(
+                first.starts_with("What is in flash is no program: its vector table is text: \"/*")
+                    && first.ends_with("and the core is locked up."),
+                "{said}"
+            );
+            run(&host, &format!("program {blinky} reset; sleep 2000")).unwrap();
+            let said = run(&host, "doctor").unwrap().to_string();
+            assert!(said.starts_with("The program is running: "), "{said}");
+            let leds = run(&host, "leds").unwrap().to_string();
+            assert!(leds.contains("period=500ms"), "{leds}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_crashes_at_once_is_no_program_that_was_started() {
+        let host = host("stm32h7");
+        let error = run(&host, "program tests/firmware/doctor-o2-h743.elf; mww 0x20004000 11; reset").unwrap_err();
+        assert_eq!(error.kind, Kind::NotRunning, "{error}");
+        let hint = error.hint.clone().unwrap_or_default();
+        assert!(hint.contains("The program crashed at 0x") && hint.contains("it read 0x10000000, where nothing is."), "{error} {hint}");
+    }
+}
+
+#[test]
+fn every_cause_has_a_number_of_its_own() {
+    let mut numbers: Vec<u8> = CAUSES.iter().map(|row| row.0).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), CAUSES.len());
+}
