@@ -295,7 +295,11 @@ impl FlashDriver for Stm32H7 {
         }
         let control = mem.read32(at(CR))?;
         if control & CR_LOCK != 0 {
-            KEYS.iter().try_for_each(|key| mem.write32(at(KEYR), *key))?;
+            match KEYS.iter().try_for_each(|key| mem.write32(at(KEYR), *key)) {
+                // Somebody was cut off between the two keys: locked until a reset, which comes before anything is written.
+                Err(error) if error.is_fault() => return Ok(None),
+                unlocked => unlocked?,
+            }
         }
         mem.write32(at(CR), control & !CR_LOCK | CR_CRC_EN)?;
         let sums = parts.iter().map(|part| crc(mem, bank, part)).collect::<Result<_>>();
