@@ -143,7 +143,7 @@ pub fn exit_code(error: &Error) -> u8 {
     }
 }
 
-/// Events go to the front-end whose line runs, else to the one that came with the host.
+/// Events go to the front-end whose line runs, else to the one that came with the host, which also has the log of `-d`.
 struct Switch {
     own: Rc<dyn Sink>,
     other: RefCell<Option<Rc<dyn Sink>>>,
@@ -151,7 +151,7 @@ struct Switch {
 
 impl Sink for Switch {
     fn emit(&self, event: Event) {
-        let other = self.other.borrow().clone();
+        let other = self.other.borrow().clone().filter(|_| !matches!(event, Event::Debug(..)));
         other.as_ref().unwrap_or(&self.own).emit(event);
     }
 }

@@ -135,9 +135,13 @@ impl Desk<'_> {
         let core = self.host.cx().core.replace(self.core.get());
         let ran = self.host.heard_by(said(say), || work(self.host));
         self.core.set(self.host.cx().core.replace(core));
-        if std::mem::take(&mut *lock()).stopped {
+        let stopped = std::mem::take(&mut *lock()).stopped;
+        match &ran {
             // It may have come too late to be noticed, and is nobody else's.
-            let _ = self.host.cancel().check();
+            _ if stopped => _ = self.host.cancel().check(),
+            // A signal is the server's, whoever's command it ended.
+            Err(Error { cause: Cause::Interrupted(signal), .. }) => self.host.cancel().set(*signal),
+            _ => {}
         }
         ran
     }
