@@ -374,6 +374,7 @@ fn a_port_for_each_channel_while_gdb_waits() {
 const LOGS: [(Chip, &str); 2] = [(H743, "tests/firmware/rust-h743.elf"), (G071, "tests/firmware/rust-g071.elf")];
 
 /// rust/src/main.rs, encoded by rzcobs on the H743 and not at all on the G071.
+#[cfg(feature = "defmt")]
 #[test]
 fn a_log_of_defmt_is_put_into_words() {
     for (chip, program) in LOGS {
@@ -426,7 +427,7 @@ fn run_shows_what_the_program_says() {
         }
         for _ in 0..2 {
             desk.refused(&format!("run timeout 0.05 {program}"));
-            assert!(desk.said().starts_with("0.000 no level (main.rs:46)\n0.000 TRACE trace"));
+            assert!(!cfg!(feature = "defmt") || desk.ear.target.take().starts_with(b"0.000 no level (main.rs:46)\n0.000 TRACE trace"));
         }
         assert_eq!(desk.ear.warnings.take(), [""; 0]);
     }

@@ -122,8 +122,10 @@ pub struct Rtt {
     down: BTreeMap<u32, Vec<u8>>,
     /// That memory cannot be read was told.
     told: bool,
-    /// The terminal's channel was begun anew, and whether it is a log to be put into words.
+    /// The terminal's channel was begun anew.
     fresh: bool,
+    /// It is a log to be put into words.
+    #[cfg(feature = "defmt")]
     log: bool,
 }
 
