@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds ../rust-h743.elf (encoding rzcobs) and ../rust-g071.elf (raw). cargo and rustc are those of PATH: 1.96 with the
+# Builds log-h743.elf (encoding rzcobs) and log-g071.elf (raw). cargo and rustc are those of PATH: 1.96 with the
 # sources of the library where `rustc --print sysroot` has them, since thumb targets may not be installed (Debian: cargo-web,
 # rustc-web, rust-web-src; binutils-arm-none-eabi).
 set -eu
@@ -11,9 +11,9 @@ export RUSTFLAGS="-C linker=arm-none-eabi-ld -C linker-flavor=ld --remap-path-pr
 
 build() {
     cargo build --release -Z build-std=core --target "$1" ${3:+--features "$3"}
-    cp "$CARGO_TARGET_DIR/$1/release/rust-log" "../$2"
-    chmod -x "../$2"
+    cp "$CARGO_TARGET_DIR/$1/release/rust-log" "$2"
+    chmod -x "$2"
 }
 
-build thumbv7em-none-eabihf rust-h743.elf
-build thumbv6m-none-eabi rust-g071.elf raw
+build thumbv7em-none-eabihf log-h743.elf
+build thumbv6m-none-eabi log-g071.elf raw
