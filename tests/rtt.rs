@@ -371,7 +371,7 @@ fn a_port_for_each_channel_while_gdb_waits() {
     }
 }
 
-const LOGS: [(Chip, &str); 2] = [(H743, "tests/firmware/rust/log-h743.elf"), (G071, "tests/firmware/rust-g071.elf")];
+const LOGS: [(Chip, &str); 2] = [(H743, "tests/firmware/rust/log-h743.elf"), (G071, "tests/firmware/rust/log-g071.elf")];
 
 /// rust/src/main.rs, encoded by rzcobs on the H743 and not at all on the G071.
 #[cfg(feature = "defmt")]
