@@ -18,7 +18,7 @@ mod step;
 pub use around::Plain;
 pub use faults::explained as explain_flags;
 pub use guest::{Guest, Host};
-pub use look::{ICSR, Sample, Stood};
+pub use look::{Sample, Stood};
 pub use points::{Access, Breakpoint, Watchpoint};
 pub use registers::{DCRDR, Register, check_link};
 
@@ -34,7 +34,7 @@ use std::time::Duration;
 /// DDI0403 B3.2.3
 const CPUID: u32 = 0xE000_ED00;
 /// DDI0403 B3.2.4
-const ICSR: u32 = 0xE000_ED04;
+pub const ICSR: u32 = 0xE000_ED04;
 /// DDI0403 B3.2.6; reads of the key give 0xFA05.
 const AIRCR: u32 = 0xE000_ED0C;
 const AIRCR_KEY: u32 = 0x05FA_0000;

@@ -1,14 +1,13 @@
 //! Looks at a core that disturb nothing: samples of its pc (DWT_PCSR, DDI0403 C1.8.6), the registers that say what it was set
 //! to. And how a core that was halted for such a look goes on as if it had not been.
 
-use super::{C_DEBUGEN, Core, DBGKEY, DEMCR, DHCSR, S_HALT, S_LOCKUP, S_RESET_ST, S_RETIRE_ST, S_SLEEP, TRCENA, registers};
+use super::{C_DEBUGEN, Core, DBGKEY, DEMCR, DHCSR, ICSR, S_HALT, S_LOCKUP, S_RESET_ST, S_RETIRE_ST, S_SLEEP, TRCENA, registers};
 use crate::adi::MemAp;
 use crate::error::Result;
 use crate::probe::MemOp;
 use std::time::Duration;
 
 const DWT_PCSR: u32 = 0xE000_101C;
-pub const ICSR: u32 = 0xE000_ED04;
 
 /// One look at a running core.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 //! A place in the file is written as its keys and indexes with dots: "die.0.bank.1.sector".
 
 use super::{Area, BankRow, CoreRow, DANGERS, Danger, Die, Interface, OptionField, OptionRegister, Place, Region, Target, Transport};
-use super::{Sign, When, Write, on_die, option};
+use super::{Sign, When, Write, option};
 use crate::error::{Error, Result, excerpt};
 use crate::near::nearest;
 use serde::de::DeserializeOwned;

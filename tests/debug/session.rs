@@ -173,21 +173,20 @@ fn a_watchpoint_stops_behind_the_access_and_goes_on() {
 }
 
 #[test]
-fn a_step_masks_interrupts_ends_sleep_and_goes_past_a_bkpt() {
+fn a_step_ends_sleep_and_goes_past_a_bkpt() {
     for (target, debug, _) in CHIPS {
         let desk = Desk::new(target, &format!("tests/debug/debug-{debug}.elf"));
         let step = |from: &str, to: &str| {
             desk.stand(from);
             assert_eq!(desk.halted("step"), ("single-step".to_string(), desk.at(to)), "{from}");
         };
-        desk.run("mww 0xe000ed04 0x10000000"); // ICSR.PENDSVSET
         for (from, to) in
             [("straight", "straight_end"), ("call", "leaf"), ("sleep", "sleep_end"), ("stop", "stop_end"), ("wide", "wide_end")]
         {
             step(from, to);
         }
         step("service", "svcall");
-        // Let go, the interrupt comes when its turn has come.
+        // Let go, an interrupt comes when its turn has come (ICSR.PENDSVSET); before a step: tests/stepping.rs.
         desk.run("reset halt");
         desk.stand("idle");
         desk.run(&format!("mww 0xe000ed04 0x10000000; bp {:#x} 2", desk.at("pendsv")));
