@@ -317,7 +317,7 @@ fn what_the_program_says_goes_above_the_prompt() {
     let home = tempfile::tempdir().unwrap();
     let mut repl = rocd(home.path(), &["-f", "sim", "-f", "stm32g0"]);
     type_line(&mut repl, "> ", "program tests/firmware/semihosting-g071.elf; arm semihosting enable; arm semihosting_cmdline x ticks");
-    type_line(&mut repl, "halted at ", "reset run");
+    type_line(&mut repl, "halted ", "reset run");
     repl.exp_string("tick 00000000\r\n").unwrap();
     repl.exp_string("tick 00000001\r\n").unwrap();
     repl.exp_string("running> ").unwrap();
