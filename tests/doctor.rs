@@ -7,7 +7,7 @@ use rocd::desc::{Known, Target};
 use rocd::event::Ears;
 use rocd::image::{Image, Names};
 use rocd::probe::{Info, stlink};
-use rocd::session::{AttachOptions, CAUSES, Depth, Report, Session};
+use rocd::session::{AttachOptions, CAUSES, CauseRow, Depth, Report, Session};
 use rocd::sim::{Board, Config};
 use std::path::Path;
 use std::rc::Rc;
@@ -315,11 +315,21 @@ fn table() {
         said_of.push((*number, said.clone()));
         rows.push(format!("| {number} | {what} | {right} | {second} | {} | {unknown} | {said} |", bodies.len() - right - second - unknown));
     }
-    println!(
-        "| # | what was wrong | right | second | wrong | unknown | what `doctor` says |\n|---|---|---|---|---|---|---|\n{}",
-        rows.join("\n")
-    );
+    let results = format!("{RESULTS}{}\n", rows.join("\n"));
+    println!("{results}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let say = |number: u8| said_of.iter().find(|(known, _)| *known == number).map_or("", |(_, said)| said);
+    let cause = |row: &CauseRow| format!("| {} | {} | {} | {} |\n", row.0, row.1, say(row.0), row.4);
+    let mut causes: Vec<_> = CAUSES.iter().collect();
+    causes.sort_by_key(|row| row.0);
+    let page = std::fs::read_to_string("docs/doctor.md").unwrap();
+    let head = page.split(MARK).next().unwrap();
+    let wanted = format!("{head}{MARK}\n{CAUSE_TABLE}{}{results}", causes.into_iter().map(cause).collect::<String>());
+    if std::env::var_os("ROCD_BLESS").is_some() {
+        std::fs::write("docs/doctor.md", &wanted).unwrap();
+    }
+    let now = std::fs::read_to_string("docs/doctor.md").unwrap();
+    assert!(now == wanted, "docs/doctor.md is not current: `ROCD_BLESS=1 cargo test --test doctor` writes it anew");
 }
 
 /// Chip, firmware, what it is to do if it is doctor.c.

@@ -159,8 +159,10 @@ impl Session {
     /// As below, and before its hint what `doctor` makes of it.
     fn not_running(&mut self, core: usize, how: &str) -> Error {
         let error = self.not_running_by_table(core, how);
-        let Some(verdict) = self.verdict(core) else { return error };
-        let hint = error.hint.map_or(verdict.clone(), |hint| format!("{verdict}\n{hint}"));
+        // Of a blank chip all is said.
+        let blank = error.hint.as_ref().is_some_and(|hint| hint.contains("is blank"));
+        let Some(verdict) = (if blank { None } else { self.verdict(core) }) else { return error };
+        let hint = error.hint.map_or(verdict.clone(), |hint| format!("{verdict} ({hint})"));
         Error { hint: Some(hint), ..error }
     }
 
