@@ -179,6 +179,6 @@ fn the_function_and_line_of_a_fault_are_told_where_the_program_is_known() {
     ] {
         let ran = rocd(target, &format!("program {elf}; mww 0x20004000 20; reset"));
         assert_eq!(ran.code, 7, "{}", ran.err);
-        assert!(ran.err.contains(place) && ran.err.contains("reset = 0x08000045 Reset_Handler (startup.c:45)\n"), "{}", ran.err);
+        assert!(ran.err.contains(place) && ran.err.contains("reset = 0x08000045 Reset_Handler (startup.c:45)"), "{}", ran.err);
     }
 }

@@ -432,7 +432,7 @@ fn the_passive_look_leaves_a_running_chip_as_it_is() {
     for (body, which) in
         [ON_H7[0], ON_G0[0]].into_iter().flat_map(|body| [8, 108, 9, 10, 11, 15, 16, 27, 30, 35].map(|which| (body, which)))
     {
-        let twins = [(); 2].map(|()| {
+        let twins = [0, 1].map(|_| {
             let board = patient(body, which);
             start(&board);
             let session = attach(&board, body.1);
@@ -460,7 +460,8 @@ fn a_halt_for_a_look_leaves_the_core_running_and_its_debug_registers_as_they_wer
         let mut before = (session.state(0).unwrap(), traces(&board).1);
         let mut after = || (session.doctor(0, None, Depth::Halt).map(|_| session.state(0).unwrap()).unwrap(), traces(&board).1);
         let mut after = after();
-        (before.1.pop(), after.1.pop());
+        before.1.pop();
+        after.1.pop();
         assert_eq!(after, before, "{body:?} {which}");
     }
 }
