@@ -7,7 +7,7 @@ use rocd::desc::{Known, Target};
 use rocd::event::Ears;
 use rocd::image::{Image, Names};
 use rocd::probe::{Info, stlink};
-use rocd::session::{AttachOptions, CAUSES, CauseRow, Depth, Report, Session};
+use rocd::session::{AttachOptions, CAUSES, CauseRow, Depth, Report, ResetMode, Session};
 use rocd::sim::{Board, Config};
 use std::path::Path;
 use std::rc::Rc;
@@ -69,13 +69,17 @@ fn start(board: &Board) {
 }
 
 fn attach(board: &Board, firmware: &str) -> Session {
+    attached(board, firmware, false)
+}
+
+fn attached(board: &Board, firmware: &str, under_reset: bool) -> Session {
     let text = if is_g0(board.chip()) { G0 } else { H7 };
     let known = Known { probes: &["stlink"], flash: &["stm32h7", "stm32g0"] };
     let target = Rc::new(Target::parse(text, "target.toml", &known).unwrap());
     let found = board.found();
     let info = Info { vid: found.vid, pid: found.pid, serial: found.serial, path: found.path, ..Info::default() };
     let probe = (stlink::DRIVER.open)(board.pipe(), info).unwrap();
-    let session = Session::attach(probe, target, &AttachOptions { khz: None, exact: false, under_reset: false }, Ears::none()).unwrap();
+    let session = Session::attach(probe, target, &AttachOptions { khz: None, exact: false, under_reset }, Ears::none()).unwrap();
     if !firmware.is_empty() {
         *session.names.borrow_mut() = Names::of(image(firmware));
     }
@@ -242,7 +246,13 @@ const CASES: &[Case] = &[
         board
     }),
     Case(27, "wfi, nothing enabled", ALL, firmware!(27)),
-    Case(27, "stop, nothing enabled", ALL, firmware!(127)),
+    Case(27, "stop, nothing enabled", ALL, |body| {
+        let board = patient(body, 127);
+        // Somebody was here before and left DBGMCU's bits set: without them the debug port has no clock in STOP.
+        attached(&board, "", true).reset(ResetMode::Run).unwrap();
+        board.pass(Duration::from_millis(100));
+        board
+    }),
     Case(28, "foreign instruction", ALL, firmware!(28)),
     Case(29, "BOOT_ADD0 is the loader's", H7S, |body| {
         let board = patient(body, 8);
