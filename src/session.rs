@@ -225,10 +225,9 @@ impl Session {
     /// What the programs in the chip want of their host is done, and what they say is told (`Event::Target`): wherever rocd
     /// waits while a core may run, every `ATTEND` and `rtt_due`. Nothing of the chip is touched while nobody asked for this.
     pub fn attend(&mut self) -> Result<()> {
-        if self.semihosting.on {
-            self.answer_calls()?;
-        }
-        self.rtt_attend()
+        let answered = if self.semihosting.on { self.answer_calls() } else { Ok(()) };
+        let looked = self.rtt_attend();
+        answered.and(looked)
     }
 
     /// How long the chip may be left alone now: for ever while nobody asked for anything.
@@ -337,9 +336,14 @@ impl Session {
 
     /// Bytes of such memory from `address` on; `None`: it is in none.
     fn ram_from(&self, core: usize, address: u32) -> Option<u32> {
-        let work_area = self.target.cores.get(core).map(|row| (row.work_area.address, row.work_area.size));
-        let mut regions = self.die.ram_at_most().into_iter().chain(work_area);
-        regions.find_map(|(start, size)| size.checked_sub(address.wrapping_sub(start)).filter(|left| *left > 0))
+        let regions = self.ram(core);
+        regions.into_iter().find_map(|(start, size)| size.checked_sub(address.wrapping_sub(start)).filter(|left| *left > 0))
+    }
+
+    /// RAM as this core sees it: the die's, and what is its own. (address, size)
+    fn ram(&self, core: usize) -> Vec<(u32, u32)> {
+        let own = self.target.cores.get(core).into_iter().flat_map(|row| row.own_ram.iter().chain([&row.work_area]));
+        self.die.ram_at_most().into_iter().chain(own.map(|region| (region.address, region.size))).collect()
     }
 
     pub fn remove_breakpoint(&mut self, core: usize, address: Option<u32>) -> Result<()> {

@@ -335,8 +335,15 @@ fn unlock(cx: &Cx, args: &Args, sectors: &[(usize, u32)]) -> Result<()> {
     let mut session = cx.session()?;
     for bank in session.banks.clone() {
         let before = session.protection(&bank)?;
+        let group = crate::flash::driver(&session.target.driver)?.protected_together(&bank)?;
         let mut after = before.clone();
-        sectors.iter().filter(|sector| sector.0 == bank.number).for_each(|sector| after[sector.1 as usize] = false);
+        for (_, sector) in sectors.iter().filter(|sector| sector.0 == bank.number && before[sector.1 as usize]) {
+            let first = *sector as usize / group * group;
+            after.iter_mut().skip(first).take(group).for_each(|protected| *protected = false);
+        }
+        if after != before && args.has("noreset") {
+            return Err(Error::usage("`unlock` resets the chip, and `noreset` forbids that").hint("`option unprotect` first"));
+        }
         if after != before {
             cx.ears.info(format!("taking write protection off sectors of {}", bank.name));
             session.protect(&bank, &after)?;

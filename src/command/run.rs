@@ -78,12 +78,14 @@ fn run(cx: &Cx, args: &Args) -> Result<Value> {
     flash::put(cx, args)?;
     let mut session = cx.session()?;
     let words = std::iter::once(args.text("file")?).chain(args.texts("args"));
-    (session.semihosting.on, session.semihosting.command_line) = (true, command_line(words));
+    let on = std::mem::replace(&mut session.semihosting.on, true);
+    session.semihosting.command_line = command_line(words);
     let limit = args.of("s").first().and_then(|arg| if let Arg::Float(s) = arg { Duration::try_from_secs_f64(*s).ok() } else { None });
     session.semihosting.awaited = true;
     let (rtt, told) = (cx.settings.borrow().rtt, session.rtt_due().is_some());
     let ended = session.start(cx.core.get(), rtt).and_then(|()| until_end(cx, &mut session, limit));
     session.semihosting.awaited = false;
+    session.semihosting.on = on;
     let said = session.rtt_rest();
     if !told {
         session.rtt_stop();

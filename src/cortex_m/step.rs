@@ -6,7 +6,7 @@ use super::{S_HALT, S_LOCKUP, S_RETIRE_ST, not_halted, points};
 use crate::adi::MemAp;
 use crate::error::{Error, Result};
 use crate::event::Ears;
-use crate::probe::MemOp;
+use crate::probe::{Deadline, MemOp};
 use std::time::Duration;
 
 const BKPT_MASK: u16 = 0xFF00;
@@ -69,12 +69,16 @@ impl Core {
 
     /// A handler may come through pc, too: only with the same stack it is where the core stood.
     fn served(&mut self, mem: &mut MemAp, ears: &Ears, pc: u32, sp: u32) -> Result<bool> {
+        let deadline = Deadline::after(&*mem.probe, SERVE_WAIT);
         loop {
             self.run(mem)?;
             self.until_halted(mem, ears, SERVE_WAIT)?;
             match self.read_core(mem, &[PC, SP])?[..] {
-                [now, stack] if now == pc && stack != sp => self.step_off(mem, ears)?,
-                [now, _] => return Ok(now != pc),
+                [now, stack] if now == pc && stack != sp && !deadline.passed(&*mem.probe) => {
+                    (ears.breathe)()?;
+                    self.step_off(mem, ears)?;
+                }
+                [now, stack] => return Ok((now, stack) != (pc, sp)),
                 _ => return Ok(true),
             }
         }

@@ -163,6 +163,10 @@ pub trait FlashDriver {
     }
     /// One flag per sector of the bank: write protected.
     fn protection(&self, mem: &mut MemAp, bank: &Bank) -> Result<Vec<bool>>;
+    /// So many sectors share a bit of write protection.
+    fn protected_together(&self, _: &Bank) -> Result<usize> {
+        Ok(1)
+    }
     /// The option registers, and their words, that protect these sectors of the bank and no others.
     fn protect(&self, bank: &Bank, sectors: &[bool]) -> Result<Vec<(u32, u32)>>;
     fn options(&self) -> OptionBytes;

@@ -60,9 +60,9 @@ const ROW: u32 = 256;
 /// What says which operation; the rest of CR stays as it is (SEC_PROT can only be set, OPTLOCK is not ours).
 const CR_OPERATION: u32 = CR_PG | CR_PER | CR_MER1 | CR_PNB | CR_BKER | CR_MER2 | CR_STRT | CR_FSTPG;
 
-/// 0: the banks are swapped (dies with two banks).
 /// IWDG_SW and WWDG_SW: 0 is a watchdog that hardware starts.
 const OPTR_WDG_SW: u32 = 1 << 16 | 1 << 19;
+/// 0: the banks are swapped (dies with two banks).
 const OPTR_NSWAP_BANK: u32 = 1 << 20;
 /// 0: the pin says what else nBOOT0 says.
 const OPTR_NBOOT_SEL: u32 = 1 << 24;

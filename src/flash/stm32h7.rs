@@ -313,6 +313,10 @@ impl FlashDriver for Stm32H7 {
         Ok((0..bank.sectors()).map(|sector| open & (1 << (sector / sectors_a_bit)) == 0).collect())
     }
 
+    fn protected_together(&self, bank: &Bank) -> Result<usize> {
+        Ok(layout(bank)?.protect as usize)
+    }
+
     fn protect(&self, bank: &Bank, sectors: &[bool]) -> Result<Vec<(u32, u32)>> {
         let mut open = 0;
         for (bit, group) in sectors.chunks(layout(bank)?.protect as usize).enumerate() {

@@ -92,6 +92,7 @@ impl Session {
     /// What disturbs nothing.
     fn look_on(&mut self, core: usize, evidence: &mut Evidence) -> Result<()> {
         evidence.take_chip(&self.die, &self.banks, self.volts);
+        evidence.ram.extend(self.target.cores.get(core).into_iter().flat_map(|row| row.own_ram.clone()));
         let roms = self.target.areas.iter().filter(|area| area.name == "system memory" && applies(&area.dev_ids, self.dev_id));
         evidence.rom = roms.map(|area| area.address..area.address + area.size).collect();
         evidence.by_user = self.wanted_halted || self.cores.get(core).and_then(Option::as_ref).is_some_and(|core| core.own_halt);
@@ -129,7 +130,7 @@ impl Session {
         let around = evidence.pc();
         code_around(mem, evidence, around)?;
         let log = evidence.symbol("_SEGGER_RTT");
-        for at in log.into_iter().flat_map(|log| (0..12).map(move |n| log + 4 * n)) {
+        for at in log.into_iter().flat_map(|log| (0..12).map(move |n| log.wrapping_add(4 * n))) {
             evidence.memory.extend(word(mem, at)?.map(|value| (at, value)));
         }
         Ok(())

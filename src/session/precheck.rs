@@ -3,7 +3,7 @@
 //! What only the chip knows (where its cores start, and what flash holds there) is read once; then every row of `CHECKS`
 //! looks at that and at the image, and has something to say or not. What a row calls an error is a warning once the user
 //! said its `force-` word, and its warning is not said. What no word can force, because the chip itself refuses it, is
-//! refused elsewhere: memory that is no flash, write and readout protection, swapped banks (`flash::check_plan`).
+//! refused elsewhere: memory that is no flash, write and readout protection, banks that are swapped (G0) or are to be (H7) (`flash::check_plan`).
 
 use super::Session;
 use crate::adi::MemAp;

@@ -34,6 +34,8 @@ const KEPT: usize = 64 << 10;
 const FAST: Duration = Duration::from_millis(1);
 pub const SLOW: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_secs(1);
+/// The largest RAM is searched in a sixth of them.
+const MOST_LOOKS: u32 = 4096;
 /// At a program that has ended: one that runs on would never let go.
 const LAST_LOOKS: usize = 16;
 
@@ -352,13 +354,16 @@ fn was_reset(core: &mut Core, mem: &mut MemAp) -> Result<bool> {
 impl Session {
     /// From now on `attend` looks at the rings. Where the control block is, if it is there yet.
     pub fn rtt_start(&mut self, core: usize, setup: Setup) -> Result<Option<u32>> {
-        let ram = self.die.ram_at_most();
+        let ram = self.ram(core);
         if let Some((address, _)) = setup.window.filter(|window| !inside(&ram, window.0, window.1)) {
             return Err(Error::usage(format!("{address:#010x} and what follows is no RAM")).hint("`memory map` shows what is"));
         }
-        let searched = self.die.ram.iter().map(|region| (region.address, region.size)).collect();
+        let own = self.target.cores.get(core).into_iter().flat_map(|row| &row.own_ram);
+        let searched = self.die.ram.iter().chain(own).map(|region| (region.address, region.size)).collect();
         self.rtt = Some(Rtt::new(core, setup, ram, searched));
-        while self.rtt_look()? && self.rtt.as_ref().is_some_and(|rtt| rtt.last.is_none()) {
+        // A block that changes at every look never settles.
+        let mut looks = 0..MOST_LOOKS;
+        while looks.next().is_some() && self.rtt_look()? && self.rtt.as_ref().is_some_and(|rtt| rtt.last.is_none()) {
             (self.ears.breathe)()?;
         }
         Ok(self.rtt.as_ref().and_then(|rtt| rtt.last))

@@ -213,7 +213,7 @@ impl Session {
     fn heap(&mut self, core: usize) -> Result<[u32; 4]> {
         let (found, mut mem, _) = self.parts(core)?;
         let (_, top, _) = found.vectors(&mut mem)?;
-        let ram = self.die.ram_at_most().into_iter().find(|(start, size)| top.wrapping_sub(*start + 1) < *size);
+        let ram = self.ram(core).into_iter().find(|(start, size)| top.wrapping_sub(*start + 1) < *size);
         let names = self.names.borrow();
         let data = names.symbols.iter().filter(|symbol| ram.is_some_and(|(start, _)| (start..top).contains(&symbol.address)));
         let ends = data.filter_map(|symbol| symbol.address.checked_add(symbol.size)?.checked_next_multiple_of(8));

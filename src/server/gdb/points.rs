@@ -37,12 +37,18 @@ impl Set {
 impl Desk<'_> {
     /// Take away what is nobody's, but for a breakpoint at `here`. Before the core may run, and before anybody looks at them.
     pub fn settle(&self, here: Option<u32>) -> Result<()> {
-        let idle = std::mem::take(&mut self.shared.borrow_mut().idle);
-        let (stay, go): (Vec<Point>, Vec<Point>) = idle.into_iter().partition(|point| !point.1 && here == Some(point.2));
-        self.shared.borrow_mut().idle = stay;
         let Ok(mut session) = self.host.cx().session.try_borrow_mut() else { return Ok(()) };
-        let remove = |session: &mut Session| go.iter().map(|point| remove(session, *point)).collect::<Vec<_>>();
-        session.as_mut().map(remove).into_iter().flatten().collect()
+        let idle = std::mem::take(&mut self.shared.borrow_mut().idle);
+        let (mut stay, go): (Vec<Point>, Vec<Point>) = idle.into_iter().partition(|point| !point.1 && here == Some(point.2));
+        let mut done = Ok(());
+        for point in go {
+            if let Err(error) = session.as_mut().map_or(Ok(()), |session| remove(session, point)) {
+                stay.push(point);
+                done = done.and(Err(error));
+            }
+        }
+        self.shared.borrow_mut().idle = stay;
+        done
     }
 }
 

@@ -96,7 +96,7 @@ pub fn second_core(e: &Evidence) -> Words {
 
 pub fn log(e: &Evidence) -> Words {
     let at = e.symbol("_SEGGER_RTT")?;
-    let word = |offset: u32| e.memory.get(&(at + offset)).copied();
+    let word = |offset: u32| e.memory.get(&at.wrapping_add(offset)).copied();
     // SEGGER_RTT.h: acID[16], two counts, then of the first channel up name, buffer, size, WrOff, RdOff, Flags.
     let (size, write, read, mode) = (word(32)?, word(36)?, word(40)?, word(44)?);
     let full = size > 0 && write.wrapping_add(1) % size == read && mode & 3 == 2;
