@@ -126,7 +126,7 @@ fn runs(e: &Evidence) -> Finding {
             let place = e.pc().map_or(String::new(), |pc| format!(" at {}", e.at(pc)));
             (
                 0,
-                format!("Unknown: the core is halted{place}, and nothing is wrong there."),
+                format!("Unknown: the core is halted{place}, and no known cause fits."),
                 "see below",
                 "`resume`, and ask again while it runs.",
             )
@@ -228,7 +228,9 @@ fn contents(table: &Table) -> Option<String> {
 }
 
 fn no_program(e: &Evidence) -> Words {
-    let (at, table) = (e.base(), e.vectors().filter(|table| dead(e) && !e.table_fits(table))?);
+    // Of a core that somebody has halted the words alone must say it.
+    let halted = |table: &Table| matches!(e.state, Some(State::Halted(_))) && contents(table).is_some();
+    let (at, table) = (e.base(), e.vectors().filter(|table| (dead(e) || halted(table)) && !e.table_fits(table))?);
     let state = if e.locked() { ", and the core is locked up" } else { "" };
     match contents(table) {
         Some(what) if what == "blank" => sure(format!("Flash is blank at {at:#010x}: there is no program{state}."), says(at, table)),
