@@ -171,7 +171,7 @@ fn a_rust_program() {
         assert!(aside.contains("the program ended because of a run-time error (0x20023)"), "{aside}");
         let (code, _, aside) = run(target, &[elf, "fault"]);
         assert_eq!(code, 126, "{aside}");
-        assert!(aside.contains("error: HardFault") && aside.contains("6sample5stray+0x"), "{aside}");
+        assert!(aside.contains("error: HardFault") && aside.contains(" sample::stray+0x"), "{aside}");
     }
 }
 

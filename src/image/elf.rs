@@ -91,6 +91,11 @@ pub fn read<R: Read + Seek>(image: &mut Image, path: Option<&Path>, mut source: 
     Ok(())
 }
 
+/// A Rust function's path, without the hash; any other name as it is.
+pub(super) fn demangled(name: &str) -> String {
+    rustc_demangle::try_demangle(name).map_or_else(|_| name.to_string(), |name| format!("{name:#}"))
+}
+
 fn truncated(name: &str, what: &str, size: u64) -> Error {
     Error::image(format!("{name} is truncated: {what} lies past its end at {size:#x}"))
 }
@@ -267,7 +272,8 @@ fn symbols<'a, R: ReadRef<'a>>(table: &SectionTable<'a, Header, R>, cache: R) ->
             let name = row.name(LE, rows.strings()).ok().filter(|name| wanted && !name.is_empty())?;
             // Bit 0 of a function's value says Thumb (IHI0044 5.5.3).
             let address = if function { row.st_value(LE) & !1 } else { row.st_value(LE) };
-            let symbol = Symbol { name: String::from_utf8_lossy(name).into_owned(), address, size: row.st_size(LE), function };
+            let name = demangled(&String::from_utf8_lossy(name));
+            let symbol = Symbol { name, address, size: row.st_size(LE), function };
             Some((row.st_bind() != STB_WEAK, symbol))
         })
         .collect();

@@ -53,7 +53,7 @@ impl Lines {
         let Some(context) = self.debug().and_then(|debug| debug.context.as_ref()) else { return chain };
         if let Ok(mut frames) = context.find_frames(address.into()).skip_all_loads() {
             while let Ok(Some(frame)) = frames.next() {
-                let name = frame.function.and_then(|name| name.raw_name().ok().map(|name| name.into_owned()));
+                let name = frame.function.and_then(|name| name.raw_name().ok().map(|name| super::elf::demangled(&name)));
                 chain.push((name, frame.location.and_then(line_of)));
             }
         }
