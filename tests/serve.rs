@@ -105,6 +105,18 @@ fn tcl_answers_as_openocd_does() {
         line.send(&format!("{script}\x1a"));
         assert_eq!(line.until("\x1a"), format!("{result}\x1a"), "{script}");
     }
+    // Scripts without an end are an error, and nobody else's trouble.
+    for (script, result) in [
+        ("\"", "missing \""),
+        ("\"abc", "missing \""),
+        ("echo \"a\\", "missing \""),
+        ("set b a\\", "a"),
+        ("echo {a", "missing close-bracket `}`"),
+        ("set a 7", "7"),
+    ] {
+        line.send(&format!("{script}\x1a"));
+        assert_eq!(line.until("\x1a"), format!("{result}\x1a"), "{script}");
+    }
     line.send("shutdown\x1a");
     assert_eq!(line.until("\x1a"), "\x1a");
     assert!(line.closed());

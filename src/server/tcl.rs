@@ -339,6 +339,7 @@ impl Reader {
                 Some('"') => {
                     self.at += 1;
                     let word = self.substituted(fill, |c| c == '"')?;
+                    self.peek().ok_or_else(|| wrong("missing \""))?;
                     self.at += 1;
                     word
                 }
@@ -377,8 +378,9 @@ impl Reader {
                     word += &fill(Hole::Variable(&name))?;
                 }
                 '\\' => {
-                    word.extend(self.text.get(self.at + 1));
-                    self.at += 2;
+                    self.at += 1;
+                    word.extend(self.peek());
+                    self.at = self.text.len().min(self.at + 1);
                 }
                 c => {
                     word.push(c);
