@@ -154,7 +154,10 @@ fn name(names: &[String], desk: &Desk) -> String {
 /// `addr,len:data`. Flash is written by vFlash packets only.
 fn write(desk: &Desk, rest: &[u8], bytes: fn(&[u8]) -> Result<Vec<u8>>) -> Answer {
     let (place, data) = split(rest, b':')?;
-    let ((address, _), data) = (pair(place)?, bytes(data)?);
+    let ((address, len), data) = (pair(place)?, bytes(data)?);
+    if data.len() != len as usize {
+        return Err(malformed());
+    }
     let mut session = desk.session()?;
     if let Some(bank) = session.banks.iter().find(|bank| bank.contains(address) && !data.is_empty()) {
         return Err(Error::command(format!("{address:#010x} is flash ({}): `load` writes it", bank.name)));
@@ -359,6 +362,9 @@ impl Gdb {
         let values = hex_bytes(rest).ok_or_else(malformed)?;
         let (core, mut session) = (desk.core.get(), desk.session()?);
         let registers = session.registers(core)?;
+        if values.len() < 4 * CORE_REGISTERS {
+            return Err(malformed());
+        }
         for (register, value) in registers.into_iter().take(CORE_REGISTERS).zip(values.chunks(4)) {
             session.write_reg(core, register, little_endian(value))?;
         }
@@ -376,10 +382,13 @@ impl Gdb {
 
     fn set_register(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
         let (digits, value) = split(rest, b'=')?;
-        let value = little_endian(&hex_bytes(value).ok_or_else(malformed)?);
+        let value = hex_bytes(value).ok_or_else(malformed)?;
         let (core, mut session) = (desk.core.get(), desk.session()?);
         let register = find(&mut session, core, number(digits)?)?;
-        session.write_reg(core, register, value)?;
+        if value.len() != bytes_of(register) {
+            return Err(malformed());
+        }
+        session.write_reg(core, register, little_endian(&value))?;
         ok()
     }
 
