@@ -224,7 +224,10 @@ fn what_cannot_be_taken_back_is_refused_unless_it_is_allowed_by_name() {
                 continue;
             }
             let to = danger.to.unwrap_or(1 - bench.option(field).min(1) as u32);
-            let line = format!("option write {field} {to:#x} yes --allow BOR_LEV");
+            bench.fails(&format!("option write {field} {to:#x} yes --allow FOO"), Kind::Usage, "no option `FOO`");
+            let mut names = there.iter().filter_map(|row| row.strip_prefix("name: ")?.lines().next());
+            let other = names.find(|name| name != field).unwrap();
+            let line = format!("option write {field} {to:#x} yes --allow {other}");
             let error = bench.fails(&line, Kind::Protected, &format!("(irreversible: {}); nothing was changed", danger.text));
             assert!(error.hint.unwrap().contains(&format!("--allow {field}`")), "{line}");
             seen += 1;

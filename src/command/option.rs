@@ -3,7 +3,7 @@
 use super::flash::{bank, sector_range};
 use super::{Args, Command, Cx, Value, memory, spec};
 use crate::desc::{self, DANGERS};
-use crate::error::{Error, Kind, Result, excerpt};
+use crate::error::{Context, Error, Kind, Result, excerpt};
 use crate::near;
 use crate::session::{OptionChange, OptionValue, find_option};
 
@@ -90,6 +90,9 @@ fn write(cx: &Cx, args: &Args) -> Result<Value> {
             return Err(Error::usage(format!("{} is given twice", option.field.name)));
         }
         wanted.push((option, value(option, word)?));
+    }
+    for name in args.texts("field") {
+        find_option(&options, name).during("honouring `--allow`")?;
     }
     let holds = |name: &str| {
         let becomes = wanted.iter().find(|(option, _)| option.field.name == name).map(|(_, to)| *to);
