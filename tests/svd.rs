@@ -234,3 +234,16 @@ fn files_that_are_no_good_are_named_with_their_line() {
     let missing = Command::new(env!("CARGO_BIN_EXE_rocd")).args(["-c", "svd none.svd"]).output().unwrap();
     assert!(String::from_utf8_lossy(&missing.stderr).contains("cannot read none.svd"));
 }
+
+/// What has no end is not read.
+#[cfg(unix)]
+#[test]
+fn devices_pipes_and_folders_are_no_svd_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for path in ["/dev/zero", fifo.to_str().unwrap(), folder.path().to_str().unwrap()] {
+        let said = refuses("stm32h7", &format!("svd {path}"));
+        assert!(said.contains(&format!("{path} is no file")), "{said}");
+    }
+}
