@@ -3,7 +3,7 @@
 use super::{Arg, Args, Command, Cx, Value, flash};
 use crate::error::{Cause, Error, Result};
 use crate::session::{Exit, Reason, Session, State};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub const COMMANDS: &[Command] = &[
@@ -44,6 +44,9 @@ pub const COMMANDS: &[Command] = &[
             let Some(chosen) = args.opt_text("folder") else {
                 return Ok(folder.as_ref().map_or(String::new(), |folder| folder.display().to_string()).into());
             };
+            if !Path::new(chosen).is_dir() {
+                return Err(Error::usage(format!("{chosen} is no folder")));
+            }
             *folder = Some(PathBuf::from(chosen));
             Ok(Value::None)
         },
@@ -75,12 +78,14 @@ fn command_line<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 fn run(cx: &Cx, args: &Args) -> Result<Value> {
+    let limit = args.of("s").first().and_then(|arg| if let Arg::Float(s) = arg { Some(*s) } else { None });
+    let time = |s| Duration::try_from_secs_f64(s).map_err(|error| Error::usage(format!("{s} s is no time-out: {error}")));
+    let limit = limit.map(time).transpose()?;
     flash::put(cx, args)?;
     let mut session = cx.session()?;
     let words = std::iter::once(args.text("file")?).chain(args.texts("args"));
     let on = std::mem::replace(&mut session.semihosting.on, true);
     session.semihosting.command_line = command_line(words);
-    let limit = args.of("s").first().and_then(|arg| if let Arg::Float(s) = arg { Duration::try_from_secs_f64(*s).ok() } else { None });
     session.semihosting.awaited = true;
     let (rtt, told) = (cx.settings.borrow().rtt, session.rtt_due().is_some());
     let ended = session.start(cx.core.get(), rtt).and_then(|()| until_end(cx, &mut session, limit));
