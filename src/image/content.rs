@@ -27,7 +27,7 @@ pub struct Other {
 pub const LINK: &str = "program what the linker for the chip (such as arm-none-eabi-ld) makes: the .elf, .hex or .bin";
 const UNPACK: &str = "unpack it first";
 const OTHER_SYSTEM: &str = "firmware is built by a compiler for ARM, such as arm-none-eabi-gcc";
-const RAW: &str = "the word `bin` takes any file as raw bytes";
+const RAW: &str = "`program`, `load_image` and `verify_image` take any file as raw bytes by the word `bin`";
 
 const FORMATS: &[(&[u8], Format)] = &[(b"\x7FELF", Format::Elf), (b"UF2\n\x57\x51\x5D\x9E", Format::Uf2), (b"DfuSe", Format::Dfuse)];
 

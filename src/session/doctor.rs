@@ -1,6 +1,7 @@
 //! Why a program does not run: first everything is read that can be without disturbing the chip, then the core is halted for
 //! a look and let go, and only if it is asked for the chip is reset. What was read is `Evidence`; what it means stands in one
-//! table (causes.rs). Everything written for a look is put back.
+//! table (causes.rs). Everything written for a look is put back, but for the reset flags of a chip that is reset again and again:
+//! they are cleared once, to see which comes next.
 
 mod causes;
 mod evidence;
