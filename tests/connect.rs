@@ -149,7 +149,9 @@ fn c3_a_wire_of_swd_is_open() {
         for line in ["connect", "connect under_reset"] {
             let error = desk.fails(line);
             assert_eq!(first_line(&error), "error: nothing answers on SWD, at any clock, with NRST high or low (target voltage 3.30 V)");
-            assert!(error.hint.unwrap().starts_with("check SWDIO, SWCLK and ground"));
+            let hint = error.hint.unwrap();
+            assert!(hint.starts_with("check SWDIO, SWCLK and ground"), "{hint}");
+            assert_eq!(hint.contains("supply"), chip == H7, "only a program of an H7 chooses its core's supply: {hint}");
         }
     });
 }

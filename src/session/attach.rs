@@ -32,7 +32,7 @@ const LOW_VOLTS: f32 = 1.5;
 /// What attach changed outside the cores, and what was there before.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// DP CTRL/STAT; `None` where attach did not come so far.
+    /// DP CTRL/STAT; `None` where nothing was asked for.
     ctrl_stat: Option<u32>,
     /// The target file's writes that changed something, in the order they were made.
     writes: Vec<Saved>,
@@ -126,7 +126,7 @@ impl Session {
 
     /// A reset takes these away on some families: write them again. What was found at attach stays what was found.
     pub(super) fn apply_again(&mut self) -> Result<()> {
-        power_up(&mut *self.probe, &self.ears)?;
+        power_up(&mut *self.probe, &self.ears, &mut Found::default())?;
         for write in self.target.attach.iter().filter(|write| desc::applies(&write.dev_ids, self.dev_id)) {
             change(&mut *self.probe, &self.target, write, &self.ears, &mut Vec::new())?;
         }
@@ -195,24 +195,25 @@ fn come_in(probe: &mut dyn Probe, target: &Target, options: &AttachOptions, ears
 /// The debug port powered, and of the right family.
 fn identified_port(probe: &mut dyn Probe, target: &Target, ears: &Ears, found: &mut Found) -> Result<()> {
     let dpidr = probe.read_reg(Port::Dp, dp::DPIDR).during("reading DPIDR")?;
-    found.ctrl_stat = Some(power_up(probe, ears)?);
+    power_up(probe, ears, found)?;
     identify::check_dpidr(probe, target, dpidr)
 }
 
-/// Clear sticky errors, ask for power, wait for it. CTRL/STAT as it was.
-pub(super) fn power_up(probe: &mut dyn Probe, ears: &Ears) -> Result<u32> {
-    let found = probe.read_reg(Port::Dp, dp::CTRL_STAT).during("reading DP CTRL/STAT")?;
+/// Clear sticky errors, ask for power, wait for it. What CTRL/STAT was is noted before it is written: the end may be an error.
+pub(super) fn power_up(probe: &mut dyn Probe, ears: &Ears, found: &mut Found) -> Result<()> {
+    let was = probe.read_reg(Port::Dp, dp::CTRL_STAT).during("reading DP CTRL/STAT")?;
     probe.write_reg(Port::Dp, dp::ABORT, CLEAR_STICKY)?;
-    if found & POWER_REQUESTS == POWER_REQUESTS && found & POWER_ACKS == POWER_ACKS {
-        return Ok(found);
+    if was & POWER_REQUESTS == POWER_REQUESTS && was & POWER_ACKS == POWER_ACKS {
+        return Ok(());
     }
+    found.ctrl_stat.get_or_insert(was);
     probe.write_reg(Port::Dp, dp::CTRL_STAT, POWER_REQUESTS)?;
     let deadline = Deadline::after(probe, POWER_WAIT);
     loop {
         let late = deadline.passed(probe);
         let now = probe.read_reg(Port::Dp, dp::CTRL_STAT)?;
         if now & POWER_ACKS == POWER_ACKS {
-            return Ok(found);
+            return Ok(());
         }
         if late {
             let what = format!("the debug port does not power up (DP CTRL/STAT = {now:#010x})");

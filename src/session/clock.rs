@@ -175,6 +175,6 @@ impl Session {
     /// A wire that garbled addresses and selections leaves the debug port in a state that nobody knows: enter it anew.
     fn come_in_again(&mut self, khz: u32) -> Result<()> {
         self.khz = self.probe.connect(&attach::how(khz, false))?;
-        attach::power_up(&mut *self.probe, &self.ears).map(|_| ())
+        attach::power_up(&mut *self.probe, &self.ears, &mut Default::default())
     }
 }

@@ -5,7 +5,7 @@
 //! for a look too, which resets the chip. What keeps answering WAIT costs a second a look, so it is looked at once: with the
 //! pauses the whole stays below 3 s.
 
-use super::attach::{self, how};
+use super::attach::{self, Found, how};
 use super::{AttachOptions, core_ap, fatal, identify};
 use crate::adi::{MemAp, dp};
 use crate::desc::Target;
@@ -44,6 +44,8 @@ struct Seen {
     runs: bool,
     /// NRST was held low, and the core did not notice.
     deaf: bool,
+    /// A program of this family chooses the core's supply.
+    chooses: bool,
 }
 
 struct Step {
@@ -64,11 +66,12 @@ const CAUSES: &[Step] = &[
         remedy: "`connect under_reset`, then program something that leaves PA13 and PA14 alone",
     },
     Step {
-        fits: |seen| !seen.answers(),
-        says: |seen| format!("nothing answers on SWD, at any clock, with NRST high or low{}", seen.supply()),
+        fits: |seen| !seen.answers() && seen.chooses,
+        says: Seen::silent,
         remedy: "check SWDIO, SWCLK and ground; a chip closed by RDP 2 is as silent, and one whose program chose a supply that the \
                  board does not have: BOOT0 high, power off and on",
     },
+    Step { fits: |seen| !seen.answers(), says: Seen::silent, remedy: "check SWDIO, SWCLK and ground; a chip closed by RDP 2 is as silent" },
     Step {
         fits: |seen| seen.dpidr.is_none() && seen.slow.is_some(),
         says: |_| format!("the debug port answers at {} kHz, and not at the clock asked for", attach::SLOWEST_KHZ),
@@ -97,19 +100,29 @@ const CAUSES: &[Step] = &[
     },
 ];
 
+/// For `connect under_reset`, to whoever has done that.
+const NOT_STARTED: &str = "under reset it fails, too: keep the program from starting (BOOT0 high, power off and on), then `connect`";
+
 const RESET_LOOP: Step = Step {
     fits: |seen| seen.resets >= RESETS.0,
     says: |seen| format!("the chip resets itself: {} times in {} ms", seen.resets, RESETS.1.as_millis()),
     remedy: "`connect under_reset` catches it before its first instruction",
 };
 
+impl Step {
+    fn remedy_after(&self, under_reset: bool) -> &'static str {
+        if under_reset && self.remedy.contains("`connect under_reset`") { NOT_STARTED } else { self.remedy }
+    }
+}
+
 impl Seen {
     fn answers(&self) -> bool {
         self.dpidr.or(self.slow).is_some()
     }
 
-    fn supply(&self) -> String {
-        self.volts.map_or(String::new(), |volts| format!(" (target voltage {volts:.2} V)"))
+    fn silent(&self) -> String {
+        let volts = self.volts.map_or(String::new(), |volts| format!(" (target voltage {volts:.2} V)"));
+        format!("nothing answers on SWD, at any clock, with NRST high or low{volts}")
     }
 }
 
@@ -119,18 +132,24 @@ pub(super) fn explain(probe: &mut dyn Probe, target: &Target, options: &AttachOp
         return error;
     }
     let mut seen = Seen { waits: matches!(error.cause, Cause::Wait { .. }), ..Seen::default() };
-    let climbed = climb(probe, target, options, ears, &mut seen);
+    seen.chooses = target.signs.iter().any(|row| row.fields.contains_key("supply.ready"));
+    let mut found = Found::default();
+    let climbed = climb(probe, target, options, ears, &mut seen, &mut found);
     let _ = probe.drive_nrst(false);
+    let _ = found.put_back(probe);
     let _ = probe.detach();
     match (climbed, CAUSES.iter().find(|row| (row.fits)(&seen))) {
         (Err(fatal), _) => fatal,
-        (Ok(()), Some(row)) => Error { trail: Vec::new(), hint: None, message: (row.says)(&seen), ..error }.hint(row.remedy),
+        (Ok(()), Some(row)) => {
+            let remedy = row.remedy_after(options.under_reset);
+            Error { trail: Vec::new(), hint: None, message: (row.says)(&seen), ..error }.hint(remedy)
+        }
         (Ok(()), None) => error,
     }
 }
 
 /// `Err`: what ends any attempt.
-fn climb(probe: &mut dyn Probe, target: &Target, options: &AttachOptions, ears: &Ears, seen: &mut Seen) -> Result<()> {
+fn climb(probe: &mut dyn Probe, target: &Target, options: &AttachOptions, ears: &Ears, seen: &mut Seen, found: &mut Found) -> Result<()> {
     seen.volts = tolerated(probe.voltage())?.flatten();
     ears.debug(1, || format!("ladder: target voltage {:?}", seen.volts));
     let usual = options.khz.unwrap_or(target.khz).min(target.khz).min(super::clock::TRUSTED_KHZ);
@@ -142,7 +161,7 @@ fn climb(probe: &mut dyn Probe, target: &Target, options: &AttachOptions, ears: 
         seen.held = dpidr(probe, attach::SLOWEST_KHZ, true, ears)?;
         return Ok(());
     }
-    if tolerated(attach::power_up(probe, ears))?.is_none()
+    if tolerated(attach::power_up(probe, ears, found))?.is_none()
         || tolerated(identify::check_dpidr(probe, target, seen.dpidr.or(seen.slow).unwrap_or(0)))?.is_none()
     {
         return Ok(());
@@ -219,10 +238,23 @@ fn dpidr(probe: &mut dyn Probe, khz: u32, low: bool, ears: &Ears) -> Result<Opti
 }
 
 /// `None`: it went wrong, and not so that nothing else can be tried.
-fn tolerated<T>(result: Result<T>) -> Result<Option<T>> {
+pub(super) fn tolerated<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if fatal(&error) || error.kind == Kind::Probe && error.cause != Cause::TooOld => Err(error),
         Err(_) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_do_what_he_has_just_done() {
+        for row in CAUSES {
+            assert!(!row.remedy_after(true).contains("`connect under_reset`"));
+            assert_eq!(row.remedy_after(false), row.remedy);
+        }
     }
 }

@@ -266,6 +266,16 @@ fn power_requests_go_back_to_what_was_found() {
 }
 
 #[test]
+fn power_requests_go_back_after_an_attach_that_failed_and_was_looked_into() {
+    for (dev_id, asleep) in [(0x485, false), (0x450, true)] {
+        let mut wrong = chip(dev_id, 2048);
+        (wrong.ctrl_stat, wrong.asleep) = (0, asleep);
+        let (_, fake) = error_of(wrong);
+        assert_eq!(fake.chip.borrow().ctrl_stat, 0, "{dev_id:#x}");
+    }
+}
+
+#[test]
 fn under_reset_the_core_stands_at_its_reset_vector_and_nrst_is_high() {
     let mut asleep = chip(0x450, 2048);
     asleep.poke(0xE000_EDFC, 0x400);
