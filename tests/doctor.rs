@@ -4,25 +4,37 @@
 //! prints the table of results that stands in docs/doctor.md.
 
 use rocd::desc::{Known, Target};
+use rocd::error::{Cause, Error, Kind};
 use rocd::event::Ears;
 use rocd::image::{Image, Names};
 use rocd::probe::{Info, stlink};
 use rocd::session::{AttachOptions, CAUSES, CauseRow, Depth, Report, ResetMode, Session};
-use rocd::sim::{Board, Config};
+use rocd::sim::{Board, Config, Inject};
+use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 const H7: &str = include_str!("../targets/stm32h7.toml");
 const G0: &str = include_str!("../targets/stm32g0.toml");
-/// The word that says what tests/firmware/doctor.c does.
-const WHICH: u32 = 0x2000_4000;
 const FLASH: u32 = 0x0800_0000;
 
 /// Chip and firmware: compiled without optimisation and with it, on another chip.
 type Body = (&'static str, &'static str);
 const ON_H7: [Body; 3] = [("stm32h743", "doctor-o2-h743"), ("stm32h743", "doctor-o0-h743"), ("stm32h723", "doctor-o2-h743")];
 const ON_G0: [Body; 3] = [("stm32g071", "doctor-o2-g071"), ("stm32g071", "doctor-o0-g071"), ("stm32g0b1", "doctor-o2-g071")];
+
+/// By the second core, beside a first that blinks.
+const ON_M4: Body = ("stm32h745", "doctor-o2-h745-m4");
+
+fn core_of(firmware: &str) -> usize {
+    usize::from(firmware.ends_with("-m4"))
+}
+
+/// Where the core starts.
+fn start_of(firmware: &str) -> u32 {
+    [FLASH, 0x0810_0000][core_of(firmware)]
+}
 
 fn is_g0(chip: &str) -> bool {
     chip.starts_with("stm32g0")
@@ -54,12 +66,21 @@ fn not_empty(board: &Board) {
     }
 }
 
-/// A board whose firmware is `which`, not yet started.
-fn patient((chip, firmware): Body, which: u32) -> Board {
+/// A board of which everything works but the core in question.
+fn bench((chip, firmware): Body) -> Board {
     let board = board(chip);
-    put(&board, firmware);
+    if core_of(firmware) == 1 {
+        put(&board, "blinky-h743");
+    }
+    board
+}
+
+/// A board whose firmware is `which`, not yet started: that is a word in RAM, which tests/firmware/doctor.c reads.
+fn patient(body: Body, which: u32) -> Board {
+    let board = bench(body);
+    put(&board, body.1);
     not_empty(&board);
-    words(&board, WHICH, &[which]);
+    words(&board, [0x2000_4000, 0x3000_4000][core_of(body.1)], &[which]);
     board
 }
 
@@ -87,7 +108,7 @@ fn attached(board: &Board, firmware: &str, under_reset: bool) -> Session {
 }
 
 fn ask(board: &Board, firmware: &str) -> Report {
-    attach(board, firmware).doctor(0, None, Depth::Halt).unwrap()
+    attach(board, firmware).doctor(core_of(firmware), None, Depth::Halt).unwrap()
 }
 
 /// What it is, the cause's number, and how to make it.
@@ -103,8 +124,9 @@ macro_rules! firmware {
     };
 }
 
-const ALL: &[Body] = &[ON_H7[0], ON_H7[1], ON_H7[2], ON_G0[0], ON_G0[1], ON_G0[2]];
+const ALL: &[Body] = &[ON_H7[0], ON_H7[1], ON_H7[2], ON_M4, ON_G0[0], ON_G0[1], ON_G0[2]];
 const H7S: &[Body] = &ON_H7;
+const V7M: &[Body] = &[ON_H7[0], ON_H7[1], ON_H7[2], ON_M4];
 const G0S: &[Body] = &ON_G0;
 /// Linked for another address: two chips, and another build.
 const APPS: &[Body] = &[
@@ -142,7 +164,7 @@ const CASES: &[Case] = &[
         let board = board(body.0);
         board.power_cycle();
         put(&board, body.1);
-        words(&board, WHICH, &[8]);
+        words(&board, 0x2000_4000, &[8]);
         start(&board);
         board
     }),
@@ -162,17 +184,15 @@ const CASES: &[Case] = &[
         start(&board);
         board
     }),
-    Case(5, "the linker script", ALL, |(chip, _)| text(chip, &std::fs::read("tests/firmware/flash_like_st.ld").unwrap())),
-    Case(5, "an ELF as raw bytes", ALL, |(chip, firmware)| text(chip, &std::fs::read(format!("tests/firmware/{firmware}.elf")).unwrap())),
-    Case(5, "Intel HEX as raw bytes", ALL, |(chip, _)| {
-        text(chip, b":020000040800F2\r\n:10000000000002204500000843000008430000087E\r\n:1000")
-    }),
-    Case(5, "blank", ALL, |(chip, _)| {
-        let board = board(chip);
+    Case(5, "the linker script", ALL, |body| text(body, &std::fs::read("tests/firmware/flash_like_st.ld").unwrap())),
+    Case(5, "an ELF as raw bytes", ALL, |body| text(body, &std::fs::read(format!("tests/firmware/{}.elf", body.1)).unwrap())),
+    Case(5, "Intel HEX as raw bytes", ALL, |body| text(body, b":020000040800F2\r\n:10000000000002204500000843000008430000087E\r\n:1000")),
+    Case(5, "blank", ALL, |body| {
+        let board = bench(body);
         start(&board);
         board
     }),
-    Case(5, "zeros", ALL, |(chip, _)| text(chip, &[0; 1024])),
+    Case(5, "zeros", ALL, |body| text(body, &[0; 1024])),
     Case(6, "the boot loader's table is in use", APPS, |(chip, firmware)| {
         let board = patient((chip, firmware), 6);
         // A boot loader that goes on to the program: every exception ends in an endless loop.
@@ -196,7 +216,7 @@ const CASES: &[Case] = &[
         let board = patient(body, 8);
         start(&board);
         let mut session = attach(&board, "");
-        session.halt(0, Duration::from_secs(1)).unwrap();
+        session.halt(core_of(body.1), Duration::from_secs(1)).unwrap();
         session.detach().unwrap();
         board
     }),
@@ -204,7 +224,7 @@ const CASES: &[Case] = &[
     Case(13, "bkpt 0", ALL, firmware!(113)),
     Case(14, "stack in a larger chip's RAM", ALL, |body| {
         let board = patient(body, 15);
-        words(&board, FLASH, &[0x2010_0000]);
+        words(&board, start_of(body.1), &[0x2010_0000]);
         start(&board);
         board
     }),
@@ -214,16 +234,16 @@ const CASES: &[Case] = &[
     Case(16, "tick not switched on", ALL, firmware!(216)),
     Case(17, "IWDG", ALL, firmware!(17)),
     Case(17, "IWDG, slower", ALL, firmware!(117)),
-    Case(18, "VMOV", H7S, firmware!(18)),
-    Case(18, "VPUSH", H7S, firmware!(118)),
+    Case(18, "VMOV", V7M, firmware!(18)),
+    Case(18, "VPUSH", V7M, firmware!(118)),
     Case(19, "1.2 V", ALL, |body| {
         let board = patient(body, 8);
         start(&board);
         board.set_volts(1.2);
         board
     }),
-    Case(21, "a jump", H7S, firmware!(21)),
-    Case(21, "a read", H7S, firmware!(121)),
+    Case(21, "a jump", V7M, firmware!(21)),
+    Case(21, "a read", V7M, firmware!(121)),
     Case(22, "misaligned", ALL, firmware!(22)),
     Case(23, "a call of 0", G0S, firmware!(23)),
     Case(23, "a wild call", ALL, firmware!(123)),
@@ -241,7 +261,7 @@ const CASES: &[Case] = &[
     ),
     Case(25, "a torn word", ALL, |body| {
         let board = patient(body, 25);
-        board.tear(0x0801_0000).unwrap();
+        board.tear(start_of(body.1) + 0x1_0000).unwrap();
         start(&board);
         board
     }),
@@ -267,16 +287,16 @@ const CASES: &[Case] = &[
         board
     }),
     Case(30, "RTT blocks", ALL, firmware!(30)),
-    Case(32, "a region without access", H7S, firmware!(32)),
+    Case(32, "a region without access", V7M, firmware!(32)),
     Case(33, "PLL left on", ALL, firmware!(33)),
     Case(35, "the handler crashes", ALL, firmware!(35)),
     Case(36, "NMI", ALL, firmware!(36)),
     Case(37, "SYSRESETREQ", ALL, firmware!(37)),
 ];
 
-fn text(chip: &str, bytes: &[u8]) -> Board {
-    let board = board(chip);
-    board.poke(FLASH, &bytes[..bytes.len().min(1 << 16)]).unwrap();
+fn text(body: Body, bytes: &[u8]) -> Board {
+    let board = bench(body);
+    board.poke(start_of(body.1), &bytes[..bytes.len().min(1 << 16)]).unwrap();
     not_empty(&board);
     start(&board);
     board
@@ -298,7 +318,7 @@ fn option(board: &Board, offset: u32, change: impl Fn(u32) -> u32) {
 
 const MARK: &str = "## The causes";
 const CAUSE_TABLE: &str = "| # | cause | what `doctor` says, for example | what to do |\n|---|---|---|---|\n";
-const RESULTS: &str = "\n## Tried on the embedded board\nEach in up to six variants: compiled with -O0 and -O2, two chips of each family. \
+const RESULTS: &str = "\n## Tried on the embedded board\nEach in up to seven variants: compiled with -O0 and -O2, two chips of each family, the second core of an H745. \
 `cargo test --test doctor -- table --nocapture` prints this table.\n\n\
 | # | what was wrong | right | second | wrong | unknown | what `doctor` said |\n|---|---|---|---|---|---|---|\n";
 
@@ -311,7 +331,7 @@ fn table() {
             let board = make(*body);
             // What the file would put into RAM says only the file.
             let file = (*number == 24).then(|| image(body.1));
-            let report = attach(&board, body.1).doctor(0, file, Depth::Halt).unwrap();
+            let report = attach(&board, body.1).doctor(core_of(body.1), file, Depth::Halt).unwrap();
             let first = report.findings[0].number;
             if first == *number {
                 right += 1;
@@ -362,6 +382,8 @@ const HEALTHY: &[(&str, &str, u32)] = &[
     ("stm32h743", "doctor-o0-h743", 8),
     ("stm32h743", "doctor-o2-h743", 108),
     ("stm32h743", "doctor-o0-h743", 108),
+    ("stm32h745", "doctor-o2-h745-m4", 8),
+    ("stm32h745", "doctor-o2-h745-m4", 108),
     ("stm32g071", "doctor-o2-g071", 8),
     ("stm32g071", "doctor-o0-g071", 8),
     ("stm32g071", "doctor-o2-g071", 108),
@@ -378,7 +400,7 @@ fn of_healthy_programs_no_cause_is_given_1_ms_100_ms_and_3_s_after_reset() {
             board.pass(Duration::from_millis(ms));
             // Without the ELF, too: what names tell must not be needed.
             for names in ["", firmware] {
-                let report = ask(&board, names);
+                let report = attach(&board, names).doctor(core_of(firmware), None, Depth::Halt).unwrap();
                 if report.findings[0].number != 8 {
                     wrong.push(format!("{chip} {firmware} {which} after {ms} ms, {names:?}:\n{}", report.lines().join("\n")));
                 }
@@ -476,6 +498,77 @@ fn a_halt_for_a_look_leaves_the_core_running_and_its_debug_registers_as_they_wer
     }
 }
 
+/// RCC_RSR, RCC_CSR: what the last resets were.
+fn reset_flags(board: &Board) -> u32 {
+    let at = if is_g0(board.chip()) { 0x4002_1060 } else { 0x5802_44D0 };
+    u32::from_le_bytes(board.dump(at, 4).unwrap().try_into().unwrap())
+}
+
+/// Programs read their reset flags, too: only who asks for `doctor` has them cleared.
+#[test]
+fn a_reset_that_says_why_the_program_does_not_run_leaves_the_reset_flags() {
+    for body in [ON_H7[0], ON_G0[0]] {
+        // It crashes, and a watchdog ends that every 12 ms.
+        let board = patient(body, 217);
+        start(&board);
+        let before = reset_flags(&board);
+        let mut session = attach(&board, body.1);
+        let error = session.reset(ResetMode::Run).unwrap_err();
+        assert_eq!(error.kind, Kind::NotRunning, "{error}");
+        let after = reset_flags(&board);
+        assert_eq!(after & before, before, "{}: {before:#010x} {after:#010x} {error}", body.0);
+        session.doctor(0, None, Depth::Halt).unwrap();
+        assert_ne!(reset_flags(&board) & before, before, "{}", body.0);
+    }
+}
+
+/// Ctrl-C and a pulled plug end it, wherever they come: they are no reason why a program does not run.
+#[test]
+fn what_ends_a_look_is_not_taken_for_what_it_saw() {
+    for body in [ON_H7[0], ON_G0[0]] {
+        let patient = || {
+            let board = patient(body, 35);
+            start(&board);
+            board
+        };
+        let heard = Rc::new(Cell::new(0u32));
+        let until = |most: u32| {
+            let heard = heard.clone();
+            heard.set(0);
+            Ears {
+                breathe: Rc::new(move || {
+                    heard.set(heard.get() + 1);
+                    if heard.get() > most { Err(Error::command("interrupted").cause(Cause::Interrupted(2))) } else { Ok(()) }
+                }),
+                ..Ears::none()
+            }
+        };
+        let reset = |most: u32| {
+            let board = patient();
+            let mut session = attach(&board, body.1);
+            session.ears = until(most);
+            session.reset(ResetMode::Run).unwrap_err()
+        };
+        assert_eq!(reset(u32::MAX).kind, Kind::NotRunning);
+        let breaths = heard.get();
+        for most in [breaths - 1, breaths - 30] {
+            let error = reset(most);
+            assert_eq!(error.cause, Cause::Interrupted(2), "{} after {most} of {breaths}: {error}", body.0);
+        }
+        for transfers in (0..).step_by(13) {
+            let board = patient();
+            let mut session = attach(&board, body.1);
+            board.inject_after(transfers, Inject::Unplug);
+            let error = session.reset(ResetMode::Run).unwrap_err();
+            if board.plugged() {
+                assert!(transfers > 50, "{transfers}");
+                break;
+            }
+            assert_eq!(error.cause, Cause::Unplugged, "{} after {transfers}: {error}", body.0);
+        }
+    }
+}
+
 mod through_the_host {
     use rocd::command::{Settings, Value};
     use rocd::error::{Error, Kind};
@@ -523,6 +616,44 @@ mod through_the_host {
             let leds = run(&host, "leds").unwrap().to_string();
             assert!(leds.contains("period=500ms"), "{leds}");
         }
+    }
+
+    #[test]
+    fn a_file_is_compared_wherever_it_goes_and_an_empty_chip_is_no_change_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for (target, elf) in [("stm32h7", "blinky-h743.elf"), ("stm32g0", "blinky-g071.elf")] {
+            let host = host(target);
+            let elf = format!("tests/firmware/{elf}");
+            let image = rocd::image::Image::read(elf.as_ref(), None, None).unwrap();
+            let bin = folder.path().join("app.bin").display().to_string();
+            std::fs::write(&bin, &image.segments[0].data).unwrap();
+            run(&host, "reset halt; resume").unwrap();
+            for file in [elf.clone(), bin.clone()] {
+                let said = run(&host, &format!("doctor {file}")).unwrap().to_string();
+                assert!(said.starts_with("Flash is blank at 0x08000000: there is no program") && !said.contains("Also seen"), "{said}");
+            }
+            run(&host, &format!("program {elf} reset")).unwrap();
+            for words in [bin.clone(), format!("{bin} 0x08000000"), format!("{bin} 0x08000000 passive")] {
+                let said = run(&host, &format!("doctor {words}")).unwrap().to_string();
+                assert!(said.starts_with("The program is running: "), "{words}: {said}");
+            }
+            let said = run(&host, &format!("doctor {bin} 0x08000040")).unwrap().to_string();
+            assert!(said.starts_with("Flash is not what the file says.\n  evidence: "), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_file_for_another_chip_is_named() {
+        let (host, small) = (host("stm32g0"), host("stm32g0"));
+        run(&host, "program tests/firmware/blinky-g071.elf reset").unwrap();
+        let elf = "tests/firmware/blinky-h743.elf";
+        let said = run(&host, &format!("doctor {elf}")).unwrap().to_string();
+        let wanted =
+            format!("The file does not fit this chip: {elf} is ARMv7E-M code, which the Cortex-M0+ of this STM32G07x/08x does not run.");
+        assert!(said.starts_with(&wanted) && !said.contains("Also seen"), "{said}");
+        run(&small, "sim chip stm32g030; program tests/firmware/interrupts-g071.elf force-vectors").unwrap();
+        let said = run(&small, "doctor tests/firmware/interrupts-g071.elf").unwrap().to_string();
+        assert!(said.contains("The file does not fit this chip: ") && said.contains("its stack, 0x20008000, is not in RAM"), "{said}");
     }
 
     #[test]

@@ -109,16 +109,30 @@ fn code_for_another_core_is_refused_and_each_check_is_forced_by_its_own_word() {
     let elf = firmware("blinky-h743.elf");
     let error = bench.refused(&format!("program {elf}"));
     assert_eq!(error.message, format!("{elf} is ARMv7E-M code, which the Cortex-M0+ of this STM32G07x/08x does not run"));
-    assert!(error.hint.as_deref().unwrap().ends_with("; `force-machine` does it nevertheless"), "{error}");
+    assert!(
+        error.hint.as_deref().unwrap().ends_with("; `program` and `flash write_image` do it nevertheless with `force-machine`"),
+        "{error}"
+    );
     let error = bench.refused(&format!("program {elf} force-machine"));
     let why = "its stack, 0x20020000, is not in RAM, which ends at 0x20008fff (36 KiB from 0x20000000)";
     assert_eq!(error.message, format!("{elf} has no vector table at 0x08000000, where the chip starts: {why}"));
-    assert!(error.hint.as_deref().unwrap().ends_with("; `force-vectors` does it nevertheless"), "{error}");
+    assert!(
+        error.hint.as_deref().unwrap().ends_with("; `program` and `flash write_image` do it nevertheless with `force-vectors`"),
+        "{error}"
+    );
     bench.refused(&format!("flash write_image erase {elf} force-vectors force-boot force-address"));
     let said = bench.warnings(&format!("program {elf} force-machine force-vectors"));
     assert!(said[0].contains("is ARMv7E-M code") && said[1].contains("is not in RAM"), "{said:#?}");
     let data = raw("blinky-h743.elf");
     assert!(bench.dump(FLASH, data.len()) == data);
+}
+
+#[test]
+fn who_has_no_word_for_it_is_told_who_has() {
+    let bench = Bench::on("stm32g071");
+    let elf = firmware("blinky-h743.elf");
+    let hint = bench.refused(&format!("run {elf}")).hint.unwrap();
+    assert!(hint.ends_with("; `program` and `flash write_image` do it nevertheless with `force-machine`"), "{hint}");
 }
 
 #[test]
@@ -151,7 +165,7 @@ fn a_raw_image_that_its_vectors_would_allow_at_four_addresses_is_known_by_its_po
     let error = bench.refused(&format!("program {file}"));
     let fits = "for 0x08002000, where 8 of its pointers meet functions; at 0x08000000, where it goes, 0 do";
     assert_eq!(error.message, format!("{file} was linked for another address, {fits}"));
-    assert!(error.hint.as_deref().unwrap().starts_with("give the address it was linked for behind the file's name; `force-address`"));
+    assert!(error.hint.as_deref().unwrap().starts_with("give the address it was linked for behind the file's name; `program`"));
     bench.refused(&format!("flash write_image erase {file} 0x08000000 bin"));
     bench.refused(&format!("program {file} 0x08004000"));
     // A file with addresses that are moved is no other case.
@@ -218,7 +232,10 @@ fn what_is_no_vector_table_where_the_chip_starts_is_refused_with_its_numbers() {
             let file = bench.write("app.bin", &table(sp, reset));
             let error = bench.refused(&format!("program {file}"));
             assert_eq!(error.message, format!("{file} has no vector table at 0x08000000, where the chip starts: {why}"), "{chip}");
-            assert!(error.hint.as_deref().unwrap().ends_with("; `force-vectors` does it nevertheless"), "{chip}: {error}");
+            assert!(
+                error.hint.as_deref().unwrap().ends_with("; `program` and `flash write_image` do it nevertheless with `force-vectors`"),
+                "{chip}: {error}"
+            );
         }
         let file = bench.write("odd.bin", &table(stack - 4, FLASH + 0x101));
         let said = bench.warnings(&format!("program {file}"));

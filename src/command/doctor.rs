@@ -1,13 +1,12 @@
 //! `doctor`: why a program does not run.
 
-use super::{Args, Command, Cx, Value};
+use super::{Args, Command, Cx, Value, flash};
 use crate::error::Result;
 use crate::image::Image;
 use crate::session::{Depth, Finding, Report};
-use std::path::Path;
 
 pub const COMMANDS: &[Command] = &[Command::new(
-    "doctor [<file>] [passive|reset]",
+    "doctor [<file> [<addr>]] [passive|reset]",
     "Say why the program does not run: first by what disturbs nothing, then by a short halt (`passive`: without; `reset`: then by \
      a reset, too); a file is compared with flash",
     "doctor; doctor passive",
@@ -15,8 +14,8 @@ pub const COMMANDS: &[Command] = &[Command::new(
 )];
 
 fn doctor(cx: &Cx, args: &Args) -> Result<Value> {
-    let image = args.opt_text("file").map(|file| Image::read(Path::new(file), None, None)).transpose()?;
-    if let Some(image) = image.clone().filter(|image| !image.symbols.is_empty()) {
+    let image = args.opt_text("file").map(|_| flash::read_image(cx, args)).transpose()?.map(|(image, _)| image);
+    if let Some(image) = image.clone().filter(|image: &Image| !image.symbols.is_empty()) {
         cx.know(image);
     }
     let depth = match (args.has("passive"), args.has("reset")) {

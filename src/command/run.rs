@@ -114,7 +114,8 @@ fn until_end(cx: &Cx, session: &mut Session, limit: Option<Duration>) -> Result<
         match session.state(core)? {
             State::Lockup | State::Halted(Reason::VectorCatch) => {
                 let why = session.why_faulted(core)?;
-                return ended(FAULT, why).map_err(|error| session.verdict(core).into_iter().fold(error, Error::hint));
+                let verdict = session.verdict(core)?;
+                return ended(FAULT, why).map_err(|error| verdict.into_iter().fold(error, Error::hint));
             }
             State::Halted(_) => {
                 let pc = session.pc(core)?;

@@ -9,7 +9,8 @@ mod facts;
 
 pub use causes::{CAUSES, Finding, Row as CauseRow};
 
-use super::{Session, State, fatal};
+use super::ladder::tolerated;
+use super::{Session, State};
 use crate::adi::MemAp;
 use crate::cortex_m::{ICSR, Sample};
 use crate::desc::applies;
@@ -68,10 +69,10 @@ impl Session {
     /// Why core `core` does not do what it should. `image`: what flash should hold.
     pub fn doctor(&mut self, core: usize, image: Option<Image>, depth: Depth) -> Result<Report> {
         let _phase = self.ears.phase("look", "");
-        let mut evidence = Evidence { names: self.names.clone(), ..Evidence::default() };
-        self.look_on(core, &mut evidence)?;
+        let mut evidence = self.look_on(core)?;
         image.map_or(Ok(()), |image| self.compare_file(image, &mut evidence))?;
         if depth >= Depth::Halt {
+            self.what_resets(&mut evidence)?;
             self.look_closely(core, &mut evidence)?;
         }
         if depth >= Depth::Reset {
@@ -84,14 +85,20 @@ impl Session {
         Ok(Report { findings: causes::find(&evidence), facts: facts::facts(&evidence) })
     }
 
-    /// The cause and what to do in a line, of a core that is known not to do what it should.
-    pub fn verdict(&mut self, core: usize) -> Option<String> {
-        let found = self.doctor(core, None, Depth::Halt).ok()?.findings.into_iter().next();
-        found.filter(|finding| ![0, 8].contains(&finding.number)).map(|finding| format!("{} {}", finding.cause, finding.remedy))
+    /// The cause and what to do in a line, of a core that is known not to do what it should; the chip's reset flags stay.
+    /// `None`: it is not known. Only what ends any command is an error: an interruption, a probe that is lost.
+    pub fn verdict(&mut self, core: usize) -> Result<Option<String>> {
+        let looked = self.look_on(core).and_then(|mut evidence| self.look_closely(core, &mut evidence).map(|()| evidence));
+        let found = tolerated(looked)?.and_then(|evidence| causes::find(&evidence).into_iter().next());
+        let known = found.filter(|finding| ![0, 8].contains(&finding.number));
+        Ok(known.map(|finding| format!("{} {}", finding.cause, finding.remedy)))
     }
 
     /// What disturbs nothing.
-    fn look_on(&mut self, core: usize, evidence: &mut Evidence) -> Result<()> {
+    fn look_on(&mut self, core: usize) -> Result<Evidence> {
+        let mut found = Evidence { names: self.names.clone(), ..Evidence::default() };
+        let evidence = &mut found;
+        evidence.core = core;
         evidence.take_chip(&self.die, &self.banks, self.volts);
         evidence.ram.extend(self.target.cores.get(core).into_iter().flat_map(|row| row.own_ram.clone()));
         let roms = self.target.areas.iter().filter(|area| area.name == "system memory" && applies(&area.dev_ids, self.dev_id));
@@ -114,10 +121,7 @@ impl Session {
             evidence.pages.insert(row.register.clone(), row.address);
             evidence.signs.extend(row.fields.iter().map(|(name, bits)| (name.clone(), bits.of(value))));
         }
-        let options = match self.options() {
-            Err(error) if fatal(&error) => return Err(error),
-            options => options.unwrap_or_default(),
-        };
+        let options = tolerated(self.options())?.unwrap_or_default();
         evidence.signs.extend(options.into_iter().map(|option| (format!("option.{}", option.field.name), option.value)));
         let mem = &mut MemAp::new(&mut *self.probe, ap);
         if evidence.v6m {
@@ -134,7 +138,7 @@ impl Session {
         for at in log.into_iter().flat_map(|log| (0..12).map(move |n| log.wrapping_add(4 * n))) {
             evidence.memory.extend(word(mem, at)?.map(|value| (at, value)));
         }
-        Ok(())
+        Ok(found)
     }
 
     /// A running core's pc, and whether it is reset meanwhile.
@@ -142,18 +146,14 @@ impl Session {
         let state = self.state(core)?;
         let (core, mut mem, ears) = self.parts(core)?;
         evidence.state = Some(state);
-        evidence.v6m = core.part.v6m;
+        (evidence.v6m, evidence.part) = (core.part.v6m, core.part.name);
         evidence.at_first = core.at_first();
         let found = core.open_samples(&mut mem)?;
         let mut take = || -> Result<()> {
             let start = mem.now();
             loop {
-                match core.sample(&mut mem) {
-                    Ok(sample) => evidence.samples.push(sample),
-                    Err(error) if fatal(&error) => return Err(error),
-                    // In the middle of a reset.
-                    Err(_) => {}
-                }
+                // `None`: in the middle of a reset.
+                evidence.samples.extend(tolerated(core.sample(&mut mem))?);
                 let resets = evidence.resets().0 > 0;
                 let done =
                     if resets { mem.now() - start >= WATCH } else { evidence.samples.len() >= SAMPLES || mem.now() - start >= WATCH };
@@ -170,11 +170,14 @@ impl Session {
 
     /// Is flash what the image says, and is that all there is to it?
     fn compare_file(&mut self, mut image: Image, evidence: &mut Evidence) -> Result<()> {
+        evidence.misfit = tolerated(self.misfit(&image))?.flatten();
         let to_ram = |address: &u32| evidence.ram_of(address | 1).is_some();
         evidence.for_ram = image.segments.iter().map(|segment| segment.address).find(to_ram);
         image.segments.retain(|segment| evidence.in_flash(segment.address));
         match self.verify(&image) {
             Err(error) if error.kind == Kind::Mismatch || error.is_fault() => evidence.differs = Some(error.message),
+            // Why it cannot be compared: RDP.
+            Err(error) if error.kind == Kind::Protected => evidence.unread = Some(error.message),
             Err(error) => return Err(error),
             Ok(_) => {}
         }
@@ -183,17 +186,11 @@ impl Session {
 
     /// With the core halted; it goes on as it was.
     fn look_closely(&mut self, core: usize, evidence: &mut Evidence) -> Result<()> {
-        self.what_resets(evidence)?;
         let debugged = evidence.samples.last().is_some_and(Sample::debugged);
         let halted = matches!(evidence.state, Some(State::Halted(_)));
         let (core, mut mem, ears) = self.parts(core)?;
-        match core.halt(&mut mem, ears, HALT_WAIT) {
-            Ok(()) => {}
-            Err(error) if fatal(&error) => return Err(error),
-            Err(_) => {
-                core.let_go(&mut mem, debugged)?;
-                return Ok(());
-            }
+        if tolerated(core.halt(&mut mem, ears, HALT_WAIT))?.is_none() {
+            return core.let_go(&mut mem, debugged);
         }
         let looked = core.stood(&mut mem).and_then(|stood| {
             evidence.stood = Some(stood);
@@ -219,14 +216,15 @@ impl Session {
         let Some(flags) = flags.cloned() else { return Ok(()) };
         let clear = flags.fields["reset.clear"].place().0;
         let mut mem = MemAp::new(&mut *self.probe, super::core_ap(&self.target, 0));
-        let _ = mem.update(flags.address, 1 << clear, 1 << clear);
         // The bit itself stays set on a G0, and holds the flags down.
-        let _ = mem.update(flags.address, 1 << clear, 0);
+        for value in [1 << clear, 0] {
+            tolerated(mem.update(flags.address, 1 << clear, value))?;
+        }
         let start = mem.now();
         while evidence.again.values().all(|flag| *flag == 0) && mem.now() - start < WATCH {
             (self.ears.breathe)()?;
             mem.sleep(WATCH_BETWEEN);
-            let Ok(value) = mem.read32(flags.address) else { continue };
+            let Some(value) = tolerated(mem.read32(flags.address))? else { continue };
             evidence.again = flags
                 .fields
                 .iter()
@@ -245,11 +243,7 @@ fn word(mem: &mut MemAp, address: u32) -> Result<Option<u32>> {
 
 fn words<const N: usize>(mem: &mut MemAp, address: u32) -> Result<Option<[u32; N]>> {
     let mut ops: [MemOp; N] = std::array::from_fn(|n| MemOp::read(address.wrapping_add(4 * n as u32) & !3));
-    match mem.batch(&mut ops) {
-        Ok(()) => Ok(Some(ops.map(|op| op.value()))),
-        Err(error) if fatal(&error) => Err(error),
-        Err(_) => Ok(None),
-    }
+    Ok(tolerated(mem.batch(&mut ops))?.map(|()| ops.map(|op| op.value())))
 }
 
 /// Code before and behind a place in flash, or another memory where code may be, with what it loads from its literal pool.
@@ -309,17 +303,13 @@ fn find_frame(mem: &mut MemAp, evidence: &mut Evidence) -> Result<()> {
 /// Where a vector table may be that is not the one in use: every KiB of the first 64, every sector of the first 16, and
 /// behind a header of 0x200 bytes.
 fn look_for_tables(mem: &mut MemAp, evidence: &mut Evidence) -> Result<()> {
-    let Some(bank) = evidence.flash.first().cloned() else { return Ok(()) };
+    let Some(bank) = evidence.bank().cloned() else { return Ok(()) };
     let sectors = (1..16).map(|n| n << 17).flat_map(|at| [at, at + 0x200]);
     let places: Vec<u32> = (1..64).map(|n| n << 10).chain(sectors).map(|at| bank.start + at).filter(|at| evidence.in_flash(*at)).collect();
     for group in places.chunks(32) {
         let mut ops: Vec<MemOp> = group.iter().flat_map(|at| [*at, *at + 4]).map(MemOp::read).collect();
-        match mem.batch(&mut ops) {
-            Err(error) if fatal(&error) => return Err(error),
-            // A damaged word, or protected flash.
-            Err(_) => continue,
-            Ok(()) => {}
-        }
+        // `None`: a damaged word, or protected flash.
+        let Some(()) = tolerated(mem.batch(&mut ops))? else { continue };
         for (at, pair) in group.iter().zip(ops.chunks_exact(2)) {
             let (sp, reset) = (pair[0].value(), pair[1].value());
             // Its code is behind it, and not far.
@@ -332,11 +322,7 @@ fn look_for_tables(mem: &mut MemAp, evidence: &mut Evidence) -> Result<()> {
     let reset = evidence.vectors().map(|table| table[1]).filter(|reset| evidence.in_flash(*reset));
     code_around(mem, evidence, reset)?;
     let mut head = vec![0; HEAD];
-    match mem.read(bank.start, &mut head) {
-        Ok(()) => evidence.head = head,
-        Err(error) if fatal(&error) => return Err(error),
-        Err(_) => {}
-    }
+    evidence.head = tolerated(mem.read(bank.start, &mut head))?.map_or(Vec::new(), |()| head);
     Ok(())
 }
 

@@ -209,6 +209,29 @@ impl Session {
     /// Kind image: the first thing that is wrong with the image, for this chip, and not `forced`. What may be wrong is told.
     /// Changes nothing.
     pub fn precheck(&mut self, image: &Image, forced: impl Fn(&str) -> bool) -> Result<()> {
+        for (word, finding) in self.findings(image)? {
+            match (finding, forced(word)) {
+                (Finding::Error(message, hint), false) => {
+                    // Not everybody who asks has these words: `run`, gdb's `load`.
+                    let force = format!("`program` and `flash write_image` do it nevertheless with `force-{word}`");
+                    return Err(Error::image(message).hint(format!("{hint}; {force}")));
+                }
+                (Finding::Error(message, _), true) => self.ears.warn(message),
+                (Finding::Warning(message, hint), false) => self.ears.warn(format!("{message}; {hint}")),
+                (Finding::Warning(..), true) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Why this image cannot be this chip's program, if it surely is not.
+    pub(super) fn misfit(&mut self, image: &Image) -> Result<Option<String>> {
+        let sure = |(_, finding)| if let Finding::Error(message, _) = finding { Some(message) } else { None };
+        Ok(self.findings(image)?.into_iter().find_map(sure))
+    }
+
+    /// What the checks find, with their words.
+    fn findings(&mut self, image: &Image) -> Result<Vec<(&'static str, Finding)>> {
         let starts = self.starts(image)?;
         let rows = &self.target.cores[..self.die.cores];
         let own = rows.iter().flat_map(|row| &row.own_ram).map(|region| (region.address, region.size));
@@ -221,17 +244,7 @@ impl Session {
             ram: self.die.ram_at_most().into_iter().chain(own).collect(),
             starts,
         };
-        for check in CHECKS {
-            match ((check.look)(&facts), forced(check.word)) {
-                (Some(Finding::Error(message, hint)), false) => {
-                    return Err(Error::image(message).hint(format!("{hint}; `force-{}` does it nevertheless", check.word)));
-                }
-                (Some(Finding::Error(message, _)), true) => self.ears.warn(message),
-                (Some(Finding::Warning(message, hint)), false) => self.ears.warn(format!("{message}; {hint}")),
-                (Some(Finding::Warning(..)), true) | (None, _) => {}
-            }
-        }
-        Ok(())
+        Ok(CHECKS.iter().filter_map(|check| Some((check.word, (check.look)(&facts)?))).collect())
     }
 
     /// Where each core of the die starts. What else is there is read only if nothing forbids it.

@@ -1,5 +1,6 @@
 //! Resetting the chip: SYSRESETREQ, or NRST where that is not seen.
 
+use super::ladder::tolerated;
 use super::{ResetMode, Session, Setup, attach, fatal};
 use crate::cortex_m::State;
 use crate::error::{Context, Error, Kind, Result};
@@ -137,13 +138,13 @@ impl Session {
         // The first look takes the reset's own S_RESET_ST away.
         self.state(first)?;
         match self.state(first)? {
-            State::Running if self.faults(first)? => Err(self.not_running(first, "is in the handler of a fault")),
+            State::Running if self.faults(first)? => Err(self.not_running(first, "is in the handler of a fault")?),
             State::Running | State::Sleeping => Ok(()),
             State::Halted(_) if points => Ok(()),
-            State::Lockup => Err(self.not_running(first, "is locked up")),
-            State::Reset => Err(self.not_running(first, "is held in reset").hint("look at NRST: a button, a supervisor, a short")),
-            State::Halted(_) => Err(self.not_running(first, "stopped by itself")),
-            State::Unavailable => Err(self.not_running(first, "does not answer")),
+            State::Lockup => Err(self.not_running(first, "is locked up")?),
+            State::Reset => Err(self.not_running(first, "is held in reset")?.hint("look at NRST: a button, a supervisor, a short")),
+            State::Halted(_) => Err(self.not_running(first, "stopped by itself")?),
+            State::Unavailable => Err(self.not_running(first, "does not answer")?),
         }
     }
 
@@ -156,24 +157,25 @@ impl Session {
         Ok(twice()? && twice()?)
     }
 
-    /// As below, and before its hint what `doctor` makes of it.
-    fn not_running(&mut self, core: usize, how: &str) -> Error {
-        let error = self.not_running_by_table(core, how);
+    /// As below, and before its hint what `doctor` makes of it. `Err`: what ended the look.
+    fn not_running(&mut self, core: usize, how: &str) -> Result<Error> {
+        let error = self.not_running_by_table(core, how)?;
         // Of a blank chip all is said.
         let blank = error.hint.as_ref().is_some_and(|hint| hint.contains("is blank"));
-        let Some(verdict) = (if blank { None } else { self.verdict(core) }) else { return error };
+        let Some(verdict) = (if blank { None } else { self.verdict(core)? }) else { return Ok(error) };
         let hint = error.hint.map_or(verdict.clone(), |hint| format!("{verdict} ({hint})"));
-        Error { hint: Some(hint), ..error }
+        Ok(Error { hint: Some(hint), ..error })
     }
 
     /// With the reason of the HardFault, and the start of the vector table, which explains most of these.
-    fn not_running_by_table(&mut self, core: usize, how: &str) -> Error {
+    fn not_running_by_table(&mut self, core: usize, how: &str) -> Result<Error> {
         let name = self.target.cores[core].name.clone();
-        let stopped = self.stopped(core).unwrap_or_default();
+        let stopped = tolerated(self.stopped(core))?.flatten().unwrap_or_default();
         let error = Error::new(Kind::NotRunning, format!("core {name} {how} 10 ms after the reset{stopped}"));
-        match self.parts(core).and_then(|(core, mut mem, _)| core.vectors(&mut mem)) {
-            Ok((table, u32::MAX, u32::MAX)) => error.hint(format!("the vector table at {table:#010x} is blank: program the chip first")),
-            Ok((table, sp, pc)) => {
+        let vectors = self.parts(core).and_then(|(core, mut mem, _)| core.vectors(&mut mem));
+        Ok(match tolerated(vectors)? {
+            Some((table, u32::MAX, u32::MAX)) => error.hint(format!("the vector table at {table:#010x} is blank: program the chip first")),
+            Some((table, sp, pc)) => {
                 let names = self.names.borrow();
                 let says = format!("its vector table at {table:#010x} says sp = {sp:#010x}, reset = {}", names.at(pc));
                 error.hint(match pc & 1 {
@@ -182,29 +184,29 @@ impl Session {
                     _ => format!("{says}: is the image linked for this address?"),
                 })
             }
-            Err(_) => error,
-        }
+            None => error,
+        })
     }
 
     /// Where a core that is halted or locked up stands, and why it locked up; it goes on being what it was.
-    fn stopped(&mut self, number: usize) -> Option<String> {
+    fn stopped(&mut self, number: usize) -> Result<Option<String>> {
         let names = self.names.clone();
         let at = |pc| names.borrow().at(pc);
-        let (core, mut mem, ears) = self.parts(number).ok()?;
-        match core.state(&mut mem).ok()? {
-            State::Halted(_) => Some(format!(", pc = {}", at(core.pc(&mut mem).ok()?))),
+        let (core, mut mem, ears) = self.parts(number)?;
+        Ok(match core.state(&mut mem)? {
+            State::Halted(_) => Some(format!(", pc = {}", at(core.pc(&mut mem)?))),
             State::Lockup => {
                 // The flags first: let go, the core faults again.
-                let flags = core.fault_flags(&mut mem).ok()?;
-                core.halt(&mut mem, ears, Duration::from_millis(100)).ok()?;
-                let pc = core.pc(&mut mem).ok();
-                let why = self.faulted(number, flags, false).ok()?;
-                let (core, mut mem, _) = self.parts(number).ok()?;
-                core.run_after_reset(&mut mem).ok()?;
-                Some(format!(", pc = {}: {why}", at(pc?)))
+                let flags = core.fault_flags(&mut mem)?;
+                core.halt(&mut mem, ears, Duration::from_millis(100))?;
+                let pc = core.pc(&mut mem)?;
+                let why = self.faulted(number, flags, false)?;
+                let (core, mut mem, _) = self.parts(number)?;
+                core.run_after_reset(&mut mem)?;
+                Some(format!(", pc = {}: {why}", at(pc)))
             }
             _ => None,
-        }
+        })
     }
 
     /// Of a core that is locked up or was halted by its HardFault: why and where, in words. It is halted afterwards.

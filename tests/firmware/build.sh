@@ -72,6 +72,7 @@ build doctor-app-h743.elf "$H743" "h743-app.ld sections.ld" -g0 doctor.c
 build doctor-app-g071.elf "$G071" "g071-app.ld sections.ld" -g0 doctor.c
 build doctor-nodata-h743.elf "$H743" "h743.ld sections-ram.ld" -g0 doctor.c
 build doctor-nodata-g071.elf "$G071" "g071.ld sections-ram.ld" -g0 doctor.c
+build doctor-o2-h745-m4.elf "$H745_M4" "h745-m4.ld sections.ld" -g0 doctor.c
 for level in 0 2; do
     build doctor-o$level-h743.elf "$H743" "h743.ld sections.ld" -O$level -g0 doctor.c
     build doctor-o$level-g071.elf "$G071" "g071.ld sections.ld" -O$level -g0 doctor.c

@@ -2,7 +2,14 @@
  * leaves, the cause's number, with hundreds for another way. 8 and 108 are healthy. */
 #include "chip.h"
 
-#define WHICH REG(0x20004000)
+#if defined(H745_M4) /* it has no tightly coupled memory, and SRAM1 to 3 at an address of its own (RM0399 2.3) */
+#define RAM 0x10000000u
+#define NOTHING 0x20000000u
+#else
+#define RAM 0x20000000u
+#define NOTHING 0x10000000u
+#endif
+#define WHICH REG(RAM + 0x4000)
 #define SCB_ICSR REG(0xE000ED04)
 #define SCB_AIRCR REG(0xE000ED0C)
 #define SCB_SCR REG(0xE000ED10)
@@ -13,7 +20,7 @@
 #define MPU_RASR REG(0xE000EDA0)
 #define NOINLINE __attribute__((noinline))
 
-#if defined(H743) /* RM0433 */
+#if !defined(G071) /* RM0433, RM0399 */
 #define IWDG 0x58004800u
 #define RCC_CR REG(0x58024400)
 #define RCC_CFGR REG(0x58024410)
@@ -22,7 +29,6 @@
 #define PWR_CSR1 REG(0x58024804)
 #define PLL_SOURCE 3u
 #define IRQ 37u
-#define DAMAGED 0x08010000u
 #else /* RM0444 */
 #define IWDG 0x40003000u
 #define RCC_CR REG(0x40021000)
@@ -30,6 +36,10 @@
 #define PLL_SET() (REG(0x4002100C) = 0x30000802) /* HSI * 8 / 2 */
 #define PLL_SOURCE 2u
 #define IRQ 27u
+#endif
+#if defined(H745_M4)
+#define DAMAGED 0x08110000u
+#else
 #define DAMAGED 0x08010000u
 #endif
 
@@ -145,6 +155,8 @@ static void watchdog(void)
     REG(IWDG + 4) = WHICH == 117 ? 1 : 0;
     REG(IWDG + 8) = 100;
     REG(IWDG + 0) = 0xAAAA;
+    if (WHICH == 217)
+        __asm__ volatile("udf #0");
     work();
 }
 
@@ -169,7 +181,7 @@ void PendSV_Handler(void)
 int main(void)
 {
     switch (WHICH) {
-#if defined(H743)
+#if !defined(G071)
     case 2:
         PWR_CR3 = 2; /* LDOEN */
         while (!(PWR_CSR1 & 1u << 13))
@@ -209,8 +221,8 @@ int main(void)
     case 9:
     case 109: SystemClock_Config(); break;
     case 10: Error_Handler(); break;
-    case 11: read_at(0x10000000); break;
-    case 111: write_at(0x10000000); break;
+    case 11: read_at(NOTHING); break;
+    case 111: write_at(NOTHING); break;
     case 211: __asm__ volatile("udf #0"); break;
     case 13: __asm__ volatile("movs r0, #4\n bkpt 0xab" : : : "r0"); break;
     case 113: __asm__ volatile("bkpt 0"); break;
@@ -227,7 +239,8 @@ int main(void)
         break;
     case 216: HAL_Delay(10); break;
     case 17:
-    case 117: watchdog(); break;
+    case 117:
+    case 217: watchdog(); break;
     case 23: call(0); break;
     case 123: call(0xF0000001); break;
     case 223: call(0x08000100); break;
@@ -244,11 +257,11 @@ int main(void)
         break;
     case 32:
         MPU_RNR = 0;
-        MPU_RBAR = 0x20006000;
+        MPU_RBAR = RAM + 0x6000;
         MPU_RASR = 1u << 28 | 7u << 1 | 1; /* XN, no access, 256 bytes */
         MPU_CTRL = 5;
         __asm__ volatile("dsb\n isb" : : : "memory");
-        read_at(0x20006000);
+        read_at(RAM + 0x6000);
         break;
     case 33:
         PLL_SET();

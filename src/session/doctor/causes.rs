@@ -93,6 +93,7 @@ pub const CAUSES: &[Row] = &[
     Row(30, "log that nobody reads", Core, parked::log, "Read it (RTT), or set the channel not to block."),
     Row(10, "stopped itself", Core, parked::stopped_itself, "Look at what that call found wrong."),
     Row(27, "sleeps for good", Core, parked::asleep, "Enable what is to wake it, in its block and in the NVIC."),
+    Row(39, "file for another chip", File, misfit, "Give the file that was built for this chip, and the address it was linked for."),
     Row(38, "flash is not the file", File, changed, "Program it again; if it comes back, the program or a boot loader writes there."),
 ];
 
@@ -168,7 +169,7 @@ fn supply(e: &Evidence) -> Words {
     }
     let (count, time) = e.resets();
     let flags = e.reset_flags();
-    let own = ["software", "IWDG", "WWDG"].iter().any(|flag| flags.contains(flag));
+    let own = flags.iter().any(|flag| flag.starts_with("software") || flag.contains("WDG"));
     let power = flags.iter().find(|flag| ["brown-out", "power-on"].contains(flag)).filter(|_| count >= 2 && !own)?;
     let cause = format!("The supply drops: {count} resets by {power} in {:.1} s.", time.as_secs_f64());
     sure(cause, format!("reset flags: {}", flags.join(", ")))
@@ -187,12 +188,12 @@ fn other_address(e: &Evidence) -> Words {
     let (base, table) = (e.base(), e.vectors().filter(|_| dead(e))?);
     if !e.table_fits(table) && contents(table).is_none_or(|what| what == "blank") {
         let (at, other) = e.tables.iter().find(|(at, other)| **at > base && e.in_flash(**at) && e.table_fits(other))?;
-        let cause = format!("The program is at {at:#010x}, and the chip starts at {base:#010x}, where there is none.");
+        let cause = format!("The program is at {at:#010x}, and the core starts at {base:#010x}, where there is none.");
         return sure(cause, format!("{}; {}", says(base, table), says(*at, other)));
     }
     let used = e.head.iter().rposition(|byte| *byte != 0xFF).map_or(0, |last| last + 1);
     let head = Image::new("flash", Format::Bin, vec![Segment { address: base, data: e.head[..used].to_vec() }]);
-    let linked = head.linked_for(e.flash.first()?.clone()).filter(|linked| linked.base != base);
+    let linked = head.linked_for(e.bank()?.clone()).filter(|linked| linked.base != base);
     if let Some(linked) = linked {
         let (how, probably): (fn(String, String) -> Words, _) = if linked.is_weak() { (likely, "probably ") } else { (sure, "") };
         let cause = format!("This image was {probably}linked for {:#010x}, but it is at {base:#010x}.", linked.base);
@@ -267,13 +268,14 @@ fn boot_options(e: &Evidence) -> Words {
         let what = if set("option.nBOOT1", 1) { "ST's loader" } else { "RAM" };
         return sure(format!("The option bytes start {what}, not the program."), "nBOOT_SEL = 1 and nBOOT0 = 0");
     }
-    let first = e.sign("option.BOOT_ADD0").map(|add| add << 16)?;
+    let option = if e.core == 0 { "BOOT_ADD0" } else { "BOOT_CM4_ADD0" };
+    let first = e.sign(&format!("option.{option}")).map(|add| add << 16)?;
     let other = e.flash.get(1).and_then(|bank| e.tables.get(&bank.start)).is_some_and(|table| e.table_fits(table));
     if set("option.SWAP_BANK_OPT", 1) && dead(e) && other {
         return sure("The banks are swapped: the program is in the one that the chip does not start.", "SWAP_BANK_OPT = 1");
     }
-    let cause = format!("The option bytes start the chip at {first:#010x}, not at {:#010x}.", e.base());
-    if first != e.base() && (e.in_rom(first) || dead(e)) { sure(cause, format!("BOOT_ADD0 = {:#06x}", first >> 16)) } else { None }
+    let cause = format!("The option bytes start the core at {first:#010x}, not at {:#010x}.", e.base());
+    if first != e.base() && (e.in_rom(first) || dead(e)) { sure(cause, format!("{option} = {:#06x}", first >> 16)) } else { None }
 }
 
 fn boot_pin(e: &Evidence) -> Words {
@@ -302,7 +304,7 @@ fn left_halted(e: &Evidence) -> Words {
 
 /// The watchdogs whose flags are set.
 fn dogs(e: &Evidence) -> Vec<&str> {
-    e.reset_flags().into_iter().filter(|flag| flag.ends_with("WDG")).collect()
+    e.reset_flags().into_iter().filter(|flag| flag.contains("WDG")).collect()
 }
 
 fn watchdog(e: &Evidence) -> Words {
@@ -311,16 +313,29 @@ fn watchdog(e: &Evidence) -> Words {
     let every = 1e3 * time.as_secs_f64() / count as f64;
     let by_option = if e.hardware_watchdog() { "; the option bytes start it (IWDG_SW = 0)" } else { "" };
     let evidence = format!("{count} resets in {:.1} s, about every {every:.0} ms{by_option}", time.as_secs_f64());
-    sure(format!("The watchdog ({}) resets the chip again and again.", dogs.join(", ")), evidence)
+    // Old flags stay until somebody clears them, which only `doctor` does.
+    let own: Vec<&str> = e.reset_flags().into_iter().filter(|flag| flag.starts_with("software")).chain(dogs.iter().copied()).collect();
+    match e.again.is_empty() && own.len() > 1 {
+        true => likely(format!("The chip is reset again and again: {}; `doctor` tells by which.", own.join(" or ")), evidence),
+        false => sure(format!("The watchdog ({}) resets the chip again and again.", dogs.join(", ")), evidence),
+    }
 }
 
 fn self_reset(e: &Evidence) -> Words {
     let (count, time) = e.resets();
-    let by_software = count >= 2 && e.reset_flags().contains(&"software") && dogs(e).is_empty();
+    let by_software = count >= 2 && e.reset_flags().iter().any(|flag| flag.starts_with("software")) && dogs(e).is_empty();
     let evidence = format!("{count} resets by software in {:.1} s", time.as_secs_f64());
     if by_software { sure("The program resets the chip again and again.", evidence) } else { None }
 }
 
+fn misfit(e: &Evidence) -> Words {
+    let why = e.misfit.as_ref()?;
+    sure(format!("The file does not fit this chip: {why}."), e.differs.clone().unwrap_or("flash holds that file".into()))
+}
+
+/// Of an empty chip all is said.
 fn changed(e: &Evidence) -> Words {
-    likely("Flash is no longer what the file says.", e.differs.clone()?)
+    let blank = e.vectors().and_then(contents).is_some_and(|what| what == "blank");
+    let differs = e.differs.clone().filter(|_| !blank || e.tables.iter().any(|(at, table)| e.in_flash(*at) && e.table_fits(table)))?;
+    likely("Flash is not what the file says.", differs)
 }

@@ -34,6 +34,9 @@ pub type Table = [u32; 16];
 
 #[derive(Default)]
 pub struct Evidence {
+    /// The core's number, and what it is.
+    pub core: usize,
+    pub part: &'static str,
     pub v6m: bool,
     pub dual: bool,
     pub volts: Option<f32>,
@@ -70,8 +73,11 @@ pub struct Evidence {
     pub caught: Option<(u32, u32)>,
     /// The second core's state.
     pub other: Option<State>,
-    /// Where flash is not what the file says.
+    /// Where flash is not what the file says, or why that cannot be seen.
     pub differs: Option<String>,
+    pub unread: Option<String>,
+    /// Why the file cannot be this chip's program.
+    pub misfit: Option<String>,
     /// What the file is to put into RAM, which nothing but a debugger does.
     pub for_ram: Option<u32>,
     pub names: Rc<RefCell<Names>>,
@@ -141,9 +147,13 @@ impl Evidence {
         self.names.borrow().symbols.iter().find(|symbol| symbol.name == name).map(|symbol| symbol.address)
     }
 
-    /// Where a chip with factory options begins.
+    /// Where the core begins with factory options: each in a bank of its own (RM0399 2.6).
+    pub fn bank(&self) -> Option<&Range<u32>> {
+        self.flash.get(self.core).or(self.flash.first())
+    }
+
     pub fn base(&self) -> u32 {
-        self.flash.first().map_or(0, |bank| bank.start)
+        self.bank().map_or(0, |bank| bank.start)
     }
 
     pub fn in_flash(&self, address: u32) -> bool {
@@ -225,7 +235,7 @@ impl Evidence {
 
     /// Option bytes start the independent watchdog.
     pub fn hardware_watchdog(&self) -> bool {
-        ["option.IWDG_SW", "option.IWDG1_SW"].iter().any(|name| self.sign(name) == Some(0))
+        ["option.IWDG_SW", "option.IWDG1_SW", "option.IWDG2_SW"].iter().any(|name| self.sign(name) == Some(0))
     }
 
     pub fn sp_fits(&self, sp: u32) -> bool {
@@ -343,7 +353,9 @@ impl Evidence {
     }
 
     pub fn take_chip(&mut self, die: &Die, banks: &[Bank], volts: Option<f32>) {
-        self.ram = die.ram.clone();
+        // Tightly coupled memory is the first core's alone (RM0399 2.1).
+        let seen = |region: &&Region| self.core == 0 || !region.name.ends_with("TCM");
+        self.ram = die.ram.iter().filter(seen).cloned().collect();
         self.flash = banks.iter().map(|bank| bank.address..bank.address + bank.size).collect();
         self.flash_word = banks.first().map_or(8, |bank| bank.word);
         self.dual = die.cores > 1;

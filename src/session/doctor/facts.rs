@@ -14,6 +14,7 @@ pub fn facts(e: &Evidence) -> Facts {
     }
     let faults = !e.v6m && (e.get(CFSR) != 0 || e.get(HFSR) != 0);
     facts.extend(faults.then(|| ("faults", explain_flags(e.get(HFSR), e.get(CFSR), e.get(MMFAR), e.get(BFAR)))));
+    facts.extend(e.unread.iter().map(|why| ("file", format!("not compared: {why}"))));
     facts.push(("resets", e.reset_flags().join(", ")));
     facts.push(("clocks", clocks(e)));
     facts.push(("sleep", sleep(e)));

@@ -199,9 +199,8 @@ pub fn other_core(e: &Evidence) -> Words {
     let wide = code[0] >> 11 >= 0b11101;
     let on_purpose = code[0] >> 8 == 0xDE || code[0] == 0xFFFF;
     let foreign = if e.v6m { wide && !wide_of_v6m(code) } else { cfsr(e, UNDEFINSTR) } && !on_purpose;
-    let core = if e.v6m { "Cortex-M0+" } else { "Cortex-M7" };
     let words = format!("{:04x} {:04x}", code[0], code[1]);
-    let cause = format!("This code is for another core: a {core} does not have the instruction {words}, {}.", place(e));
+    let cause = format!("This code is for another core: a {} does not have the instruction {words}, {}.", e.part, place(e));
     match (foreign, e.v6m) {
         (true, true) => sure(cause, flags(e)),
         (true, false) => likely(cause, flags(e)),
