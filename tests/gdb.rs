@@ -3,7 +3,7 @@
 mod served;
 mod serving;
 
-use served::gdb::{in_order, run as gdb};
+use served::gdb::{FUNCTIONS, in_order, of_rocds_own, run as gdb};
 use served::verdict::Verdict;
 use serving::{Line, Packets, Rocd, steps};
 use std::io::{BufRead, BufReader, Write};
@@ -107,29 +107,12 @@ fn functions((target, elf): (&str, &str), fpu: bool) {
     let Some(_gdb) = verdict(target) else { return };
     let rocd = Rocd::serve(target, &["gdb", "0"]);
     let second = "shell gdb-multiarch -nx -batch -ex \"target extended-remote PORT\" -ex \"x/2xw 0x08000000\" -ex disconnect";
-    let lines = [
-        "load",
-        "break 52",
-        "continue",
-        "next",
-        "print result",
-        "monitor reset halt",
-        "continue",
-        "step",
-        "backtrace",
-        "stepi",
-        "nexti",
-        "finish",
-        "delete",
-        "hbreak SVC_Handler",
-        "continue",
-        "backtrace",
-        "finish",
-        "delete",
+    let second = second.replace("PORT", rocd.address("gdb"));
+    let then = [
         "tbreak semihosting",
         "continue",
         "info all-registers",
-        &second.replace("PORT", rocd.address("gdb")),
+        &second,
         "info registers pc",
         "continue",
         "shell (sleep 0.5; kill -INT $PPID) >/dev/null 2>&1 &",
@@ -141,6 +124,7 @@ fn functions((target, elf): (&str, &str), fpu: bool) {
         "monitor reset halt",
         "detach",
     ];
+    let lines = [&["load"], FUNCTIONS, &then].concat();
     let said = gdb(elf, rocd.address("gdb"), &lines);
     in_order(
         &said,
@@ -191,13 +175,7 @@ fn functions_on_the_g071() {
 #[test]
 fn gdb_with_a_file_is_a_gdb_that_is_connected_and_loaded() {
     let Some(_gdb) = verdict("stm32h7") else { return };
-    let script = tempfile::NamedTempFile::with_suffix(".gdb").unwrap();
-    std::fs::write(script.path(), "tbreak main\ncontinue\nquit 7\n").unwrap();
-    let gdb = tempfile::NamedTempFile::new().unwrap().into_temp_path();
-    std::fs::write(&gdb, format!("#!/bin/sh\nexec gdb-multiarch -nx -batch \"$@\" -x {}\n", script.path().display())).unwrap();
-    assert!(Command::new("chmod").arg("+x").arg(&gdb).status().unwrap().success());
-    let mut rocd = Command::new(env!("CARGO_BIN_EXE_rocd"));
-    rocd.current_dir(env!("CARGO_MANIFEST_DIR")).env("ROCD_GDB", &gdb).args(["-f", "sim", "-f", "stm32h7", "gdb", H743.1]);
+    let (mut rocd, _files) = of_rocds_own(H743.0, H743.1, "tbreak main\ncontinue\nquit 7\n");
     let output = rocd.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     in_order(&said, &["Loading section .text", "Transfer rate", "Temporary breakpoint 1, main () at"]);
@@ -364,7 +342,8 @@ fn errors_have_words_and_a_failed_read_is_one() {
     rocd.leave();
 }
 
-/// Checksums, escapes, packets that are none: refused, and the next one is served.
+/// Checksums, escapes, packets that are none, threads and points that are not there: refused (`E…`) or, where gdb is to try something
+/// else, not known (empty); and the next one is served.
 #[test]
 fn malformed_packets() {
     let rocd = Rocd::after("stm32h7", &[PROGRAM], &["gdb", "0"]);
@@ -372,43 +351,28 @@ fn malformed_packets() {
     gdb.line.send("$qC#00");
     assert_eq!(gdb.line.until("-"), "-");
     gdb.line.send("-");
-    for packet in [
-        "m",
-        "m,",
-        "mzz,4",
-        "mffffffff,ffffffff",
-        "M0",
-        "M24000000,0:aabb",
-        "M24000000,ffff:00",
-        "X24000000,4:a",
-        "Pf=",
-        "Pf=00",
-        "G00",
-        "Z",
-        "Z9,0,0",
-        "Z0",
-        "z",
-        "P",
-        "Pff=00",
-        "p",
-        "pff",
-        "Gzz",
-        "vCont;",
-        "vCont;x",
-        "vCont;r1",
-        "X0",
-        "vFlashErase",
-        "vFlashWrite:",
-        "qCRC",
-        "qCRC:1",
-        "qXfer:",
-        "qRcmd,z",
-        "sxyz",
-        "H",
-        "T",
-    ] {
+    let refused = "m m, mzz,4 m+8000000,4 m8000000,+4 mffffffff,ffffffff M0 M24000000,0:aabb M24000000,ffff:00 X24000000,4:a Pf= Pf=00 G00 \
+                   Z z Z0 z0 Z2 Z0,8000100 Z0,8000100,ffffffff Z0,8000100,0 Z0,8000100,5 Z1,8000100,1 z0,8000100,5 Z0,zz,2 \
+                   Z2,24000000,0 Z2,24000000,3 Z2,24000001,4 Z4,24000000,ffffffff P Pff=00 p pff Gzz \
+                   vCont; vCont;x vCont;r1 vCont;c; vCont;c:2 vCont;s:99 vCont;r8000000,8000002:zz vCont;c:1;s:7 vCont;C vCont;Czz \
+                   T T2 T99 T-1 Tx Hg Hg2 Hg99 Hc Hc99 Hcx c+8000000 cxyz sxyz C Czz S Szz;8000000 \
+                   X0 vFlashErase: vFlashErase:8000000 vFlashErase:24000000,400 vFlashErase:8000000,ffffffff vFlashErase:8000000,0 \
+                   vFlashWrite: vFlashWrite:24000000:abcd qCRC: qCRC:1 qXfer:features:read:target.xml: qXfer:features:read:none:0,10 \
+                   qRcmd,z qRcmd,6 qThreadExtraInfo,2 qAttached:9 vAttach;9 vAttach; vKill;";
+    for packet in refused.split_whitespace() {
         let reply = gdb.ask(packet);
-        assert!(["", "OK"].contains(&reply.as_str()) || reply.starts_with('E'), "{packet}: {reply}");
+        assert!(reply.starts_with('E'), "{packet}: {reply}");
+    }
+    for packet in
+        "Z9,0,0 z9,0,0 Z5,8000100,2 Zx,8000100,2 qXfer: qXfer:none:read::0,10 H Hz1 qCx gx kx ?x vFlashErase vCont qCRC".split_whitespace()
+    {
+        assert_eq!(gdb.ask(packet), "", "{packet}");
+    }
+    for packet in
+        "T1 T01 Hg0 Hg1 Hc-1 Hc0 Hc1 Z0,8000100,3 z0,8000100,3 Z2,24000000,4 z2,24000000,4 z1,8000300,2 Z1,8000100,2;X1,0 z1,8000100,2"
+            .split_whitespace()
+    {
+        assert_eq!(gdb.ask(packet), "OK", "{packet}");
     }
     assert_eq!(gdb.ask("vNothing"), "");
     assert_eq!(gdb.ask("qC"), "QC1");

@@ -3,7 +3,7 @@
 
 mod served;
 
-use served::gdb::{in_order, run as gdb};
+use served::gdb::{FUNCTIONS, in_order, run as gdb};
 use served::verdict::Verdict;
 use served::{Board, DAP, HLA, Way, segments};
 use std::path::Path;
@@ -146,7 +146,7 @@ fn gdb_through_hla_on_the_g071() {
 /// What both are asked: gdb's address is put for PORT, a file for CORE.
 fn script(chip: &Chip) -> Vec<String> {
     let first = ["load", "compare-sections"];
-    let rest = [
+    let begin = [
         "monitor reset halt",
         "info registers pc",
         // over a function with interrupts on, and through it
@@ -155,24 +155,9 @@ fn script(chip: &Chip) -> Vec<String> {
         "next",
         "next",
         "next",
-        "break 52",
-        "continue",
-        "next",
-        "print result",
-        "monitor reset halt",
-        "continue",
-        "step",
-        "backtrace",
-        "stepi",
-        "nexti",
-        "finish",
-        "delete",
-        // another breakpoint, and a third kind; a watchpoint of each kind
-        "hbreak SVC_Handler",
-        "continue",
-        "backtrace",
-        "finish",
-        "delete",
+    ];
+    let rest = [
+        // a watchpoint of each kind
         "watch ticks",
         "continue",
         "backtrace",
@@ -219,7 +204,7 @@ fn script(chip: &Chip) -> Vec<String> {
         "info registers pc",
         "disconnect",
     ];
-    first.iter().chain(chip.boot).chain(&rest).chain(fpu).chain(&last).map(|line| line.to_string()).collect()
+    first.iter().chain(chip.boot).chain(&begin).chain(FUNCTIONS).chain(&rest).chain(fpu).chain(&last).map(|line| line.to_string()).collect()
 }
 
 /// Lines that are not the same, and why.

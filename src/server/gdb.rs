@@ -58,50 +58,58 @@ pub struct Gdb {
 type Answer = Result<Option<Vec<u8>>>;
 type Handler = fn(&mut Gdb, &Desk, &[u8]) -> Answer;
 
+/// The whole packet, or how it begins (`*`): the handler has the rest.
 const PACKETS: &[(&str, Handler)] = &[
-    ("qSupported", Gdb::supported),
+    ("qSupported*", Gdb::supported),
     ("QStartNoAckMode", Gdb::no_acks),
     ("!", |_, _, _| ok()),
     ("?", Gdb::attach),
-    ("vAttach", Gdb::attach),
-    ("vRun", Gdb::restart),
-    ("R", |gdb, desk, _| gdb.restart(desk, b"").map(|_| None)),
+    ("vAttach;*", |gdb, desk, rest| thread(rest, &[1]).and_then(|_| gdb.attach(desk, b""))),
+    ("vRun;*", Gdb::restart),
+    ("R*", |gdb, desk, _| gdb.restart(desk, b"").map(|_| None)),
     ("D", Gdb::detach),
-    ("vKill", Gdb::kill),
+    // whatever number gdb has for the process that the core is
+    ("vKill;*", |gdb, desk, rest| number(rest).and_then(|_| gdb.kill(desk, b""))),
     ("k", |gdb, desk, _| gdb.kill(desk, b"").map(|_| None)),
-    ("H", |_, _, _| ok()),
-    ("T", |_, _, _| ok()),
+    ("Hg*", |_, _, rest| thread(rest, ANY_THREAD)),
+    ("Hc*", |_, _, rest| thread(rest, ANY_THREAD)),
+    ("T*", |_, _, rest| thread(rest, &[1])),
     ("qC", |_, _, _| text("QC1")),
     ("qAttached", |_, _, _| text("1")),
+    ("qAttached:*", |_, _, rest| thread(rest, &[1]).and_then(|_| text("1"))),
     ("qfThreadInfo", |_, _, _| text("m1")),
     ("qsThreadInfo", |_, _, _| text("l")),
-    ("qThreadExtraInfo", |_, desk, _| text(&hex(name(&desk.session()?.core_names(), desk).as_bytes()))),
-    ("qSymbol", |_, _, _| ok()),
-    ("qXfer", Gdb::transfer),
-    ("qCRC", Gdb::checksum),
-    ("qRcmd", Gdb::monitor),
+    ("qThreadExtraInfo,*", Gdb::thread_name),
+    ("qSymbol:*", |_, _, _| ok()),
+    ("qXfer:*", Gdb::transfer),
+    ("qCRC:*", Gdb::checksum),
+    ("qRcmd,*", Gdb::monitor),
     ("g", Gdb::registers),
-    ("G", Gdb::set_registers),
-    ("p", Gdb::register),
-    ("P", Gdb::set_register),
-    ("m", Gdb::memory),
-    ("M", |_, desk, rest| write(desk, rest, |data| hex_bytes(data).ok_or_else(malformed))),
-    ("X", |_, desk, rest| write(desk, rest, |data| Ok(data.to_vec()))),
-    ("Z", Gdb::set_point),
-    ("z", Gdb::clear_point),
+    ("G*", Gdb::set_registers),
+    ("p*", Gdb::register),
+    ("P*", Gdb::set_register),
+    ("m*", Gdb::memory),
+    ("M*", |_, desk, rest| write(desk, rest, |data| hex_bytes(data).ok_or_else(malformed))),
+    ("X*", |_, desk, rest| write(desk, rest, |data| Ok(data.to_vec()))),
+    ("Z*", Gdb::set_point),
+    ("z*", Gdb::clear_point),
     ("vCont?", |_, _, _| text("vCont;c;C;s;S;r")),
-    ("vCont", Gdb::resume),
-    ("c", |gdb, desk, rest| gdb.go(desk, b'c', rest)),
-    ("C", |gdb, desk, rest| gdb.go(desk, b'c', behind_signal(rest))),
-    ("s", |gdb, desk, rest| gdb.go(desk, b's', rest)),
-    ("S", |gdb, desk, rest| gdb.go(desk, b's', behind_signal(rest))),
-    ("vFlashErase", Gdb::flash_erase),
-    ("vFlashWrite", Gdb::flash_write),
+    ("vCont;*", Gdb::resume),
+    ("c*", |gdb, desk, rest| gdb.go(desk, b'c', rest)),
+    ("C*", |gdb, desk, rest| gdb.go(desk, b'c', behind_signal(rest)?)),
+    ("s*", |gdb, desk, rest| gdb.go(desk, b's', rest)),
+    ("S*", |gdb, desk, rest| gdb.go(desk, b's', behind_signal(rest)?)),
+    ("vFlashErase:*", Gdb::flash_erase),
+    ("vFlashWrite:*", Gdb::flash_write),
     ("vFlashDone", Gdb::flash_done),
 ];
 
 /// Packets whose errors are numbers to a gdb before version 14.
-const NUMBERED: &[&str] = &["m", "M", "X"];
+const NUMBERED: &[&str] = &["m*", "M*", "X*"];
+
+/// The core is thread 1; 0 is any thread and -1 all of them.
+const ANY_THREAD: &[u32] = &[0, 1, ALL_THREADS];
+const ALL_THREADS: u32 = u32::MAX;
 
 fn ok() -> Answer {
     text("OK")
@@ -115,21 +123,23 @@ fn malformed() -> Error {
     Error::command("the packet is malformed")
 }
 
-/// A letter, or of `qName`, `QName` and `vName` all of it.
-fn packet_name(packet: &[u8]) -> usize {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric();
-    match packet.first() {
-        Some(b'q' | b'Q' | b'v') => {
-            let letters = packet.iter().take_while(|byte| plain(byte)).count();
-            letters + usize::from(packet.get(letters) == Some(&b'?'))
-        }
-        first => usize::from(first.is_some()),
+/// What a row of `PACKETS` leaves of a packet.
+fn rest<'a>(row: &str, packet: &'a [u8]) -> Option<&'a [u8]> {
+    match row.strip_suffix('*') {
+        Some(start) => packet.strip_prefix(start.as_bytes()),
+        None => (packet == row.as_bytes()).then_some(b""),
     }
 }
 
 fn number(digits: &[u8]) -> Result<u32> {
-    let digits = std::str::from_utf8(digits).map_err(|_| malformed())?;
-    u32::from_str_radix(digits, 16).map_err(|_| malformed())
+    let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).ok_or_else(malformed)
+}
+
+/// `OK` for a thread, or a process, that is there.
+fn thread(id: &[u8], there: &[u32]) -> Answer {
+    let number = if id == b"-1" { ALL_THREADS } else { number(id)? };
+    if there.contains(&number) { ok() } else { Err(Error::command(format!("there is no thread {}", String::from_utf8_lossy(id)))) }
 }
 
 /// `addr,len`
@@ -143,8 +153,10 @@ fn split(bytes: &[u8], at: u8) -> Result<(&[u8], &[u8])> {
     Ok((&bytes[..at], &bytes[at + 1..]))
 }
 
-fn behind_signal(rest: &[u8]) -> &[u8] {
-    split(rest, b';').map_or(b"", |(_, at)| at)
+/// `sig[;addr]`: what the program is to be told it cannot be, but where it goes on.
+fn behind_signal(rest: &[u8]) -> Result<&[u8]> {
+    let (signal, at) = split(rest, b';').unwrap_or((rest, b""));
+    number(signal).map(|_| at)
 }
 
 fn name(names: &[String], desk: &Desk) -> String {
@@ -197,16 +209,15 @@ impl Gdb {
 
     fn answer(&mut self, desk: &Desk, packet: &[u8]) -> Result<()> {
         desk.host.cx().ears.debug(2, || format!("gdb: {}", String::from_utf8_lossy(&packet[..packet.len().min(40)])));
-        let (name, rest) = packet.split_at(packet_name(packet));
-        let row = PACKETS.iter().find(|(row, _)| row.as_bytes() == name);
+        let row = PACKETS.iter().find_map(|(row, handler)| Some((row, handler, rest(row, packet)?)));
         // what is not known has an empty answer
-        let answer = row.map_or(text(""), |(_, handler)| handler(self, desk, rest));
+        let answer = row.map_or(text(""), |(_, handler, rest)| handler(self, desk, rest));
         match answer {
             Ok(Some(reply)) => self.reply(desk, &reply),
             Ok(None) => {}
             Err(error) if matches!(error.cause, Cause::Exit(_)) => return Err(error),
             Err(error) => {
-                let numbered = !self.words && row.is_some_and(|(row, _)| NUMBERED.contains(row));
+                let numbered = !self.words && row.is_some_and(|(row, ..)| NUMBERED.contains(row));
                 desk.host.cx().ears.debug(1, || format!("gdb: {error}"));
                 self.reply(desk, if numbered { "E01".into() } else { in_words(&error) }.as_bytes());
             }
@@ -287,28 +298,34 @@ impl Gdb {
         let _ = desk.settle(None);
     }
 
+    fn thread_name(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        thread(rest, &[1])?;
+        text(&hex(name(&desk.session()?.core_names(), desk).as_bytes()))
+    }
+
     fn transfer(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
         let rest = String::from_utf8_lossy(rest).into_owned();
         let parts: Vec<&str> = rest.split(':').collect();
-        let &["", object, "read", annex, place] = parts.as_slice() else { return text("") };
+        let &[object, "read", annex, place] = parts.as_slice() else { return text("") };
         let core = desk.core.get();
         let mut session = desk.session()?;
         let whole = match (object, annex) {
             ("features", "target.xml") => xml::target(&session.registers(core)?),
             ("memory-map", "") => xml::memory_map(&session.banks),
             ("threads", "") => xml::threads(&name(&session.core_names(), desk), core),
-            _ => return text("E00"),
+            ("features" | "memory-map" | "threads", _) => return text("E00"),
+            _ => return text(""),
         };
         let (offset, len) = pair(place.as_bytes())?;
         let start = whole.len().min(offset as usize);
         let end = whole.len().min(start + len.min(LONGEST as u32 - 1) as usize);
-        let more = if end < whole.len() { "m" } else { "l" };
-        text(&format!("{more}{}", &whole[start..end]))
+        let more: &[u8] = if end < whole.len() { b"m" } else { b"l" };
+        Ok(Some([more, &whole.as_bytes()[start..end]].concat()))
     }
 
     /// CRC-32 as gdb's `compare-sections` has it, over what reads give: nothing of the chip is touched.
     fn checksum(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
-        let (address, len) = pair(rest.get(1..).unwrap_or_default())?;
+        let (address, len) = pair(rest)?;
         let crc = Crc::<u32>::new(&CRC_32_MPEG_2);
         let mut digest = crc.digest();
         let mut session = desk.session()?;
@@ -325,7 +342,7 @@ impl Gdb {
 
     /// Any command, its output as it happens. gdb gives up a script at an error, whose words have gone before.
     fn monitor(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
-        let line = hex_bytes(rest.get(1..).unwrap_or_default()).ok_or_else(malformed)?;
+        let line = hex_bytes(rest).ok_or_else(malformed)?;
         let line = String::from_utf8_lossy(&line).into_owned();
         if line == "gdb_sync" {
             self.sync = true;
@@ -406,19 +423,27 @@ impl Gdb {
         text(&hex(&bytes))
     }
 
-    /// `;action[:thread]…`: there is one thread, so the first action is for it.
+    /// `action[:thread];…`: the first that is for our thread, after a look at all of them.
     fn resume(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
-        let action = rest.get(1..).unwrap_or_default().split(|byte| matches!(byte, b';' | b':')).next().unwrap_or_default();
-        match action.first() {
-            Some(b'r') => {
-                let (start, end) = pair(&action[1..])?;
+        for action in rest.split(|byte| *byte == b';') {
+            let (action, id) = split(action, b':').unwrap_or((action, b"1"));
+            thread(id, ANY_THREAD)?;
+            match action {
+                [b'c' | b's'] => {}
+                [b'C' | b'S', signal @ ..] => _ = number(signal)?,
+                [b'r', range @ ..] => _ = pair(range)?,
+                _ => return Err(malformed()),
+            }
+        }
+        match rest.split(|byte| matches!(byte, b';' | b':')).next().unwrap_or_default() {
+            [b'r', range @ ..] => {
+                let (start, end) = pair(range)?;
                 desk.settle(None)?;
                 self.run = Run::Range(start..end);
                 Ok(None)
             }
-            Some(b's' | b'S') => self.go(desk, b's', b""),
-            Some(b'c' | b'C') => self.go(desk, b'c', b""),
-            _ => Err(malformed()),
+            [b's' | b'S', ..] => self.go(desk, b's', b""),
+            _ => self.go(desk, b'c', b""),
         }
     }
 

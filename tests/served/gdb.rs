@@ -4,6 +4,38 @@ use super::finish;
 use std::process::Command;
 use std::time::Duration;
 
+/// calls.c stopped before its functions, over and through them, and in a handler.
+pub const FUNCTIONS: &[&str] = &[
+    "break 52",
+    "continue",
+    "next",
+    "print result",
+    "monitor reset halt",
+    "continue",
+    "step",
+    "backtrace",
+    "stepi",
+    "nexti",
+    "finish",
+    "delete",
+    "hbreak SVC_Handler",
+    "continue",
+    "backtrace",
+    "finish",
+    "delete",
+];
+
+/// `rocd gdb`, whose gdb does these lines, and the files that it needs meanwhile.
+pub fn of_rocds_own(target: &str, elf: &str, lines: &str) -> (Command, [tempfile::TempPath; 2]) {
+    let [script, gdb] = [".gdb", ""].map(|suffix| tempfile::NamedTempFile::with_suffix(suffix).unwrap().into_temp_path());
+    std::fs::write(&script, lines).unwrap();
+    std::fs::write(&gdb, format!("#!/bin/sh\nexec gdb-multiarch -nx -batch \"$@\" -x {}\n", script.display())).unwrap();
+    assert!(Command::new("chmod").arg("+x").arg(&gdb).status().unwrap().success());
+    let mut rocd = Command::new(env!("CARGO_BIN_EXE_rocd"));
+    rocd.current_dir(env!("CARGO_MANIFEST_DIR")).env("ROCD_GDB", &gdb).args(["-f", "sim", "-f", target, "gdb", elf]);
+    (rocd, [script, gdb])
+}
+
 /// Connected to `server`, an address or a pipe, it does these lines and leaves.
 pub fn command(elf: &str, server: &str, lines: &[&str]) -> Command {
     let mut gdb = Command::new("gdb-multiarch");

@@ -1,20 +1,38 @@
 //! What gdb's `load` and `flash-erase` send: gathered, then planned and written as one image.
 
 use super::{Answer, Gdb, number, ok, pair, reset, split};
+use crate::error::{Error, Result};
 use crate::flash::{self, Erase, Manner, Policy};
 use crate::image::{Format, Image, Segment};
 use crate::server::Desk;
 
+/// From its first to its last byte.
+fn in_flash(desk: &Desk, start: u32, len: u32) -> Result<()> {
+    let session = desk.session()?;
+    let ends = [Some(start), len.checked_sub(1).and_then(|more| start.checked_add(more))];
+    match ends.iter().all(|end| end.is_some_and(|end| session.banks.iter().any(|bank| bank.contains(end)))) {
+        true => Ok(()),
+        false => Err(Error::command(format!("{len:#x} bytes from {start:#010x} on are not flash"))),
+    }
+}
+
 impl Gdb {
-    pub(super) fn flash_erase(&mut self, _: &Desk, rest: &[u8]) -> Answer {
-        self.erases.push(pair(rest.get(1..).unwrap_or_default())?);
+    pub(super) fn flash_erase(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        let (start, len) = pair(rest)?;
+        in_flash(desk, start, len)?;
+        self.erases.push((start, len));
         ok()
     }
 
-    /// `:addr:data`, in order of address
-    pub(super) fn flash_write(&mut self, _: &Desk, rest: &[u8]) -> Answer {
-        let (address, data) = split(rest.get(1..).unwrap_or_default(), b':')?;
+    /// `addr:data`, in order of address
+    pub(super) fn flash_write(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        let (address, data) = split(rest, b':')?;
         let address = number(address)?;
+        in_flash(desk, address, data.len() as u32)?;
+        let held: usize = self.writes.iter().map(|segment| segment.data.len()).sum();
+        if held + data.len() > desk.session()?.banks.iter().map(|bank| bank.size as usize).sum() {
+            return Err(Error::command("more is to be written than flash holds"));
+        }
         match self.writes.last_mut() {
             Some(last) if last.end() == u64::from(address) => last.data.extend(data),
             _ => self.writes.push(Segment { address, data: data.to_vec() }),

@@ -1,8 +1,8 @@
 //! Breakpoints and watchpoints of all gdbs. gdb takes its own away at each stop and sets them again before it goes on: what
 //! nobody has set any more stays in place until the core is to run, so that most of this costs nothing.
 
-use super::{Answer, Gdb, malformed, ok, pair};
-use crate::error::Result;
+use super::{Answer, Gdb, ok, pair, split, text};
+use crate::error::{Error, Result};
 use crate::server::Desk;
 use crate::session::{Access, BreakKind, Session, Watchpoint};
 
@@ -61,14 +61,26 @@ fn remove(session: &mut Session, (core, watches, address): Point) -> Result<()> 
     }
 }
 
+/// What is set, by the letter behind `Z`, and the kinds that there are: an instruction's bytes, or any number of those that are watched.
+const KINDS: &[(u8, Kind, &[u32])] = &[
+    (b'0', Kind::Break(BreakKind::Auto), &[2, 3, 4]),
+    (b'1', Kind::Break(BreakKind::Hardware), &[2, 3, 4]),
+    (b'2', Kind::Watch(Access::Write), &[]),
+    (b'3', Kind::Watch(Access::Read), &[]),
+    (b'4', Kind::Watch(Access::Any), &[]),
+];
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Break(BreakKind),
+    Watch(Access),
+}
+
 /// `idle`: it is in place, though it may watch another kind of access.
-fn add(session: &mut Session, kind: u8, (core, watches, address): Point, len: u32, idle: bool) -> Result<()> {
-    const ACCESSES: &[(u8, Access)] = &[(b'2', Access::Write), (b'3', Access::Read), (b'4', Access::Any)];
+fn add(session: &mut Session, kind: Kind, (core, watches, address): Point, len: u32, idle: bool) -> Result<()> {
     match kind {
-        b'0' => session.add_breakpoint(core, address, len, BreakKind::Auto).map(|_| ()),
-        b'1' => session.add_breakpoint(core, address, len, BreakKind::Hardware).map(|_| ()),
-        _ => {
-            let access = ACCESSES.iter().find(|row| row.0 == kind).ok_or_else(malformed)?.1;
+        Kind::Break(kind) => session.add_breakpoint(core, address, len, kind).map(|_| ()),
+        Kind::Watch(access) => {
             let same = |set: &Watchpoint| (set.address, set.length, set.access) == (address, len, access);
             if session.watchpoints(core).iter().any(same) {
                 return Ok(());
@@ -81,17 +93,20 @@ fn add(session: &mut Session, kind: u8, (core, watches, address): Point, len: u3
     }
 }
 
-fn read(desk: &Desk, rest: &[u8]) -> Result<(u8, Point, u32)> {
-    let kind = *rest.first().ok_or_else(malformed)?;
-    let place = rest.get(2..).unwrap_or_default().split(|byte| *byte == b';').next().unwrap_or_default();
-    let (address, len) = pair(place)?;
-    Ok((kind, (desk.core.get(), kind > b'1', address), len))
+/// `type,addr,kind[;…]`; conditions are gdb's own business. `None`: such points are not known here.
+fn read(desk: &Desk, rest: &[u8]) -> Result<Option<(Kind, Point, u32)>> {
+    let (letter, place) = split(rest, b',')?;
+    let Some((_, kind, lens)) = KINDS.iter().find(|row| letter == [row.0]) else { return Ok(None) };
+    let (address, len) = pair(place.split(|byte| *byte == b';').next().unwrap_or_default())?;
+    if !lens.is_empty() && !lens.contains(&len) {
+        return Err(Error::command(format!("{len:#x} is no kind of breakpoint: they are {lens:?}")));
+    }
+    Ok(Some((*kind, (desk.core.get(), matches!(kind, Kind::Watch(_)), address), len)))
 }
 
 impl Gdb {
-    /// `type,addr,kind`; conditions are gdb's own business.
     pub(super) fn set_point(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
-        let (kind, point, len) = read(desk, rest)?;
+        let Some((kind, point, len)) = read(desk, rest)? else { return text("") };
         let idle = desk.shared.borrow().idle.contains(&point);
         let added = add(&mut *desk.session()?, kind, point, len, idle);
         let added = added.or_else(|_| {
@@ -108,7 +123,7 @@ impl Gdb {
     }
 
     pub(super) fn clear_point(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
-        let (_, point, _) = read(desk, rest)?;
+        let Some((_, point, _)) = read(desk, rest)? else { return text("") };
         if let Some(at) = self.points.iter().position(|own| *own == point) {
             desk.shared.borrow_mut().give_up(self.points.swap_remove(at));
         }
