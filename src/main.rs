@@ -3,6 +3,8 @@
 
 #[path = "main/options.rs"]
 mod options;
+#[path = "main/pen.rs"]
+mod pen;
 #[path = "main/terminal.rs"]
 mod terminal;
 #[path = "main/timing.rs"]
@@ -90,11 +92,14 @@ fn run(options: Options) -> u8 {
         about_options: options::MORE,
         ..Settings::default()
     };
-    let made = Cancel::on_signals().and_then(|cancel| Host::new(terminal.clone(), cancel, settings, options.debug)).map(server::ready);
+    let made = Cancel::on_signals().and_then(|cancel| Host::new(terminal.clone(), cancel, settings, options.debug));
+    let printer = terminal.clone();
+    let made = made.map(|host| server::ready(host, move |on| printer.serve(on)));
     let result = match &made {
         Ok(host) => guarded(|| steps(host, &options, &terminal)),
         Err(error) => told(&terminal, "rocd", Err(error.clone())),
     };
+    terminal.serve(false);
     // Whatever happened, the chip and the probe are left in order.
     let left = made.as_ref().map_or(Ok(()), |host| guarded(|| host.leave()));
     // An unplugged probe cannot be left in order, and has been told of.

@@ -6,7 +6,8 @@ mod serving;
 use served::finish;
 use served::verdict::Verdict;
 use serving::{Line, Rocd};
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const PROGRAM: &str = "program tests/firmware/blinky-h743.elf reset; halt";
@@ -266,4 +267,39 @@ fn a_port_in_use_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let output = rocd(&["-c", "bindto 192.0.2.1; serve tcl 0"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("error: tcl cannot listen at 192.0.2.1:0"), "{output:?}");
+}
+
+/// Nobody reads stdout, on which a program in the chip says more than any pipe holds: clients are served, what is lost is told where it
+/// is missing and at the end, and Ctrl-C ends it at once.
+#[test]
+fn a_stdout_that_nobody_reads_holds_nobody_up() {
+    let mut rocd = Command::new(env!("CARGO_BIN_EXE_rocd"));
+    rocd.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-q", "-f", "sim", "-f", "stm32h7"]);
+    rocd.args(["-c", "program tests/firmware/rtt-h743.elf reset", "-c", "serve tcl 0"]);
+    let mut rocd = rocd.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(rocd.stdout.take().expect("stdout is piped"));
+    let listens = said.by_ref().lines().map_while(Result::ok).find_map(|line| line.strip_prefix("tcl ").map(str::to_string));
+    let mut tcl = Line::to(&listens.expect("where it listens"));
+    tcl.send("rtt start; rtt server start 0 0\x1a");
+    let port = tcl.until("\x1a");
+    let port = port.strip_prefix("rtt ").and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{port:?}"));
+    let mut reader = Line::to(port);
+    reader.send("e");
+    // 2 MiB, whose lines are numbered
+    reader.until("\n0001ffff");
+    tcl.send("read_memory 0x08000000 32 1\x1a");
+    assert_eq!(tcl.until("\x1a").get(..2), Some("0x"));
+    let gap = said.by_ref().lines().map_while(Result::ok).find(|line| line.starts_with("[rocd: "));
+    assert!(gap.is_some_and(|gap| gap.ends_with(" bytes are lost here: nobody read them]")));
+    reader.until("\n0003ffff");
+    assert!(Command::new("kill").args(["-INT", &rocd.id().to_string()]).status().unwrap().success());
+    let ended = (0..2000).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        rocd.try_wait().unwrap()
+    });
+    let _ = rocd.kill();
+    assert_eq!(ended.expect("Ctrl-C ends it").code(), Some(1));
+    let mut aside = String::new();
+    rocd.stderr.take().expect("stderr is piped").read_to_string(&mut aside).unwrap();
+    assert!(aside.contains(" bytes of stdout are lost: nobody read them"), "{aside}");
 }

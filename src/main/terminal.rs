@@ -3,6 +3,7 @@
 //! Nobody may be there to read: a closed stdout or stderr is no error, and what was asked for is done all the same.
 
 use crate::options::{Options, Step};
+use crate::pen::Pen;
 use crate::timing;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use rocd::error::{Cause, Error, Result};
@@ -55,6 +56,8 @@ pub struct Terminal {
     unended: Lines,
     /// The first line that was asked for and could not be written.
     lost: RefCell<Option<Error>>,
+    stdout: Pen,
+    stderr: Pen,
 }
 
 /// One text to stdout. That nobody reads it is no error; a full disk is one.
@@ -71,8 +74,8 @@ fn write(bytes: &[u8]) -> std::io::Result<()> {
     }
 }
 
-fn print_aside(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+fn write_aside(bytes: &[u8]) -> std::io::Result<()> {
+    std::io::stderr().lock().write_all(bytes)
 }
 
 impl Terminal {
@@ -115,12 +118,22 @@ impl Terminal {
             above: RefCell::default(),
             unended: Lines::default(),
             lost: RefCell::default(),
+            stdout: Pen::new(write),
+            stderr: Pen::new(write_aside),
         }
+    }
+
+    /// While others are served nobody waits for a reader of stdout or stderr.
+    pub fn serve(&self, on: bool) {
+        [&self.stdout, &self.stderr].into_iter().for_each(|pen| pen.serve(on));
     }
 
     /// `Err` if results or log are not all where they were asked for.
     pub fn complete(&self) -> Result<()> {
-        self.lost.borrow().clone().map_or(Ok(()), Err)
+        match self.stdout.lost() {
+            0 => self.lost.borrow().clone().map_or(Ok(()), Err),
+            lost => Err(Error::command(format!("{lost} bytes of stdout are lost: nobody read them"))),
+        }
     }
 
     fn keep_loss(&self, what: &str, written: std::io::Result<()>) {
@@ -131,9 +144,13 @@ impl Terminal {
 
     fn print(&self, text: &str) {
         if self.lent {
-            return print_aside(text);
+            return self.print_aside(text);
         }
-        self.keep_loss("stdout", print(text));
+        self.keep_loss("stdout", self.stdout.put(format!("{text}\n").as_bytes()));
+    }
+
+    fn print_aside(&self, text: &str) {
+        let _ = self.stderr.put(format!("{text}\n").as_bytes());
     }
 
     /// The process's exit code when this error ends the run. With `run`, what is rocd's own failure is no code of a program.
@@ -151,8 +168,8 @@ impl Terminal {
         }
         let bytes = [self.unended.take().as_slice(), bytes].concat();
         self.beside(|| match self.lent || self.json {
-            true => _ = std::io::stderr().write_all(&bytes),
-            false => self.keep_loss("stdout", write(&bytes)),
+            true => _ = self.stderr.put(&bytes),
+            false => self.keep_loss("stdout", self.stdout.put(&bytes)),
         });
     }
 
@@ -182,7 +199,7 @@ impl Terminal {
                 };
                 let text = format!("{}{own}", without_controls(&error.to_string()));
                 self.note(&text);
-                print_aside(&match text.strip_prefix("error:") {
+                self.print_aside(&match text.strip_prefix("error:") {
                     Some(rest) => format!("{}{rest}", self.coloured(RED, "error:")),
                     None => text,
                 });
@@ -190,7 +207,7 @@ impl Terminal {
         }
         if !self.json {
             timing::report(outcome, None, false).inspect(|text| self.note(text));
-            timing::report(outcome, self.lively.then(columns), self.colours).inspect(|text| print_aside(text));
+            timing::report(outcome, self.lively.then(columns), self.colours).inspect(|text| self.print_aside(text));
         }
     }
 
@@ -209,7 +226,7 @@ impl Terminal {
         if !self.quiet {
             match self.above.borrow().as_ref() {
                 Some(above) => above(text),
-                None => self.beside(|| print_aside(text)),
+                None => self.beside(|| self.print_aside(text)),
             }
         }
     }
@@ -227,7 +244,7 @@ impl Terminal {
         if logged {
             self.note(text);
         } else {
-            self.beside(|| print_aside(text));
+            self.beside(|| self.print_aside(text));
         }
     }
 
@@ -240,7 +257,7 @@ impl Terminal {
         self.end_live();
         let told = self.picture.borrow_mut().progress(phase, done, total, self.lively);
         if let Some(line) = told {
-            print_aside(&line);
+            self.print_aside(&line);
         }
     }
 
@@ -254,7 +271,7 @@ impl Terminal {
         if let Some(line) = self.live.take() {
             line.abandon();
             // It leaves the cursor behind its line, which a prompt would clear.
-            print_aside("");
+            self.print_aside("");
         }
     }
 

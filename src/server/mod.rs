@@ -198,11 +198,16 @@ fn no_browser(text: &[u8]) -> Result<()> {
     }
 }
 
-/// From now on this host's commands `serve` and `gdb` work.
-pub fn ready(host: Host) -> Rc<Host> {
+/// From now on this host's commands `serve` and `gdb` work. `serving` is told when nobody may be held up, and when that is over.
+pub fn ready(host: Host, serving: impl Fn(bool) + 'static) -> Rc<Host> {
     let host = Rc::new(host);
     let weak = Rc::downgrade(&host);
-    let serve = move |args: &Args| weak.upgrade().map_or(Ok(Value::None), |host| serve(&host, args));
+    let serve = move |args: &Args| {
+        serving(true);
+        let served = weak.upgrade().map_or(Ok(Value::None), |host| serve(&host, args));
+        serving(false);
+        served
+    };
     // It is empty: the host is new.
     let _ = host.cx().up.serve.set(Box::new(serve));
     host
