@@ -385,7 +385,12 @@ impl Core {
     /// Run on from pc, or from `at`: over an own breakpoint there, and past a BKPT that is the program's.
     pub fn resume(&mut self, mem: &mut MemAp, ears: &Ears, at: Option<u32>) -> Result<()> {
         self.start_at(mem, at)?;
-        if self.skip_bkpt(mem)?.is_none() && self.stands_on_breakpoint(mem)? {
+        // What DFSR says, and a BKPT of the program's, are of the place where it stood.
+        let in_the_way = match at {
+            Some(pc) => self.breakpoints.iter().any(|point| point.address == pc & !1),
+            None => self.skip_bkpt(mem)?.is_none() && self.stands_on_breakpoint(mem)?,
+        };
+        if in_the_way {
             self.step_off(mem, ears)?;
         }
         self.run(mem)

@@ -17,6 +17,7 @@ use rocd::host::{Cancel, Host, Outcome, exit_code};
 use rocd::repl;
 use rocd::script::STACK;
 use rocd::server;
+use rocd::session::Input;
 use std::ffi::OsString;
 use std::io::{BufRead, IsTerminal, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -90,6 +91,7 @@ fn run(options: Options) -> u8 {
         search: options.search.clone(),
         options: options::table(),
         about_options: options::MORE,
+        input: terminal.stdin_is_free(&options).then(|| Input::new(std::io::stdin())),
         ..Settings::default()
     };
     let made = Cancel::on_signals().and_then(|cancel| Host::new(terminal.clone(), cancel, settings, options.debug));
@@ -135,8 +137,7 @@ fn steps(host: &Host, options: &Options, terminal: &Rc<Terminal>) -> Result<()> 
     if !options.words.is_empty() {
         return host.words(&options.words, &mut |outcome| terminal.show(outcome));
     }
-    let asked = options.steps.iter().any(|step| matches!(step, Step::Line(_)));
-    match asked {
+    match options.asked() {
         true => Ok(()),
         false if std::io::stdin().is_terminal() => repl::run(host, &mut |outcome| terminal.show(outcome), &|above| terminal.divert(above)),
         false => lines(host, terminal),

@@ -10,6 +10,7 @@ mod detach;
 mod doctor;
 mod flashing;
 mod identify;
+mod input;
 mod ladder;
 mod options;
 mod precheck;
@@ -21,6 +22,7 @@ mod survey;
 mod tests;
 
 pub use doctor::{CAUSES, CauseRow, Depth, Finding, Report};
+pub use input::Input;
 pub use precheck::CHECKS;
 pub use semihosting::Exit;
 
@@ -250,27 +252,34 @@ impl Session {
     }
 
     pub fn resume(&mut self, core: usize, at: Option<u32>) -> Result<()> {
-        self.go_on(core, at)?;
+        if !self.go_on(core, at)? {
+            return Ok(());
+        }
         self.ran[core].resumes += 1;
         self.semihosting.held.remove(&core);
         (self.semihosting.exit, self.wanted_halted) = (None, false);
         Ok(())
     }
 
-    /// A call that the core stands at was not seen yet by whoever answers.
-    fn go_on(&mut self, core: usize, at: Option<u32>) -> Result<()> {
-        let next = if at.is_none() { self.answer(core)?.map(|(next, _)| next) } else { at };
+    /// False: it stands where its program has ended, which nobody has seen before.
+    fn go_on(&mut self, core: usize, at: Option<u32>) -> Result<bool> {
+        let next = if at.is_none() { self.answer_first(core)? } else { Ok(at) };
+        let Ok(next) = next else { return Ok(false) };
         let (core, mut mem, ears) = self.parts(core)?;
-        core.resume(&mut mem, ears, next)
+        core.resume(&mut mem, ears, next)?;
+        self.semihosting.went_on();
+        Ok(true)
     }
 
     /// The pc after the step.
     pub fn step(&mut self, core: usize, at: Option<u32>) -> Result<u32> {
-        if at.is_none() {
-            self.answer(core)?;
-        }
+        let call = if at.is_none() { self.answer_first(core)? } else { Ok(None) };
         let (found, mut mem, ears) = self.parts(core)?;
         let pc = found.step(&mut mem, ears, at)?;
+        // A handler may have stopped it in front of the call, which is not to be answered again behind it.
+        if call.is_ok_and(|next| next.is_none_or(|next| next == pc)) {
+            self.semihosting.went_on();
+        }
         self.ran[core].steps += 1;
         Ok(pc)
     }

@@ -3,12 +3,19 @@
 mod served;
 mod serving;
 
+use rocd::command::{Settings, Value};
+use rocd::event::{Event, Heard};
+use rocd::host::{Cancel, Host};
+use rocd::sim::{Board, Config, Inject};
 use served::finish;
+use served::gdb::{in_order, of_rocds_own, run as gdb};
 use served::verdict::Verdict;
 use serving::{Line, Rocd};
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 const CHIPS: [(&str, &str); 2] = [("stm32h7", "tests/firmware/semihosting-h743.elf"), ("stm32g0", "tests/firmware/semihosting-g071.elf")];
 
@@ -32,6 +39,143 @@ fn the_console() {
                   unknown ffffffff\n  errno 00000026\n";
     for (target, elf) in CHIPS {
         assert_eq!(said(target, &[], &[elf, "console"]), wanted, "{target}");
+    }
+}
+
+/// `run`, whose stdin is a pipe.
+fn piped(target: &str, words: &[&str]) -> Child {
+    let mut rocd = Command::new(env!("CARGO_BIN_EXE_rocd"));
+    rocd.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-q", "-f", "sim", "-f", target]).args(words);
+    rocd.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// All that is said up to these words.
+#[track_caller]
+fn until(rocd: &mut Child, words: &str) -> String {
+    let (stdout, mut said) = (rocd.stdout.as_mut().expect("stdout is piped"), String::new());
+    while !said.ends_with(words) {
+        let mut byte = [0];
+        assert_eq!(stdout.read(&mut byte).unwrap(), 1, "`{words}` did not come: {said}");
+        said.push(byte[0] as char);
+    }
+    said
+}
+
+#[test]
+fn stdin_is_the_programs_input() {
+    for (target, elf) in CHIPS {
+        for (typed, shown) in
+            [("12345678Z", "input 00000000\nreadc 0000005a\n"), ("abc", "input 00000005\nreadc ffffffff\n  errno 00000005\n")]
+        {
+            let mut rocd = piped(target, &["run", elf, "console"]);
+            rocd.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+            let output = rocd.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains(shown), "{target}: {typed}: {said}");
+        }
+        // while it waits, and line by line
+        let mut rocd = piped(target, &["-c", &format!("run {elf} console")]);
+        until(&mut rocd, "stderr\nleft 00000000\n");
+        rocd.stdin.as_mut().unwrap().write_all(b"hello\n").unwrap();
+        assert_eq!(until(&mut rocd, "\n"), "input 00000002\n");
+        rocd.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        assert_eq!(until(&mut rocd, "\n"), "readc 00000078\n");
+        assert!(rocd.wait().unwrap().success());
+    }
+}
+
+/// Its time-out is that of a user's clock, and Ctrl-C is answered.
+#[test]
+fn a_program_that_waits_for_input_can_be_stopped() {
+    let (target, elf) = CHIPS[1];
+    let began = Instant::now();
+    let mut rocd = piped(target, &["run", "timeout", "0.5", elf, "console"]);
+    let stdin = rocd.stdin.take();
+    assert_eq!(rocd.wait().unwrap().code(), Some(124));
+    drop(stdin);
+    assert!(began.elapsed() > Duration::from_millis(250), "the board's clock ran away: {:?}", began.elapsed());
+    let mut rocd = piped(target, &["run", elf, "console"]);
+    until(&mut rocd, "stderr\nleft 00000000\n");
+    assert!(Command::new("kill").args(["-INT", &rocd.id().to_string()]).status().unwrap().success());
+    let stdin = rocd.stdin.take();
+    assert_eq!(rocd.wait().unwrap().code(), Some(130));
+    drop(stdin);
+}
+
+/// Where rocd's own commands come from there, nothing of it is a program's.
+#[test]
+fn a_script_on_stdin_is_no_input() {
+    let (target, elf) = CHIPS[0];
+    let mut rocd = piped(target, &[]);
+    writeln!(rocd.stdin.take().unwrap(), "run {elf} console\necho a command").unwrap();
+    let output = rocd.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("input 00000008\nreadc ffffffff\n") && said.ends_with("a command\n"), "{said}");
+}
+
+/// In this process, on a board that can have bad luck.
+fn desk((target, _): (&str, &str)) -> (Host, Board, Rc<Heard>) {
+    let board =
+        Board::new(&Config { chip: Some(format!("{target}{}", if target == "stm32h7" { "43" } else { "71" })), ..Config::default() });
+    let (board, heard) = (board.unwrap(), Rc::<Heard>::default());
+    let host = Host::new(heard.clone(), Cancel::default(), Settings::default(), 0).unwrap();
+    host.file("sim").unwrap();
+    host.file(target).unwrap();
+    host.cx().board.borrow_mut().board = Some(board.clone());
+    (host, board, heard)
+}
+
+/// Whichever transfer fails, no call is carried out twice and none is left out.
+#[test]
+fn a_transfer_that_fails_does_not_repeat_a_call() {
+    for (chip, what) in
+        [(CHIPS[0], Inject::Stall), (CHIPS[1], Inject::Stall), (CHIPS[1], Inject::Silent), (CHIPS[0], Inject::ShortReply(0))]
+    {
+        let (host, board, heard) = desk(chip);
+        let run = |line: &str| host.line(line, &mut |_| {});
+        run(&format!("program {}; arm semihosting enable; arm semihosting_cmdline x ticks; reset run; sleep 5", chip.1)).unwrap();
+        let mut failed = 0;
+        for n in 0..60 {
+            board.inject_after(n, what);
+            failed += usize::from(run("sleep 5").is_err());
+            let _ = run("sleep 5");
+        }
+        let mut said = Vec::new();
+        heard.0.take().into_iter().for_each(|event| {
+            if let Event::Target(bytes) = event {
+                said.extend(bytes)
+            }
+        });
+        let said = String::from_utf8(said).unwrap();
+        let wanted: String = (0..2000).map(|n| format!("tick {n:08x}\n")).collect();
+        assert!(failed > 10, "{what:?} on {}: {failed} failed", chip.0);
+        assert!(said.lines().count() > 20 && wanted.starts_with(&said), "{what:?} on {}: {said}", chip.0);
+    }
+}
+
+/// An end that is met by a step, or by going on from there, is told, once.
+#[test]
+fn an_end_that_is_stepped_over_is_told() {
+    for (target, elf) in [("stm32h7", "tests/firmware/calls-o0-h743.elf"), ("stm32g0", "tests/firmware/calls-o0-g071.elf")] {
+        for go in ["step", "resume"] {
+            let (host, _, heard) = desk((target, elf));
+            let run = |line: &str| {
+                let mut last = Value::None;
+                host.line(line, &mut |outcome| last = outcome.result.clone().unwrap_or(Value::None)).unwrap();
+                last.to_string()
+            };
+            run(&format!("program {elf}; reset halt; resume; wait_halt; arm semihosting enable"));
+            let ends = || {
+                let heard = heard.0.take().into_iter();
+                heard.filter(|event| matches!(event, Event::Info(text) if text.contains("the program ended"))).count()
+            };
+            let at = run("reg pc");
+            assert_eq!(ends(), 0);
+            run(go);
+            assert_eq!((ends(), run("reg pc") == at), (1, go == "resume"), "{go} on {target}");
+            run("resume");
+            assert_eq!((ends(), run("sleep 1; targets").contains("halted")), (0, false), "{go} on {target}");
+        }
     }
 }
 
@@ -144,14 +288,9 @@ fn by_commands() {
             .unwrap();
         let (said, aside) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{said}{aside}");
-        let mut rest = &said[..];
-        for words in
-            ["semihosting is disabled\n", "halted due to breakpoint", "semihosting is enabled\n", "tick 00000000\n", "tick 00000001\n"]
-        {
-            let at = rest.find(words).unwrap_or_else(|| panic!("`{words}` is not in its place:\n{said}"));
-            rest = &rest[at + words.len()..];
-        }
-        assert!(rest.contains("halted due to breakpoint") && rest.contains("semihosting is disabled\n"), "{said}");
+        let words =
+            ["semihosting is disabled\n", "halted due to breakpoint", "semihosting is enabled\n", "tick 00000000\n", "tick 00000001\n"];
+        in_order(&said, &[&words[..], &["halted due to breakpoint", "semihosting is disabled\n"]].concat());
         assert!(aside.contains("the program ended with exit code 9"), "{aside}");
     }
 }
@@ -162,10 +301,7 @@ fn in_gdb() {
     for (target, elf) in CHIPS {
         let Some(_gdb) = Verdict::of("gdb-multiarch", "gdb-multiarch", "gdb with semihosting", target) else { return };
         let rocd = Rocd::serve(target, &["gdb", "0"]);
-        let mut gdb = Command::new("gdb-multiarch");
-        gdb.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-nx", "-batch", elf]);
-        gdb.args(["-ex", "set confirm off", "-ex", &format!("target extended-remote {}", rocd.address("gdb"))]);
-        for line in [
+        let lines = [
             "load",
             "monitor arm semihosting enable",
             "monitor arm semihosting_cmdline app console",
@@ -182,13 +318,9 @@ fn in_gdb() {
             "print value",
             "stepi 40",
             "detach",
-        ] {
-            gdb.args(["-ex", line]);
-        }
-        let (said, ok) = finish(&mut gdb, Duration::from_secs(120));
-        assert!(ok, "gdb failed:\n{said}");
-        let mut rest = &said[..];
-        for words in [
+        ];
+        let said = gdb(elf, rocd.address("gdb"), &lines);
+        let words = [
             "semihosting is enabled",
             "Temporary breakpoint 1, main () at semihosting.c:",
             "Temporary breakpoint 2, ",
@@ -200,10 +332,8 @@ fn in_gdb() {
             "Breakpoint 3, ",
             "$1 = 5",
             "detached",
-        ] {
-            let at = rest.find(words).unwrap_or_else(|| panic!("`{words}` is not in its place:\n{said}"));
-            rest = &rest[at + words.len()..];
-        }
+        ];
+        in_order(&said, &words);
         assert_eq!(said.matches("SIGTRAP").count(), 1, "a call was shown as a halt:\n{said}");
         rocd.leave();
     }
@@ -240,7 +370,7 @@ fn ctrl_c_in_gdb() {
     gdb.until("$T05thread:1;");
     for _ in 0..10 {
         gdb.send(GO);
-        let said = gdb.until(TICK) + &gdb.until(TICK);
+        let said = format!("{}{}", gdb.until(TICK), gdb.until(TICK));
         assert!(!said.contains("$T"), "a call was shown as a halt: {said}");
         gdb.send("\x03");
         assert_eq!(gdb.until("$T").find("$T05"), None);
@@ -255,14 +385,8 @@ fn ctrl_c_in_gdb() {
 fn in_a_gdb_of_rocds_own() {
     let (target, elf) = CHIPS[0];
     let Some(_gdb) = Verdict::of("gdb-multiarch", "gdb-multiarch", "rocd's gdb with semihosting", target) else { return };
-    let script = tempfile::NamedTempFile::with_suffix(".gdb").unwrap();
     let lines = "monitor arm semihosting enable\nmonitor arm semihosting_cmdline app console\ncontinue\nquit\n";
-    std::fs::write(script.path(), lines).unwrap();
-    let gdb = tempfile::NamedTempFile::new().unwrap().into_temp_path();
-    std::fs::write(&gdb, format!("#!/bin/sh\nexec gdb-multiarch -nx -batch \"$@\" -x {}\n", script.path().display())).unwrap();
-    assert!(Command::new("chmod").arg("+x").arg(&gdb).status().unwrap().success());
-    let mut rocd = Command::new(env!("CARGO_BIN_EXE_rocd"));
-    rocd.current_dir(env!("CARGO_MANIFEST_DIR")).env("ROCD_GDB", &gdb).args(["-f", "sim", "-f", target, "gdb", elf]);
+    let (mut rocd, _files) = of_rocds_own(target, elf, lines);
     let (said, _) = finish(&mut rocd, Duration::from_secs(120));
     for words in ["*write0\n", "unknown ffffffff\n", "the program ended with exit code 0\n"] {
         assert_eq!(said.matches(words).count(), 1, "`{words}` is not there once:\n{said}");

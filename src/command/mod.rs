@@ -34,7 +34,7 @@ use crate::error::{Error, Result, excerpt};
 use crate::event::Ears;
 use crate::image::{Image, Names};
 use crate::near::nearest;
-use crate::session::{Session, Setup};
+use crate::session::{Input, Session, Setup};
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -243,6 +243,8 @@ pub struct Settings {
     pub timing: bool,
     /// `-s`, in order; then $ROCD_PATH and the user's config folder.
     pub search: Vec<PathBuf>,
+    /// stdin, where nobody else has it: for the console of the programs that `run` runs.
+    pub input: Option<Input>,
     /// The front-end's own options, for the manual page and for shells, and what there is to say about them.
     pub options: Vec<shell::Opt>,
     pub about_options: &'static str,

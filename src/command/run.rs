@@ -4,7 +4,7 @@ use super::{Arg, Args, Command, Cx, Value, flash};
 use crate::error::{Cause, Error, Result};
 use crate::session::{Exit, Reason, Session, State};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub const COMMANDS: &[Command] = &[
     Command::new(
@@ -86,10 +86,11 @@ fn run(cx: &Cx, args: &Args) -> Result<Value> {
     let words = std::iter::once(args.text("file")?).chain(args.texts("args"));
     let on = std::mem::replace(&mut session.semihosting.on, true);
     session.semihosting.command_line = command_line(words);
+    session.semihosting.input = cx.settings.borrow().input.clone();
     session.semihosting.awaited = true;
     let (rtt, told) = (cx.settings.borrow().rtt, session.rtt_due().is_some());
     let ended = session.start(cx.core.get(), rtt).and_then(|()| until_end(cx, &mut session, limit));
-    session.semihosting.awaited = false;
+    (session.semihosting.awaited, session.semihosting.input) = (false, None);
     session.semihosting.on = on;
     let said = session.rtt_rest();
     if !told {
@@ -104,7 +105,12 @@ fn until_end(cx: &Cx, session: &mut Session, limit: Option<Duration>) -> Result<
     let (core, began) = (cx.core.get(), session.probe.now());
     let ended = |code, text: String| Err(Error::command(text).cause(Cause::Ended(code)));
     loop {
+        let (before, looked) = (session.probe.now(), Instant::now());
         session.wait(LOOK)?;
+        if session.semihosting.waits {
+            // For what a user types: the board's clock goes no faster than his.
+            std::thread::sleep((session.probe.now() - before).saturating_sub(looked.elapsed()));
+        }
         match session.semihosting.exit {
             None => {}
             Some(Exit::Code(0)) => return Ok(()),

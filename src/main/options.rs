@@ -28,6 +28,13 @@ pub struct Options {
     pub timing: bool,
 }
 
+impl Options {
+    /// What is to be run stands in the command line: stdin has none of it.
+    pub fn asked(&self) -> bool {
+        !self.words.is_empty() || self.steps.iter().any(|step| matches!(step, Step::Line(_)))
+    }
+}
+
 pub enum Parsed {
     Options(Options),
     /// `--help` or `--version`: to be printed, and that is all.

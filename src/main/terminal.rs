@@ -123,6 +123,11 @@ impl Terminal {
         }
     }
 
+    /// It has neither lines for us nor gdb's packets.
+    pub fn stdin_is_free(&self, options: &Options) -> bool {
+        !self.lent && options.asked()
+    }
+
     /// While others are served nobody waits for a reader of stdout or stderr.
     pub fn serve(&self, on: bool) {
         [&self.stdout, &self.stderr].into_iter().for_each(|pen| pen.serve(on));

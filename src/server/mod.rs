@@ -217,6 +217,8 @@ fn serve(host: &Host, args: &Args) -> Result<Value> {
     let session = host.cx().session()?;
     let cores: Vec<String> = (0..session.core_names().len()).map(|core| session.die.core_name(core)).collect();
     drop(session);
+    // From here on whoever says `run` is a client, whose keys these are not.
+    host.cx().settings.borrow_mut().input = None;
     let mut server = Server::new(host);
     if let Some(file) = args.opt_text("file") {
         return server.gdb(file);

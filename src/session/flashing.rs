@@ -69,7 +69,7 @@ impl Session {
     }
 
     fn let_go(&mut self, held: &[usize]) -> Result<()> {
-        held.iter().try_for_each(|core| self.go_on(*core, None))
+        held.iter().try_for_each(|core| self.go_on(*core, None).map(drop))
     }
 
     /// The sectors without a step of banks that are erased sooner as a whole, if these sectors are blank.

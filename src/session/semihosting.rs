@@ -4,7 +4,7 @@
 //! over may be anything: what makes no sense is an error to it. Files are those below a folder that the user chose, wherever
 //! their names lead; without one there are none.
 
-use super::{ATTEND, Session, core_ap};
+use super::{ATTEND, Input, Session, core_ap};
 use crate::adi::MemAp;
 use crate::cortex_m::{Reason, State};
 use crate::error::{Error, Result};
@@ -78,12 +78,30 @@ pub struct Semihosting {
     pub exit: Option<Exit>,
     /// Who waits for that tells it.
     pub awaited: bool,
+    /// What is typed for them; `None`: their console is at its end.
+    pub input: Option<Input>,
+    /// One waits for that.
+    pub waits: bool,
+    answered: Option<Answered>,
+    /// Of a SYS_READ or SYS_WRITE in which a transfer failed: its arguments, and the bytes that are done.
+    half: Option<([u32; 3], u32)>,
     /// Cores whose halt is for the user to see: he asked for it, or the program has ended.
     pub(super) held: BTreeSet<usize>,
     errno: u32,
     /// By handle, from 1 on.
     files: Vec<Option<Handle>>,
     since: Duration,
+}
+
+/// A call that was carried out and must not be once more, although a transfer failed before its core went on.
+#[derive(Clone, Copy)]
+struct Answered {
+    core: usize,
+    at: u32,
+    operation: u32,
+    value: u32,
+    /// Its result is in r0.
+    written: bool,
 }
 
 enum Handle {
@@ -96,6 +114,8 @@ enum Handle {
 /// Why a call fails: by an errno, or because rocd does.
 enum No {
     Errno(u32),
+    /// Not now: it is asked again.
+    Wait,
     Own(Error),
 }
 
@@ -137,23 +157,42 @@ impl Session {
             found.debugged(&mut mem)?;
             let until = self.probe.now() + ATTEND;
             while self.calls(core)? {
-                let answered = self.answer(core)?;
-                if let Some((_, Some(exit))) = answered {
-                    self.semihosting.exit = Some(exit);
-                    self.semihosting.held.insert(core);
-                    if !self.semihosting.awaited {
-                        self.ears.info(exit.to_string());
-                    }
+                let Some((next, exit)) = self.answer(core)? else { break };
+                if let Some(exit) = exit {
+                    self.ended(core, exit);
                     break;
                 }
                 let (found, mut mem, ears) = self.parts(core)?;
-                found.resume(&mut mem, ears, answered.map(|(next, _)| next))?;
+                found.resume(&mut mem, ears, Some(next))?;
+                self.semihosting.went_on();
                 if self.probe.now() > until {
                     break;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The program's end is told, and its halt is for the user to see.
+    fn ended(&mut self, core: usize, exit: Exit) {
+        self.semihosting.exit = Some(exit);
+        self.semihosting.held.insert(core);
+        if !self.semihosting.awaited {
+            self.ears.info(exit.to_string());
+        }
+    }
+
+    /// For who lets a core go on: where it does, behind a call that it stands at and nobody has seen yet. `Err`: with that call its
+    /// program has ended, which is told now.
+    pub(super) fn answer_first(&mut self, core: usize) -> Result<std::result::Result<Option<u32>, Exit>> {
+        let told = self.semihosting.exit.is_some();
+        Ok(match self.answer(core)? {
+            Some((_, Some(exit))) if !told => {
+                self.ended(core, exit);
+                Err(exit)
+            }
+            answered => Ok(answered.map(|(next, _)| next)),
+        })
     }
 
     /// The core waits for its host: to everybody else it runs.
@@ -166,7 +205,13 @@ impl Session {
             return Ok(false);
         }
         let pc = found.pc(&mut mem)?;
-        Ok(found.breakpoints.iter().all(|point| point.address != pc) && self.call_at(core, pc))
+        let free = found.breakpoints.iter().all(|point| point.address != pc);
+        Ok(free && (self.call_at(core, pc) || self.answered(core, pc).is_some()))
+    }
+
+    /// What the call was answered with that the core has not left, or not further than to the next instruction.
+    fn answered(&self, core: usize, pc: u32) -> Option<Answered> {
+        self.semihosting.answered.filter(|call| call.core == core && [call.at, call.at.wrapping_add(2)].contains(&pc))
     }
 
     fn call_at(&mut self, core: usize, pc: u32) -> bool {
@@ -184,28 +229,47 @@ impl Session {
         let [r0, r1, pc] = [0, 1, 15].map(|number: usize| registers[number]);
         let values = self.read_regs(core, &[r0, r1, pc])?;
         let [operation, argument, at] = [0, 1, 2].map(|nth| values[nth] as u32);
-        if !self.call_at(core, at) {
-            return Ok(None);
-        }
+        // With another r0 it has been away, and calls anew.
+        let before = self.answered(core, at).filter(|call| operation == call.value || operation == call.operation && !call.written);
+        let mut call = match before {
+            Some(call) => call,
+            None if !self.call_at(core, at) => return Ok(None),
+            None => match self.carry_out(core, operation, argument)? {
+                Some(Ok(value)) => Answered { core, at, operation, value, written: false },
+                Some(Err(exit)) => return Ok(Some((at.wrapping_add(2), Some(exit)))),
+                None => return Ok(None),
+            },
+        };
+        self.semihosting.answered = Some(call);
+        self.write_reg(core, r0, call.value.into())?;
+        call.written = true;
+        self.semihosting.answered = Some(call);
+        Ok(Some((call.at.wrapping_add(2), None)))
+    }
+
+    /// Its result, or how the program has ended with it; `None`: not yet.
+    fn carry_out(&mut self, core: usize, operation: u32, argument: u32) -> Result<Option<std::result::Result<u32, Exit>>> {
         let heap = if operation == SYS_HEAPINFO { self.heap(core)? } else { [0; 4] };
         let mem = MemAp::new(&mut *self.probe, core_ap(&self.target, core));
         let mut call = Call { host: &mut self.semihosting, mem, ears: &self.ears, heap };
-        let next = at.wrapping_add(2);
+        call.host.waits = false;
         let value = match call.end(operation, argument) {
-            Ok(Some(exit)) => return Ok(Some((next, Some(exit)))),
+            Ok(Some(exit)) => return Ok(Some(Err(exit))),
             Ok(None) => call.carry_out(operation, argument),
             Err(no) => Err(no),
         };
-        let value = match value {
-            Err(No::Own(error)) => return Err(error.during(format!("answering semihosting call {operation:#04x}"))),
+        match value {
+            Err(No::Own(error)) => Err(error.during(format!("answering semihosting call {operation:#04x}"))),
+            Err(No::Wait) => {
+                self.semihosting.waits = true;
+                Ok(None)
+            }
             Err(No::Errno(errno)) => {
                 self.semihosting.errno = errno;
-                u32::MAX
+                Ok(Some(Ok(u32::MAX)))
             }
-            Ok(value) => value,
-        };
-        self.write_reg(core, r0, value.into())?;
-        Ok(Some((next, None)))
+            Ok(value) => Ok(Some(Ok(value))),
+        }
     }
 
     /// Heap base and limit, stack base and limit (§7.17): from where the ELF's data end to the top of its stack, for both. Zeros
@@ -227,7 +291,12 @@ impl Semihosting {
     pub(super) fn begin(&mut self, now: Duration) {
         self.files.clear();
         self.held.clear();
-        (self.errno, self.exit, self.since) = (0, None, now);
+        (self.errno, self.exit, self.since, self.waits, self.answered, self.half) = (0, None, now, false, None, None);
+    }
+
+    /// The core has left the call that it stood at.
+    pub(super) fn went_on(&mut self) {
+        self.answered = None;
     }
 
     fn handle(&mut self, handle: u32) -> Answer<&mut Handle> {
@@ -286,8 +355,7 @@ const CALLS: &[(u32, Run)] = &[
     (0x04, |call, at| call.write_string(at)),
     (0x05, |call, at| call.in_pieces(at, Call::write)),
     (0x06, |call, at| call.in_pieces(at, Call::read)),
-    // SYS_READC: the console has no input
-    (0x07, |_, _| no(EIO)),
+    (0x07, |call, _| call.typed(1)?.first().map_or(no(EIO), |byte| Ok(u32::from(*byte)))),
     (0x08, |call, at| call.words(at).map(|[status]| u32::from((status as i32) < 0))),
     (0x09, |call, at| {
         let [handle] = call.words(at)?;
@@ -443,20 +511,26 @@ impl Call<'_> {
 
     /// SYS_READ and SYS_WRITE: handle, buffer and length, as far as it goes. How much was left, which is all of it on error, too.
     fn in_pieces(&mut self, at: u32, one: fn(&mut Self, u32, u32, u32) -> Answer) -> Answer {
-        let [handle, buffer, len] = self.words(at)?;
-        let mut done = 0;
+        let given @ [handle, buffer, len] = self.words(at)?;
+        let half = self.host.half.take().filter(|half| half.0 == given);
+        let mut done = half.map_or(0, |half| half.1);
         while done < len {
-            (self.ears.breathe)()?;
             let wanted = CHUNK.min(len - done);
-            let piece = if len <= LARGEST { one(self, handle, buffer.wrapping_add(done), wanted) } else { no(EINVAL) };
+            let piece = (self.ears.breathe)().map_err(No::Own);
+            let piece = piece.and_then(|()| if len <= LARGEST { one(self, handle, buffer.wrapping_add(done), wanted) } else { no(EINVAL) });
             match piece {
                 Ok(0) => break,
                 Ok(count) => done += count,
+                // What has come is enough.
+                Err(No::Wait) if done > 0 => break,
                 Err(No::Errno(errno)) => {
                     self.host.errno = errno;
                     break;
                 }
-                Err(own) => return Err(own),
+                Err(own) => {
+                    self.host.half = Some((given, done));
+                    return Err(own);
+                }
             }
         }
         Ok(len - done)
@@ -472,15 +546,32 @@ impl Call<'_> {
         Ok(len)
     }
 
-    /// 0 at the end; the console has no input.
+    /// Of the console's input.
+    fn typed(&self, most: u32) -> Answer<Vec<u8>> {
+        self.host.input.as_ref().map_or(Ok(Vec::new()), |input| input.take(most as usize).ok_or(No::Wait))
+    }
+
+    /// 0 at the end.
     fn read(&mut self, handle: u32, buffer: u32, len: u32) -> Answer {
         let mut bytes = vec![0; len as usize];
         let count = match self.host.handle(handle)? {
-            Handle::Console => 0,
+            Handle::Console => {
+                let typed = self.typed(len)?;
+                bytes[..typed.len()].copy_from_slice(&typed);
+                typed.len()
+            }
             Handle::Features(text) => text.read(&mut bytes)?,
             Handle::File(file) => file.read(&mut bytes)?,
         };
-        self.mem.write(buffer, &bytes[..count])?;
-        Ok(count as u32)
+        let put = self.mem.write(buffer, &bytes[..count]).map_err(No::from);
+        if let Err(No::Own(_)) = &put {
+            let back = SeekFrom::Current(-(count as i64));
+            match self.host.handle(handle)? {
+                Handle::Console => self.host.input.iter().for_each(|input| input.give_back(&bytes[..count])),
+                Handle::Features(text) => _ = text.seek(back)?,
+                Handle::File(file) => _ = file.seek(back)?,
+            }
+        }
+        put.map(|()| count as u32)
     }
 }
