@@ -138,6 +138,11 @@ fn the_control_block_is_found_by_its_symbol_in_a_range_and_by_a_search() {
         assert_eq!(desk.refused("rtt start 0x08000000 0x1000"), "0x08000000 and what follows is no RAM");
         assert_eq!(desk.refused("rtt setup 0x20000000 16 other"), "rtt setup: the id is \"SEGGER RTT\", and not `other`");
         assert_eq!(desk.run("rtt polling_interval 20"), "RTT is looked at every 20 ms at least");
+        for ms in ["0", "1001", "0xffffffffffffffff"] {
+            let error = desk.host.line(&format!("rtt polling_interval {ms}"), &mut |_| {}).expect_err(ms);
+            assert!(error.message.ends_with(" ms is no interval: it is 1 to 1000 ms") && error.hint.is_some(), "{error}");
+        }
+        assert_eq!(desk.run("rtt polling_interval"), "RTT is looked at every 20 ms at least");
 
         // a raw binary has no symbols
         let image = Image::read(Path::new(chip.2), None, None).unwrap();
@@ -155,7 +160,14 @@ fn two_channels_up_and_one_down() {
     for chip in CHIPS {
         let desk = Desk::started(chip, "v2");
         let listed = "Channels: up=2, down=1\nUp-channels:\n0: Terminal 4096 0\n1: Data 2048 0\nDown-channels:\n0: Terminal 16 0";
+        // before anything is known of the channels a port waits for them
+        desk.run("rtt stop; rtt server start 0 99; rtt start");
         assert_eq!(desk.run("rtt channels"), listed);
+        let error = desk.host.line("rtt server start 0 99", &mut |_| {}).expect_err("no such channel");
+        assert_eq!(error.message, "the program has no channel 99");
+        assert_eq!(error.hint.as_deref(), Some("it has 0, 1 up and 0 down; `rtt channels` says more"));
+        assert_eq!(desk.host.cx().rtt_ports.borrow().len(), 1);
+        desk.run("rtt server start 0 1");
         desk.run("rtt write 0 LONGER THAN THE RING OF ITS BYTES");
         let echo = |text: &str| text.chars().map(|c| format!("'{c}'\n")).collect::<String>();
         assert_eq!(desk.said(), format!("hello\n{}", echo("LONGER THAN THE RING OF ITS BYTES")));

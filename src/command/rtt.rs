@@ -4,6 +4,7 @@ use super::{Args, Command, Cx, Value, serve, system};
 use crate::error::{Error, Result};
 use crate::session::{Channel, SLOW};
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 pub const COMMANDS: &[Command] = &[
@@ -53,12 +54,22 @@ pub const COMMANDS: &[Command] = &[
         "rtt polling_interval 20",
         |cx, args| {
             let slowest = &mut cx.settings.borrow_mut().rtt.slowest;
-            *slowest = args.opt_num("ms").map(Duration::from_millis).or(*slowest);
+            if let Some(ms) = args.opt_num("ms") {
+                if !INTERVALS.contains(&ms) {
+                    let (least, most) = (INTERVALS.start(), INTERVALS.end());
+                    let error = Error::usage(format!("{ms} ms is no interval: it is {least} to {most} ms"));
+                    return Err(error.hint("while data flow it is 1 ms in any case; the longer, the more a ring has to hold"));
+                }
+                *slowest = Some(Duration::from_millis(ms));
+            }
             let ms = slowest.unwrap_or(SLOW).as_millis() as u64;
             Ok(Value::shown(ms, format!("RTT is looked at every {ms} ms at least")))
         },
     ),
 ];
+
+/// Of `rtt polling_interval`, ms. OpenOCD's own is 100.
+const INTERVALS: RangeInclusive<u64> = 1..=1000;
 
 /// How long `rtt write` waits for a program that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -149,6 +160,13 @@ fn write(cx: &Cx, args: &Args) -> Result<Value> {
 
 fn server_start(cx: &Cx, args: &Args) -> Result<Value> {
     let channel = number(args)?;
+    // Before there is a control block nobody knows.
+    let known = cx.session.borrow_mut().as_mut().and_then(|session| session.rtt_channels().ok());
+    if let Some(known) = known.filter(|known| known.iter().all(|row| row.number != channel)) {
+        let list = |up| known.iter().filter(|row| row.up == up).map(|row| row.number.to_string()).collect::<Vec<_>>().join(", ");
+        let hint = format!("it has {} up and {} down; `rtt channels` says more", list(true), list(false));
+        return Err(Error::command(format!("the program has no channel {channel}")).hint(hint));
+    }
     let (listener, address) = serve::listen(cx, "rtt server start", args.num("port")?)?;
     cx.rtt_ports.borrow_mut().push(Port { listener, port: address.port(), channel });
     Ok(Value::shown(u64::from(address.port()), format!("rtt {address} channel {channel}")))
