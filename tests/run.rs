@@ -98,16 +98,27 @@ fn a_program_that_does_not_end_is_124() {
         assert!(aside.contains("error: the program did not end within 0.05 s; it runs on"), "{aside}");
     }
     // the word belongs to the program where it stands behind the file
-    let (code, said, _) = run("stm32h7", &[CHIPS[0].2, "greet", "timeout", "3"]);
+    let (code, said, aside) = run("stm32h7", &[CHIPS[0].2, "greet", "timeout", "3"]);
     assert_eq!((code, said.as_str()), (0, "hello, timeout\nhello, 3\n"));
+    let note = "warning: `timeout 3` behind the file is the program's: rocd's own is `run timeout 3 tests/samples/c/sample-h743.elf`";
+    assert!(aside.contains(note), "{aside}");
+    for words in [&["timeout", "9", CHIPS[0].2, "greet", "timeout", "3"][..], &[CHIPS[0].2, "greet", "timeout", "soon"]] {
+        let (code, _, aside) = run("stm32h7", words);
+        assert!(code == 0 && !aside.contains("behind the file"), "{aside}");
+    }
 }
 
 /// None of them is a code that a program could have.
 #[test]
 fn rocds_own_failures_are_125_with_their_kind() {
     let elf = CHIPS[0].2;
+    let empty = tempfile::NamedTempFile::with_suffix(".elf").unwrap();
     for (words, kind, what) in [
-        (vec!["run", "no-such.elf"], "command", "no-such.elf"),
+        (vec!["run", "no-such.elf"], "command", "cannot open no-such.elf"),
+        (vec!["run", "tests"], "command", "tests is a directory"),
+        (vec!["run", empty.path().to_str().unwrap()], "image", ".elf is empty"),
+        (vec!["run", "/dev/null"], "usage", "/dev/null is no regular file"),
+        (vec!["run", "timeout"], "usage", "run needs"),
         (vec!["run", "Cargo.toml"], "image", "Cargo.toml"),
         (vec!["run", "tests/firmware/ramonly-h743.elf"], "image", "ramonly-h743.elf"),
         (vec!["run", "timeout", "soon", elf], "usage", "`soon` is not a number"),

@@ -81,6 +81,13 @@ fn run(cx: &Cx, args: &Args) -> Result<Value> {
     let limit = args.of("s").first().and_then(|arg| if let Arg::Float(s) = arg { Some(*s) } else { None });
     let time = |s| Duration::try_from_secs_f64(s).map_err(|error| Error::usage(format!("{s} s is no time-out: {error}")));
     let limit = limit.map(time).transpose()?;
+    // As people write who think of `program FILE verify`; nobody but the program can say what it means there.
+    if let (None, [.., "timeout", s]) = (limit, &*args.texts("args"))
+        && s.parse::<f64>().is_ok()
+    {
+        let file = args.text("file")?;
+        cx.ears.warn(format!("`timeout {s}` behind the file is the program's: rocd's own is `run timeout {s} {file}`"));
+    }
     flash::put(cx, args)?;
     let mut session = cx.session()?;
     let words = std::iter::once(args.text("file")?).chain(args.texts("args"));
