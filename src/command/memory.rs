@@ -84,6 +84,25 @@ pub(super) fn write_file(path: &str, bytes: &[u8]) -> Result<()> {
     std::fs::write(path, bytes).map_err(|error| Error::command(format!("{path}: {error}")))
 }
 
+/// What is at an address, in the format that the file's name asks for.
+pub(super) fn save(path: &str, address: u32, bytes: &[u8]) -> Result<()> {
+    write_file(path, &image::written_as(Path::new(path), address, bytes)?)
+}
+
+/// Longer files are none of those that are read as a whole; ST's largest SVD file has some 5 MiB (assumed).
+const LARGEST: u64 = 64 << 20;
+
+/// A regular file as a whole: of others some have no end.
+pub(super) fn contents(path: &Path) -> Result<Vec<u8>> {
+    let name = path.display();
+    let unread = |error| Error::command(format!("cannot read {name}: {error}"));
+    match std::fs::metadata(path).map_err(unread)? {
+        data if !data.is_file() => Err(Error::image(format!("{name} is no regular file"))),
+        data if data.len() > LARGEST => Err(Error::image(format!("{name} is longer than {} MiB", LARGEST >> 20))),
+        _ => std::fs::read(path).map_err(unread),
+    }
+}
+
 /// OpenOCD's closing words: the chip's time and speed.
 pub(super) fn speed(bytes: u64, seconds: f64) -> String {
     let speed = if seconds > 0.0 { bytes as f64 / 1024.0 / seconds } else { 0.0 };
@@ -148,7 +167,7 @@ fn dump_image(cx: &Cx, args: &Args) -> Result<Value> {
     let start = cx.now();
     let bytes = fetch(cx, from, len, None)?;
     let seconds = (cx.now() - start).as_secs_f64();
-    write_file(path, &image::written_as(Path::new(path), from, &bytes)?)?;
+    save(path, from, &bytes)?;
     Ok(moved("dumped", len as u64, seconds))
 }
 

@@ -20,25 +20,14 @@ fn told(svd: &Svd) -> Value {
     Value::shown(Value::map(rows), format!("{}: {}, {count} registers", svd.path, svd.device))
 }
 
-/// ST's largest has some 5 MiB (assumed).
-const LARGEST: u64 = 64 << 20;
-
 /// As given, or below a folder of `-s`.
 fn load(cx: &Cx, name: &str) -> Result<Rc<Svd>> {
     let search = cx.settings.borrow().search.clone();
     let places = std::iter::once(PathBuf::from(name)).chain(search.iter().map(|folder| folder.join(name)));
     let path = places.into_iter().find(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(name));
-    let name = path.display();
-    match std::fs::metadata(&path) {
-        Ok(data) if !data.is_file() => return Err(Error::image(format!("{name} is no file"))),
-        Ok(data) if data.len() > LARGEST => {
-            return Err(Error::image(format!("{name} is longer than {} MiB, as no SVD file is", LARGEST >> 20)));
-        }
-        _ => {}
-    }
-    let bytes = std::fs::read(&path).map_err(|error| Error::command(format!("cannot read {name}: {error}")))?;
+    let bytes = memory::contents(&path)?;
     let svd = Rc::new(Svd::parse(&path.display().to_string(), &String::from_utf8_lossy(&bytes))?);
-    svd.warnings.iter().for_each(|warning| cx.ears.warn(warning.as_str()));
+    svd.left_out().into_iter().for_each(|warning| cx.ears.warn(warning));
     cx.svd.replace(Some(svd.clone()));
     Ok(svd)
 }

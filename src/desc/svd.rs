@@ -4,25 +4,27 @@
 
 use crate::error::{Error, Result};
 use roxmltree::{Document, Node};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// Longer files are no chip's; the largest in use have some 10 MiB (assumed).
-const LONGEST: usize = 64 << 20;
 /// More registers, fields in one, or clusters in clusters, are no chip's: `dim` can ask for any number.
 const MOST: usize = 1 << 16;
 const MOST_FIELDS: usize = 64;
-const MOST_WARNINGS: usize = 5;
 const DEEPEST: usize = 8;
+/// In all, copies too (assumed: ten times the largest file in use).
+const MOST_VALUES: usize = 1 << 21;
+const LONGEST_CHAIN: usize = 16;
 
 #[derive(Debug, Default)]
 pub struct Svd {
     pub path: String,
     pub device: String,
     pub registers: Vec<Register>,
-    /// What was left out, or the first of it.
-    pub warnings: Vec<String>,
-    /// Copies of registers and clusters so far.
+    /// The first field that was left out, in words, and where in the file all are.
+    outside: (String, BTreeSet<usize>),
+    /// Copies of registers and clusters so far; of fields, their values included.
     copied: usize,
+    fields: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,9 +96,6 @@ impl Svd {
     /// Kind image: it is no SVD, or a faulty one.
     pub fn parse(path: &str, text: &str) -> Result<Svd> {
         let wrong = |why: String| Error::image(format!("{path} is no SVD file: {why}"));
-        if text.len() > LONGEST {
-            return Err(wrong(format!("it has {} bytes", text.len())));
-        }
         let document = Document::parse(text).map_err(|error| wrong(error.to_string()))?;
         let device = document.root_element();
         if !device.has_tag_name("device") {
@@ -115,6 +114,16 @@ impl Svd {
             }
         }
         Ok(svd)
+    }
+
+    /// What a user should hear of fields that no register can have.
+    pub fn left_out(&self) -> Option<String> {
+        let (first, all) = &self.outside;
+        match all.len() {
+            0 => None,
+            1 => Some(first.clone()),
+            count => Some(format!("{first}; {} others are not, either", count - 1)),
+        }
     }
 
     /// The register of this name, and the field if the name is a field's.
@@ -147,6 +156,9 @@ impl Svd {
                 return Err(self.bad(node, format!("derives from itself, by `{from}`")));
             }
             chain.push(last);
+            if chain.len() > LONGEST_CHAIN {
+                return Err(self.bad(node, format!("derives from others, one from the other, more than {LONGEST_CHAIN} times")));
+            }
         }
         Ok(chain)
     }
@@ -232,14 +244,18 @@ impl Svd {
             for (name, step) in self.copies(&chain)? {
                 let at = at.start.saturating_add(step)..at.end.saturating_add(step);
                 if at.is_empty() || at.end > usual.bits.min(64) {
-                    let said = self.bad(node, "is left out: its bits are not in its register").message;
-                    if !self.warnings.contains(&said) && self.warnings.len() < MOST_WARNINGS {
-                        self.warnings.push(said);
+                    if self.outside.1.is_empty() {
+                        self.outside.0 = self.bad(node, "is left out: its bits are not in its register").message;
                     }
+                    self.outside.1.insert(node.range().start);
                     continue;
                 }
                 let access = self.usual(&chain, usual)?.access;
                 let field = Field { name, what: words(&chain), at, access, values: self.values(&chain)? };
+                self.fields += 1 + field.values.len();
+                if self.fields > MOST_VALUES {
+                    return Err(self.bad(node, format!("is one of more than {MOST_VALUES} fields and values")));
+                }
                 register.acts |= child(&chain, "readAction").is_some();
                 register.modified(&chain, field.mask());
                 register.fields.push(field);
