@@ -360,6 +360,17 @@ fn a_segment_up_to_the_end_of_the_address_space_is_no_bug() {
 }
 
 #[test]
+fn what_has_no_end_is_no_program_for_the_board() {
+    let folder = tempfile::tempdir().unwrap();
+    refused(&["sim", "run", "bare-m0", "/dev/zero"], 8, "/dev/zero is no regular file");
+    refused(&["sim", "run", "bare-m0", folder.path().to_str().unwrap()], 8, "is no regular file");
+    refused(&["sim", "run", "bare-m0", "no-such.elf"], 1, "cannot read no-such.elf");
+    let file = std::fs::File::create(folder.path().join("long.elf")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    refused(&["sim", "run", "bare-m0", folder.path().join("long.elf").to_str().unwrap()], 8, "is longer than 64 MiB");
+}
+
+#[test]
 fn ctrl_c_ends_a_program_that_does_not_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = saved(folder.path(), "counts.elf", &elf(COUNTS));

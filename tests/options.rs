@@ -7,6 +7,7 @@ use rocd::desc::{Interface, Known, Target};
 use rocd::error::{Error, Kind, Result};
 use rocd::event::{Event, Sink};
 use rocd::host::{Cancel, Host};
+use rocd::image::Image;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -303,6 +304,8 @@ fn names_and_values_that_are_not_there_are_told_with_what_is() {
     told("option write BOR_EN", "option write needs <value>", "usage: option write");
     bench.fails("option write IWDG_SW 1 iwdg_sw 0 yes", Kind::Usage, "IWDG_SW is given twice");
     bench.fails("option protect 0 3 64 yes", Kind::Usage, "no sectors 3 through 64: bank 1 has sectors 0 through 63");
+    let error = bench.fails("option protect 0 5 2 yes", Kind::Usage, "sector 5 comes behind sector 2: the first is named first");
+    assert!(error.hint.is_none());
     told("option protect 1 0 1 yes", "no flash bank 1", "`flash banks`");
     assert_eq!(bench.word(OPTR), 0xFFFF_FEAA);
     let bench = Bench::new("stm32h743");
@@ -343,6 +346,8 @@ fn option_bytes_that_do_not_match_their_complement_are_told_and_mended() {
     assert_eq!(bench.ok("option read RDP"), "RDP: 0xff (level1: the debugger cannot read flash)");
     let warnings = bench.warnings();
     assert!(warnings.len() == 1 && warnings[0].starts_with("OPTVERR: the option bytes do not match their complements"), "{warnings:?}");
+    let named = "; FLASH_OPTR is stored at 0x1fff7800 as 0xfffffeaa beside 0x00000112; `option read`";
+    assert!(warnings[0].contains(named), "{warnings:?}");
     assert_eq!((bench.option("BOOT_LOCK"), bench.option("PCROP1A_END"), bench.option("BOR_EN")), (1, 0xFF, 0));
     bench.ok("option write RDP level0 BOOT_LOCK off yes --allow RDP");
     bench.warnings();
@@ -385,6 +390,36 @@ fn a_plug_that_is_pulled_in_the_middle_is_one_error_and_the_words_are_old_or_new
     }
 }
 
+/// A probe that refuses a command at any place: the way to the option bytes is shut behind the error, as it was before.
+#[test]
+fn after_an_error_the_option_bytes_are_locked() {
+    for (chip, control, shut, line) in [
+        // FLASH_OPTCR.OPTLOCK; FLASH_CR.LOCK and OPTLOCK (RM0433 4.9.7, RM0444 3.7.5)
+        ("stm32h743", 0x5200_2018, 1, "option write BOR_LEV 3 yes"),
+        ("stm32g071", 0x4002_2014, 3 << 30, "option write BOR_EN on yes"),
+    ] {
+        let mut failed = 0;
+        for after in 0..150 {
+            let bench = Bench::new(chip);
+            bench.ok(&format!("connect; sim inject stall after {after}"));
+            failed += u32::from(bench.run(line).is_err());
+            bench.ok("sim inject heal");
+            assert_eq!(bench.word(control) & shut, shut, "{chip}, after {after}");
+        }
+        assert!(failed > 20, "{chip}: {failed}");
+    }
+}
+
+#[test]
+fn to_allow_what_needs_none_is_told() {
+    let bench = Bench::new("stm32g071");
+    bench.ok("option write BOR_EN on yes --allow BOR_EN --allow rdp");
+    assert_eq!(bench.warnings(), ["`--allow BOR_EN --allow rdp` allows nothing here: no such change is dangerous"]);
+    bench.ok("option write NRST_MODE GPIO yes --allow nrst_mode");
+    let warnings = bench.warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("may lose SWD"), "{warnings:?}");
+}
+
 #[test]
 fn sectors_are_protected_and_unprotected_by_number() {
     for (chip, register, words) in
@@ -393,14 +428,21 @@ fn sectors_are_protected_and_unprotected_by_number() {
         let bench = Bench::new(chip);
         let freed = if chip == "stm32h743" { 2 } else { 1 };
         assert_eq!(bench.word(register), words[0], "{chip}");
-        let error = bench.fails("option protect 0 1 2", Kind::Command, "sectors 1 through 2 of bank 1 write protected: not yet");
+        let error = bench.fails(
+            "option protect 0 1 2",
+            Kind::Command,
+            "sectors 1 through 2 of bank 0 (bank 1 in the manual) write protected: not yet",
+        );
         assert_eq!(error.hint.unwrap(), "`option protect 0 1 2 yes` does it and resets the chip");
         bench.ok("option protect 0 1 2 yes");
         assert_eq!(bench.word(register), words[1], "{chip}");
         bench.fails("flash erase_sector 0 1 1", Kind::Protected, "write protected by option bytes: sector 1 of bank 1");
         bench.ok(&format!("option unprotect 0 {freed} {freed} yes"));
         assert_eq!(bench.word(register), words[2], "{chip}");
-        assert!(bench.ok(&format!("option unprotect 0 {freed} {freed} yes")).starts_with("nothing to write"));
+        let said = bench.ok(&format!("option unprotect 0 {freed} {freed} yes"));
+        let there =
+            format!("nothing to write: sectors {freed} through {freed} of bank 0 (bank 1 in the manual) not write protected already");
+        assert_eq!(said, there);
         bench.ok(&format!("flash erase_sector 0 {freed} {freed}"));
         bench.ok("option unprotect 0 0 last yes");
         assert_eq!(bench.word(register), words[0], "{chip}");
@@ -428,6 +470,11 @@ fn unlock_takes_protection_off_what_is_written_and_off_nothing_else() {
     assert_eq!(bench.word(0x1FFF_7818), 9 << 16 | 1);
     bench.ok("flash erase_address unlock 0x08001000 2K");
     assert_eq!([bench.word(0x1FFF_7818), bench.word(0x1FFF_7820)], [1 << 16 | 1, 9 << 16 | 3]);
+    // What holds the image already stays as it is, protection too.
+    bench.ok("option protect 0 0 9 yes");
+    let said = bench.ok("flash write_image erase unlock tests/firmware/blinky-g071.elf");
+    assert!(said.starts_with("nothing to write: "), "{said}");
+    assert_eq!([bench.word(0x1FFF_7818), bench.word(0x1FFF_7820)], [9 << 16, 0xFF]);
 }
 
 #[test]
@@ -482,5 +529,14 @@ fn one_time_programmable_memory_is_shown_and_saved() {
         bench.ok(&format!("otp read \"{}\"", file.display()));
         let bytes = std::fs::read(file).unwrap();
         assert_eq!((bytes.len(), &bytes[..5]), (1024, &[0x78, 0x56, 0x34, 0x12, 0xFF][..]), "{chip}");
+        // As its name says, with its address; so does the board's own door.
+        for (line, name) in [("otp read", "otp.hex"), ("otp read", "otp.srec"), ("sim dump", "dump.ihex")] {
+            let file = bench.folder.path().join(name);
+            let range = if line == "sim dump" { format!(" {address:#x} 1K") } else { String::new() };
+            bench.ok(&format!("{line} \"{}\"{range}", file.display()));
+            let image = Image::read(&file, None, None).unwrap();
+            assert_eq!((image.segments.len(), image.segments[0].address), (1, address), "{name}");
+            assert_eq!(image.segments[0].data, bytes, "{name}");
+        }
     }
 }

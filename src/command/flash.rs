@@ -1,7 +1,7 @@
 //! Built-in commands: flash. OpenOCD's names, argument order and closing lines; what was not done is never called done.
 
 use super::look::sectors;
-use super::memory::{CHUNK, format, opt_address, speed, write_file};
+use super::memory::{CHUNK, fetch, format, opt_address, speed, write_file};
 use super::{Args, Command, Cx, Value};
 use crate::adi::MemAp;
 use crate::error::{Context, Error, Kind, Result};
@@ -151,6 +151,9 @@ fn erase_sector(cx: &Cx, args: &Args) -> Result<Value> {
 pub(super) fn sector_range(bank: &Bank, args: &Args) -> Result<(u32, u32)> {
     let first = args.num("first")?;
     let last = args.opt_num("end").unwrap_or(u64::from(bank.sectors() - 1));
+    if first > last && args.opt_num("end").is_some() {
+        return Err(Error::usage(format!("sector {first} comes behind sector {last}: the first is named first")));
+    }
     if first > last || last >= u64::from(bank.sectors()) {
         return Err(Error::usage(format!("no sectors {first} through {last}: {} has sectors 0 through {}", bank.name, bank.sectors() - 1)));
     }
@@ -212,7 +215,7 @@ fn erase_address(cx: &Cx, args: &Args) -> Result<Value> {
     let (start, bytes) = (ranges[0].0.sector_address(ranges[0].1), range_bytes(&ranges));
     let line = |seconds| format!("erased address {start:#010x} (length {bytes}) {}", speed(bytes, seconds));
     let sectors: Vec<_> = ranges.iter().flat_map(|(bank, first, last)| (*first..=*last).map(|sector| (bank.number, sector))).collect();
-    unlock(cx, args, &sectors)?;
+    unlock(cx, args, &sectors, |_, _| Ok(true))?;
     erase(cx, args, &ranges, by_sector, line)
 }
 
@@ -282,7 +285,7 @@ fn write_image(cx: &Cx, args: &Args) -> Result<Value> {
     let policy = if args.has("erase") { Policy::Erase } else { Policy::NoErase };
     let manner = Manner { noreset: args.has("noreset"), noloader: args.has("noloader") };
     let touched = crate::flash::touched(&image, &cx.session()?.banks)?;
-    let unlocked = unlock(cx, args, &touched.into_iter().collect::<Vec<_>>());
+    let unlocked = unlock(cx, args, &touched, |bank, sector| differs(cx, &image, bank, sector));
     let written = unlocked.and_then(|()| plan_and_write(cx, &image, policy, manner));
     let (plan, done, seconds) = written.during(format_args!("writing {}", image.path))?;
     let mut lines: Vec<String> = note.into_iter().collect();
@@ -327,17 +330,35 @@ fn plan_and_write(cx: &Cx, image: &Image, policy: Policy, manner: Manner) -> Res
     Ok((plan, Some(done), planned + worked))
 }
 
-/// `unlock`: which of these sectors of banks are write protected are so no longer. Resets the chip.
-fn unlock(cx: &Cx, args: &Args, sectors: &[(usize, u32)]) -> Result<()> {
+/// Does a sector hold something else than the image has for it?
+fn differs(cx: &Cx, image: &Image, bank: &Bank, sector: u32) -> Result<bool> {
+    let start = u64::from(bank.sector_address(sector));
+    for segment in &image.segments {
+        let (from, past) = (start.max(segment.address.into()), (start + u64::from(bank.sector)).min(segment.end()));
+        if from < past {
+            let wanted = &segment.data[(from - u64::from(segment.address)) as usize..][..(past - from) as usize];
+            if fetch(cx, from as u32, wanted.len(), None)? != wanted {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// `unlock`: which of these sectors of banks are write protected and `needed` are so no longer. Resets the chip.
+fn unlock(cx: &Cx, args: &Args, sectors: &[(usize, u32)], needed: impl Fn(&Bank, u32) -> Result<bool>) -> Result<()> {
     if !args.has("unlock") || cx.settings.borrow().dry_run {
         return Ok(());
     }
-    let mut session = cx.session()?;
-    for bank in session.banks.clone() {
-        let before = session.protection(&bank)?;
-        let group = crate::flash::driver(&session.target.driver)?.protected_together(&bank)?;
+    let banks = cx.session()?.banks.clone();
+    for bank in banks {
+        let before = cx.session()?.protection(&bank)?;
+        let group = crate::flash::driver(&cx.session()?.target.driver)?.protected_together(&bank)?;
         let mut after = before.clone();
         for (_, sector) in sectors.iter().filter(|sector| sector.0 == bank.number && before[sector.1 as usize]) {
+            if !needed(&bank, *sector)? {
+                continue;
+            }
             let first = *sector as usize / group * group;
             after.iter_mut().skip(first).take(group).for_each(|protected| *protected = false);
         }
@@ -346,7 +367,7 @@ fn unlock(cx: &Cx, args: &Args, sectors: &[(usize, u32)]) -> Result<()> {
         }
         if after != before {
             cx.ears.info(format!("taking write protection off sectors of {}", bank.name));
-            session.protect(&bank, &after)?;
+            cx.session()?.protect(&bank, &after)?;
         }
     }
     Ok(())

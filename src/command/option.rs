@@ -29,7 +29,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command::new(
         "otp read [<file>]",
-        "Show the one-time programmable memory, or save it in a file",
+        "Show the one-time programmable memory, or save it in a file, as `dump_image` does",
         "sim chip stm32h7a3; otp read otp.bin",
         otp_read,
     ),
@@ -107,6 +107,11 @@ fn write(cx: &Cx, args: &Args) -> Result<Value> {
     let refused = changes.iter().filter(|(option, _, danger)| {
         danger.is_some_and(|danger| DANGERS.contains(&(danger.kind.as_str(), true))) && !allowed(&option.field.name)
     });
+    let dangerous = |name: &str| changes.iter().any(|(option, _, danger)| danger.is_some() && option.field.name.eq_ignore_ascii_case(name));
+    let needless: Vec<String> = args.texts("field").iter().filter(|name| !dangerous(name)).map(|name| format!("--allow {name}")).collect();
+    if !needless.is_empty() {
+        cx.ears.warn(format!("`{}` allows nothing here: no such change is dangerous", needless.join(" ")));
+    }
     let allow: String = refused.map(|(option, ..)| format!(" --allow {}", option.field.name)).collect();
     let words = changes.iter().map(difference).collect::<Vec<_>>().join("; ");
     if !agreed(cx, args, &words, &allow)? {
@@ -147,7 +152,8 @@ fn protect(cx: &Cx, args: &Args, on: bool) -> Result<Value> {
     let before = session.protection(&bank)?;
     let mut wanted = before.clone();
     wanted[first as usize..=last as usize].fill(on);
-    let words = format!("sectors {first} through {last} of {} {}write protected", bank.name, if on { "" } else { "not " });
+    let not = if on { "" } else { "not " };
+    let words = format!("sectors {first} through {last} of bank {} ({} in the manual) {not}write protected", bank.number, bank.name);
     if wanted == before {
         return Ok(format!("nothing to write: {words} already").into());
     }
@@ -167,6 +173,6 @@ fn otp_read(cx: &Cx, args: &Args) -> Result<Value> {
     let Some(path) = args.opt_text("file") else {
         return Ok(Value::shown(memory::numbers(&bytes, 4), memory::dump(area.address, &bytes, 4, false)));
     };
-    memory::write_file(path, &bytes)?;
+    memory::save(path, area.address, &bytes)?;
     Ok(format!("wrote {} bytes of one-time programmable memory at {:#010x} to file {path}", bytes.len(), area.address).into())
 }

@@ -4,7 +4,7 @@
 
 mod trace;
 
-use super::memory::write_file;
+use super::memory::{contents, save};
 use super::{Args, Command, Cx, Value};
 use crate::desc::Transport;
 use crate::error::{Cause, Context, Error, Kind, Result};
@@ -72,7 +72,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command::new(
         "sim dump <file> <addr> <len:num>",
-        "Save the board's memory in a file, by its own door",
+        "Save the board's memory in a file, as `dump_image` does, by its own door",
         "sim dump flash.bin 0x08000000 1K",
         dump,
     ),
@@ -280,7 +280,7 @@ fn inject(cx: &Cx, args: &Args) -> Result<Value> {
 fn dump(cx: &Cx, args: &Args) -> Result<Value> {
     let (file, address, len) = (args.text("file")?, number(args.num("addr")?)?, number(args.num("len")?)?);
     let bytes = board(cx)?.dump(address, len)?;
-    write_file(file, &bytes)?;
+    save(file, address, &bytes)?;
     Ok(Value::shown(bytes.len(), format!("{len} bytes from {address:#010x} are in {file}")))
 }
 
@@ -356,7 +356,7 @@ fn unended(path: &str, why: &str, printed: &str) -> Error {
 /// What the program printed, then `rc=N`; a program that does not end is an error of kind not_running.
 fn run(cx: &Cx, args: &Args) -> Result<Value> {
     let path = args.text("file")?;
-    let elf = std::fs::read(path).map_err(|error| Error::command(format!("cannot read {path}: {error}")))?;
+    let elf = contents(Path::new(path))?;
     let mut printed = Vec::new();
     let ms = args.opt_num("ms").unwrap_or(20_000);
     let end = run_elf(args.text("chip")?, &elf, ms, &mut |bytes| printed.extend_from_slice(bytes), &*cx.ears.breathe)

@@ -11,6 +11,8 @@ pub struct OptionRegister {
     pub address: u32,
     /// Where it is written, if that is another (H7: _PRG for _CUR).
     pub write: Option<u32>,
+    /// Where its word stands in flash, its complement behind it, if the chip shows that (G0).
+    pub stored: Option<u32>,
     /// It is there if this bank is, and its units count from that bank's start.
     pub bank: Option<usize>,
     pub section: String,

@@ -13,7 +13,7 @@ mod sums;
 
 pub use execute::{Done, by_bank, check_erase, check_plan, erase, execute, worth_whole};
 pub use loader::{Help, Ram};
-pub use options::{OptionBytes, check_options, launch, write_options};
+pub use options::{OptionBytes, check_options, launch, lock_options, write_options};
 pub use plan::{Action, Found, Plan, Policy, Step, plan, touched};
 pub use sums::{GRAIN, Unit, by_core as sums_by_core, sum};
 

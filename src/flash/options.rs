@@ -31,40 +31,43 @@ pub struct OptionBytes {
 }
 
 /// Write these words to these registers, and have them programmed; `bank` is the first. They act once loaded: `launch`, or
-/// a reset.
+/// a reset, which locks them too; else it is `lock_options` that does.
 pub fn write_options(driver: &dyn FlashDriver, mem: &mut MemAp, bank: &Bank, words: &[(u32, u32)], ears: &Ears) -> Result<()> {
     let (options, controller) = (driver.options(), driver.controller(bank)?);
-    let mut change = || {
-        let [control, keyr, clear] = [options.control, options.keyr, options.clear.0].map(|register| bank.registers + register);
-        if options.behind_cr {
-            controller.unlock(mem)?;
-        }
-        if mem.read32(control)? & options.lock != 0 {
-            KEYS.iter().try_for_each(|key| mem.write32(keyr, *key))?;
-        }
-        let open = mem.read32(control)?;
-        if open & options.lock != 0 {
-            return Err(Error::target(format!("the option bytes stay locked ({control:#010x} holds {open:#010x})")).hint(AGAIN));
-        }
-        mem.write32(clear, options.clear.1)?;
-        words.iter().try_for_each(|(address, word)| mem.write32(*address, *word))?;
-        mem.write32(control, open | options.start)?;
-        let (name, status) = options.status;
-        // Going from RDP level 1 to 0 erases every bank.
-        let limit = controller.times[2] * 4;
-        let busy = Busy { name: name.into(), address: bank.registers + status, mask: options.busy, limit };
-        let (found, interrupted) = busy.wait_long(mem, ears)?;
-        mem.update(control, options.start, 0)?;
-        decode(options.errors, found, name).and(interrupted)
-    };
-    match change() {
-        // Loading needs the lock open, and its reset shuts it.
-        Ok(()) if options.launch != 0 => Ok(()),
-        done => {
-            let locked = mem.update(bank.registers + options.control, options.lock, options.lock);
-            done.and(locked.and_then(|_| controller.lock(mem)))
-        }
+    let [control, keyr, clear] = [options.control, options.keyr, options.clear.0].map(|register| bank.registers + register);
+    if options.behind_cr {
+        controller.unlock(mem)?;
     }
+    if mem.read32(control)? & options.lock != 0 {
+        KEYS.iter().try_for_each(|key| mem.write32(keyr, *key))?;
+    }
+    let open = mem.read32(control)?;
+    if open & options.lock != 0 {
+        return Err(Error::target(format!("the option bytes stay locked ({control:#010x} holds {open:#010x})")).hint(AGAIN));
+    }
+    mem.write32(clear, options.clear.1)?;
+    words.iter().try_for_each(|(address, word)| mem.write32(*address, *word))?;
+    mem.write32(control, open | options.start)?;
+    let (found, interrupted) = busy(driver, bank)?.wait_long(mem, ears)?;
+    mem.update(control, options.start, 0)?;
+    decode(options.errors, found, options.status.0).and(interrupted)
+}
+
+fn busy(driver: &dyn FlashDriver, bank: &Bank) -> Result<Busy> {
+    let options = driver.options();
+    let (name, status) = options.status;
+    // Going from RDP level 1 to 0 erases every bank.
+    let limit = driver.controller(bank)?.times[2] * 4;
+    Ok(Busy { name: name.into(), address: bank.registers + status, mask: options.busy, limit })
+}
+
+/// Shut what `write_options` opened, once a change that was begun is over: until then CR takes nothing.
+pub fn lock_options(driver: &dyn FlashDriver, mem: &mut MemAp, bank: &Bank, ears: &Ears) -> Result<()> {
+    let options = driver.options();
+    let (_, interrupted) = busy(driver, bank)?.wait_long(mem, ears)?;
+    mem.update(bank.registers + options.control, options.lock, options.lock)?;
+    driver.controller(bank)?.lock(mem)?;
+    interrupted
 }
 
 /// Load what was programmed, if that needs more than a reset; the chip resets. False: it needs a reset.

@@ -2,7 +2,7 @@
 
 use super::identify::{self, Ahead};
 use super::{Session, core_ap, fatal};
-use crate::desc::{DANGERS, Danger, OptionField, on_die};
+use crate::desc::{DANGERS, Danger, OptionField, OptionRegister, Target, on_die};
 use crate::error::{Context, Error, Kind, Result, excerpt};
 use crate::flash::{self, Bank};
 use crate::near;
@@ -48,16 +48,16 @@ impl OptionValue {
 }
 
 impl Session {
-    /// What a field of the option bytes holds, by its name in the manual: "RDP".
-    pub fn option(&mut self, name: &str) -> Result<u32> {
-        find_option(&self.options()?, name).map(|found| found.value)
+    /// Those that this die has.
+    fn option_registers<'t>(&self, target: &'t Target) -> impl Iterator<Item = &'t OptionRegister> + use<'t> {
+        let (die, banks) = (self.die.name.clone(), self.banks.len());
+        target.options.iter().filter(move |row| on_die(&row.dies, &die) && row.bank.is_none_or(|bank| bank < banks))
     }
 
     /// Every field that this die has.
     pub fn options(&mut self) -> Result<Vec<OptionValue>> {
         let (target, die) = (Rc::clone(&self.target), self.die.name.clone());
-        let there = |bank: Option<usize>| bank.is_none_or(|bank| bank < self.banks.len());
-        let rows: Vec<_> = target.options.iter().filter(|row| on_die(&row.dies, &die) && there(row.bank)).collect();
+        let rows: Vec<_> = self.option_registers(&target).collect();
         let mut words: Vec<MemOp> = rows.iter().map(|row| MemOp::read(row.address)).collect();
         self.mem(0).batch(&mut words).map_err(super::asleep).during("reading the option bytes")?;
         let mut found = Vec::new();
@@ -103,20 +103,37 @@ impl Session {
         }
     }
 
-    /// What the chip says of the option bytes it loaded.
+    /// What the chip says of the option bytes it loaded, and of which words it may be.
     pub fn check_options(&mut self) -> Result<()> {
-        let bank = self.banks[0].clone();
-        flash::check_options(flash::driver(&self.target.driver)?, &mut self.mem(0), &bank)
+        let (bank, target) = (self.banks[0].clone(), Rc::clone(&self.target));
+        let Err(mut error) = flash::check_options(flash::driver(&target.driver)?, &mut self.mem(0), &bank) else { return Ok(()) };
+        for (register, at) in self.option_registers(&target).filter_map(|row| Some((&row.register, row.stored?))).collect::<Vec<_>>() {
+            let [word, complement] = [self.mem(0).read32(at)?, self.mem(0).read32(at + 4)?];
+            if word != !complement {
+                error.message += &format!("; {register} is stored at {at:#010x} as {word:#010x} beside {complement:#010x}");
+            }
+        }
+        Err(error)
     }
 
+    /// Write them and load them. The reset shuts what was opened for that; behind an error it is shut here.
     fn write_options(&mut self, words: &[(u32, u32)]) -> Result<()> {
         let bank = self.banks[0].clone();
+        let done = self.program_options(&bank, words);
+        if done.is_err() {
+            let (driver, ears) = (flash::driver(&self.target.driver)?, self.ears.clone());
+            flash::lock_options(driver, &mut self.mem(0), &bank, &ears).ok();
+        }
+        done
+    }
+
+    fn program_options(&mut self, bank: &Bank, words: &[(u32, u32)]) -> Result<()> {
         let written = self.change_flash(false, |session, driver| {
             let ears = session.ears.clone();
-            flash::write_options(driver, &mut session.mem(0), &bank, words, &ears)
+            flash::write_options(driver, &mut session.mem(0), bank, words, &ears)
         });
         written.during("writing the option bytes")?;
-        let load = |session: &mut Session| match flash::launch(flash::driver(&session.target.driver)?, &mut session.mem(0), &bank) {
+        let load = |session: &mut Session| match flash::launch(flash::driver(&session.target.driver)?, &mut session.mem(0), bank) {
             Ok(false) => session.system_reset(),
             Err(error) if fatal(&error) => Err(error),
             // The answer may be lost in the reset.
