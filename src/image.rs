@@ -159,6 +159,7 @@ impl Image {
     }
 
     /// Like `read`, from bytes already in memory.
+    #[cfg(test)]
     pub fn parse(name: &str, bytes: &[u8], address: Option<u32>, format: Option<Format>) -> Result<Image> {
         read_from(name, None, Cursor::new(bytes), address, format)
     }
