@@ -213,6 +213,17 @@ fn an_elf_that_is_not_in_flash_is_refused() {
 
 /// Our own breakpoint in RAM is no difference.
 #[test]
+fn a_file_that_is_no_elf_is_named_and_not_asked_for_an_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("app.bin");
+    fs::write(&file, [0; 64]).unwrap();
+    let line = format!("halt; backtrace {}", file.display());
+    let ran = Command::new(env!("CARGO_BIN_EXE_rocd")).args(["-q", "-f", "sim", "-f", CHIPS[0].0, "-c", &line]).output().unwrap();
+    let err = String::from_utf8_lossy(&ran.stderr);
+    assert!(err.contains("app.bin is a raw binary: names and lines are in an ELF file"), "{err}");
+}
+
+#[test]
 fn code_in_ram_with_a_breakpoint_in_it_is_the_same() {
     let elf = "tests/firmware/ramonly-h743.elf";
     let line = format!("halt; load_image {elf}; bp main 2; reg sp 0x20020000; resume Reset_Handler; wait_halt; backtrace");

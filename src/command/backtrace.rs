@@ -16,11 +16,11 @@ pub const COMMANDS: &[Command] = &[Command::new(
 
 fn backtrace(cx: &Cx, args: &Args) -> Result<Value> {
     if let Some(path) = args.opt_text("file") {
-        let image = Image::read(Path::new(path), None, None)?;
-        if image.format != Format::Elf {
-            return Err(Error::image(format!("{path} is {}: names and lines are in an ELF file", image.format.what())));
+        let format = Image::recognise(Path::new(path), None)?;
+        if format != Format::Elf {
+            return Err(Error::image(format!("{path} is {}: names and lines are in an ELF file", format.what())));
         }
-        cx.know(image);
+        cx.know(Image::read(Path::new(path), None, Some(format))?);
     }
     let trace = cx.session()?.backtrace(cx.core.get())?;
     let mut lines = lines(&trace);
