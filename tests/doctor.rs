@@ -9,7 +9,7 @@ use rocd::event::Ears;
 use rocd::image::{Image, Names};
 use rocd::probe::{Info, stlink};
 use rocd::session::{AttachOptions, CAUSES, CauseRow, Depth, Report, ResetMode, Session};
-use rocd::sim::{Board, Config, Inject};
+use rocd::sim::{Board, Config, Inject, Wiring};
 use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
@@ -382,6 +382,7 @@ const HEALTHY: &[(&str, &str, u32)] = &[
     ("stm32h743", "doctor-o0-h743", 8),
     ("stm32h743", "doctor-o2-h743", 108),
     ("stm32h743", "doctor-o0-h743", 108),
+    ("stm32h745", "doctor-o2-h743", 8),
     ("stm32h745", "doctor-o2-h745-m4", 8),
     ("stm32h745", "doctor-o2-h745-m4", 108),
     ("stm32g071", "doctor-o2-g071", 8),
@@ -567,6 +568,80 @@ fn what_ends_a_look_is_not_taken_for_what_it_saw() {
             assert_eq!(error.cause, Cause::Unplugged, "{} after {transfers}: {error}", body.0);
         }
     }
+}
+
+const DIES: &[Body] = &[
+    ("stm32h743", "doctor-o2-h743"),
+    ("stm32h723", "doctor-o2-h743"),
+    ("stm32h7a3", "doctor-o2-h743"),
+    ("stm32h750", "doctor-o2-h743"),
+    ("stm32h745", "doctor-o2-h743"),
+    ON_M4,
+    ("stm32g071", "doctor-o2-g071"),
+    ("stm32g0b1", "doctor-o2-g071"),
+];
+
+/// On every die and both cores, at each depth: what is said of a program that is in order, after `harm`; with the file.
+fn healthy_but(harm: impl Fn(&Board, &mut Session), says: impl Fn(Depth, &str)) {
+    for body in DIES {
+        for depth in [Depth::Passive, Depth::Halt, Depth::Reset] {
+            let board = patient(*body, 8);
+            start(&board);
+            let mut session = attach(&board, body.1);
+            harm(&board, &mut session);
+            let before = board.now();
+            let report = session.doctor(core_of(body.1), Some(image(body.1)), depth).unwrap();
+            let took = board.now() - before;
+            assert!(took < Duration::from_secs(7), "{body:?} {depth:?}: {took:?}");
+            println!("{body:?} {depth:?}");
+            says(depth, &report.lines().join("\n"));
+        }
+    }
+}
+
+#[test]
+fn a_chip_that_is_held_in_reset_is_that_and_nothing_else() {
+    healthy_but(
+        |board, _| board.set_wiring(Wiring { nrst_held: true, ..board.wiring() }),
+        |_, said| assert!(said.starts_with("The chip is held in reset.\n") && !said.contains("Also seen"), "{said}"),
+    );
+}
+
+#[test]
+fn resets_by_the_button_are_no_brown_outs_and_old_flags_prove_nothing() {
+    let press = |board: &Board, session: &mut Session| {
+        let (button, breaths) = (board.clone(), Cell::new(0));
+        let breathe = Rc::new(move || {
+            breaths.set(breaths.get() + 1);
+            if breaths.get() % 10 == 0 {
+                button.press_reset();
+            }
+            Ok(())
+        });
+        session.ears = Ears { breathe, ..Ears::none() };
+    };
+    healthy_but(press, |depth, said| {
+        let wanted = if depth == Depth::Passive {
+            "The chip is reset again and again: 1"
+        } else {
+            "The chip is reset from outside again and again: 1"
+        };
+        assert!(said.starts_with(wanted), "{said}");
+    });
+}
+
+#[test]
+fn protected_flash_is_not_taken_for_another_program() {
+    let protect = |board: &Board, _: &mut Session| match is_g0(board.chip()) {
+        true => option(board, 0x20, |optr| optr & !0xFF | 0xBB),
+        false => {
+            let now = u32::from_le_bytes(board.dump(0x5200_201C, 4).unwrap().try_into().unwrap());
+            words(board, 0x5200_201C, &[now & !0xFF00 | 0x5500]);
+        }
+    };
+    healthy_but(protect, |_, said| {
+        assert!(said.starts_with("The program is running: ") && said.contains("file: not compared: readout protection"), "{said}");
+    });
 }
 
 mod through_the_host {

@@ -70,7 +70,9 @@ impl Session {
     pub fn doctor(&mut self, core: usize, image: Option<Image>, depth: Depth) -> Result<Report> {
         let _phase = self.ears.phase("look", "");
         let mut evidence = self.look_on(core)?;
-        image.map_or(Ok(()), |image| self.compare_file(image, &mut evidence))?;
+        // In reset, most of a chip cannot be read, and no core be halted.
+        let depth = if evidence.held() { Depth::Passive } else { depth };
+        image.filter(|_| !evidence.held()).map_or(Ok(()), |image| self.compare_file(image, &mut evidence))?;
         if depth >= Depth::Halt {
             self.what_resets(&mut evidence)?;
             self.look_closely(core, &mut evidence)?;
@@ -174,10 +176,12 @@ impl Session {
         let to_ram = |address: &u32| evidence.ram_of(address | 1).is_some();
         evidence.for_ram = image.segments.iter().map(|segment| segment.address).find(to_ram);
         image.segments.retain(|segment| evidence.in_flash(segment.address));
+        if evidence.sign("option.RDP").is_some_and(|level| level != 0xAA) {
+            evidence.unread = Some("readout protection".into());
+            return Ok(());
+        }
         match self.verify(&image) {
             Err(error) if error.kind == Kind::Mismatch || error.is_fault() => evidence.differs = Some(error.message),
-            // Why it cannot be compared: RDP.
-            Err(error) if error.kind == Kind::Protected => evidence.unread = Some(error.message),
             Err(error) => return Err(error),
             Ok(_) => {}
         }

@@ -66,6 +66,7 @@ pub const CAUSES: &[Row] = &[
     Row(29, "boot options", Boot, boot_options, "Restore the option bytes (`option write`), then switch the power off and on."),
     Row(1, "ST's loader runs", Boot, boot_pin, "Pull BOOT0 to ground, then reset; if the program itself jumps to system memory, look at why."),
     Row(12, "halted by a debugger", Debugger, left_halted, "`resume`, or `reset`: rocd takes away what the other left; a reset button alone does not."),
+    Row(40, "reset from outside", Resets, from_outside, "Look at NRST: a button, a supervisor, a short, another probe. Where reset flags may be old, `doctor` (not `passive`) tells what resets it."),
     Row(17, "watchdog reset loop", Resets, watchdog, "Feed it in time, also while the program starts; or do not start it."),
     Row(37, "resets itself", Resets, self_reset, "Break where it writes AIRCR: often a panic handler, or a boot loader that finds no program."),
     Row(25, "damaged flash word", Core, crashes::damaged, "Erase that sector and program it again; if it comes back, look at the supply while programming."),
@@ -162,22 +163,27 @@ pub fn shares(e: &Evidence) -> String {
 
 // ---- the supply, and what is in flash ----
 
+const POWER: &[&str] = &["brown-out", "power-on"];
+
+/// Reset flags of what the program does, or forgets.
+fn by_itself(flag: &&str) -> bool {
+    flag.starts_with("software") || flag.contains("WDG")
+}
+
 fn supply(e: &Evidence) -> Words {
     // No STM32H7 runs below 1.62 V, no G0 below 1.7 V (DS12110, DS12232: operating conditions).
     if let Some(volts) = e.volts.filter(|volts| *volts < 1.62) {
         return sure(format!("The supply is too low: {volts:.2} V."), "VREF as the probe measures it");
     }
-    let (count, time) = e.resets();
-    let flags = e.reset_flags();
-    let own = flags.iter().any(|flag| flag.starts_with("software") || flag.contains("WDG"));
-    let power = flags.iter().find(|flag| ["brown-out", "power-on"].contains(flag)).filter(|_| count >= 2 && !own)?;
+    let (count, time, flags) = e.reset_by()?;
+    let power = flags.iter().find(|flag| POWER.contains(flag)).filter(|_| !flags.iter().any(by_itself))?;
     let cause = format!("The supply drops: {count} resets by {power} in {:.1} s.", time.as_secs_f64());
     sure(cause, format!("reset flags: {}", flags.join(", ")))
 }
 
 /// In no state that a program could be in by itself.
 fn dead(e: &Evidence) -> bool {
-    e.faulted() || e.booted_rom() || e.state == Some(State::Reset)
+    !e.held() && (e.faulted() || e.booted_rom() || e.state == Some(State::Reset))
 }
 
 fn says(at: u32, table: &Table) -> String {
@@ -302,28 +308,34 @@ fn left_halted(e: &Evidence) -> Words {
     if halted { sure(format!("A debugger left the core halted at {}.", e.at(pc)), evidence) } else { None }
 }
 
-/// The watchdogs whose flags are set.
-fn dogs(e: &Evidence) -> Vec<&str> {
-    e.reset_flags().into_iter().filter(|flag| flag.contains("WDG")).collect()
-}
-
-fn watchdog(e: &Evidence) -> Words {
+fn from_outside(e: &Evidence) -> Words {
+    if e.held() {
+        return sure("The chip is held in reset.", "in every look S_RESET_ST is set, and no instruction was executed");
+    }
     let (count, time) = e.resets();
-    let dogs = Some(dogs(e)).filter(|dogs| count >= 2 && !dogs.is_empty())?;
-    let every = 1e3 * time.as_secs_f64() / count as f64;
-    let by_option = if e.hardware_watchdog() { "; the option bytes start it (IWDG_SW = 0)" } else { "" };
-    let evidence = format!("{count} resets in {:.1} s, about every {every:.0} ms{by_option}", time.as_secs_f64());
-    // Old flags stay until somebody clears them, which only `doctor` does.
-    let own: Vec<&str> = e.reset_flags().into_iter().filter(|flag| flag.starts_with("software")).chain(dogs.iter().copied()).collect();
-    match e.again.is_empty() && own.len() > 1 {
-        true => likely(format!("The chip is reset again and again: {}; `doctor` tells by which.", own.join(" or ")), evidence),
-        false => sure(format!("The watchdog ({}) resets the chip again and again.", dogs.join(", ")), evidence),
+    let often = format!("{count} times in {:.1} s", time.as_secs_f64());
+    let flags = format!("reset flags: {}", e.reset_flags().join(", "));
+    match e.reset_by() {
+        None if count >= 2 => likely(format!("The chip is reset again and again: {often}."), format!("{flags}, which may be old")),
+        Some((.., by)) if !by.iter().any(|flag| by_itself(flag) || POWER.contains(flag)) => {
+            sure(format!("The chip is reset from outside again and again: {often}."), flags)
+        }
+        _ => None,
     }
 }
 
+fn watchdog(e: &Evidence) -> Words {
+    let (count, time, mut dogs) = e.reset_by()?;
+    dogs.retain(|flag| flag.contains("WDG"));
+    let every = 1e3 * time.as_secs_f64() / count as f64;
+    let by_option = if e.hardware_watchdog() { "; the option bytes start it (IWDG_SW = 0)" } else { "" };
+    let evidence = format!("{count} resets in {:.1} s, about every {every:.0} ms{by_option}", time.as_secs_f64());
+    if dogs.is_empty() { None } else { sure(format!("The watchdog ({}) resets the chip again and again.", dogs.join(", ")), evidence) }
+}
+
 fn self_reset(e: &Evidence) -> Words {
-    let (count, time) = e.resets();
-    let by_software = count >= 2 && e.reset_flags().iter().any(|flag| flag.starts_with("software")) && dogs(e).is_empty();
+    let (count, time, flags) = e.reset_by()?;
+    let by_software = flags.iter().any(by_itself) && !flags.iter().any(|flag| flag.contains("WDG"));
     let evidence = format!("{count} resets by software in {:.1} s", time.as_secs_f64());
     if by_software { sure("The program resets the chip again and again.", evidence) } else { None }
 }

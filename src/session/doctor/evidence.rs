@@ -226,6 +226,17 @@ impl Evidence {
         (seen, time)
     }
 
+    /// It stays in reset, and executes nothing.
+    pub fn held(&self) -> bool {
+        self.samples.len() > 1 && self.samples.iter().skip(1).all(|sample| sample.reset() && !sample.retired())
+    }
+
+    /// Resets again and again, and the flags that they set; nobody knows how old those are that nobody cleared.
+    pub fn reset_by(&self) -> Option<(usize, Duration, Vec<&str>)> {
+        let (count, time) = self.resets();
+        (count >= 2 && !self.held() && !self.again.is_empty()).then(|| (count, time, self.reset_flags()))
+    }
+
     /// The reset flags that are set and say something.
     pub fn reset_flags(&self) -> Vec<&str> {
         let from = if self.again.is_empty() { &self.signs } else { &self.again };
@@ -313,11 +324,14 @@ impl Evidence {
     }
 
     /// Around pc something is read in this block: by a base that a register holds now, or that comes from the literal pool.
+    /// Of a loop that was halted only the loop counts: what is beside it may be another function.
     pub fn looks_at(&self, page: u32) -> bool {
         let Some(pc) = self.pc() else { return false };
         let live = self.stood.into_iter().flat_map(|stood| (0..13).map(move |n| stood.r(n)));
         let (mut bases, mut offsets) = (live.collect::<Vec<u32>>(), vec![0]);
-        for at in (pc.saturating_sub(32) & !3..pc.saturating_add(32) & !3).step_by(2) {
+        let around = pc.saturating_sub(32) & !3..pc.saturating_add(32) & !3;
+        let own = |range: Range<u32>| range.start.saturating_sub(4) & !1..range.end.saturating_add(4);
+        for at in self.stood.and_then(|_| self.tight()).map_or(around, own).step_by(2) {
             let Some([op, next]) = self.opcode(at) else { continue };
             match op >> 11 {
                 // LDR literal, LDR immediate, LDR.W immediate (DDI0403 A7.7.43, A7.7.42)

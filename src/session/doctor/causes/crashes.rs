@@ -229,6 +229,7 @@ pub fn crash(e: &Evidence) -> Words {
         Some(Access { address, write, .. }) if e.v6m || cfsr(e, PRECISERR) => {
             format!("it {} {address:#010x}, where nothing is", if write { "wrote to" } else { "read" })
         }
+        _ if e.v6m => "an ARMv6-M core keeps no reason".into(),
         _ => "see the fault flags".into(),
     };
     let strength = if e.frame.is_some() { Strength::Likely } else { Strength::Hint };

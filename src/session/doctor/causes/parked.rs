@@ -89,8 +89,9 @@ pub fn pll_on(e: &Evidence) -> Words {
 pub fn second_core(e: &Evidence) -> Words {
     let blank = e.flash.get(1).and_then(|bank| e.tables.get(&bank.start)).is_some_and(|table| table[0] == u32::MAX);
     let down = matches!(e.other, Some(State::Lockup | State::Unavailable | State::Reset));
-    let waits = e.tight().is_some() && e.exception() == 0 && !e.samples.iter().any(|sample| sample.asleep());
-    let evidence = "the M4 does not run, and bank 2 is blank";
+    // RCC_CR.D2CKRDY tells that the M4's domain runs (RM0399 8.7.2).
+    let waits = e.stood.is_some() && e.page("RCC_CR").is_some_and(|page| about(e, page, &[]));
+    let evidence = "the M4 does not run, bank 2 is blank, and RCC_CR is read in a tight loop";
     if e.dual && blank && down && waits { likely("The M7 waits for the M4, whose flash is empty.", evidence) } else { None }
 }
 
