@@ -6,8 +6,8 @@ mod serving;
 use served::finish;
 use served::verdict::Verdict;
 use serving::{Line, Rocd};
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 const PROGRAM: &str = "program tests/firmware/blinky-h743.elf reset; halt";
@@ -269,6 +269,33 @@ fn a_port_in_use_is_named() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("error: tcl cannot listen at 192.0.2.1:0"), "{output:?}");
 }
 
+/// How it ends, which it does.
+#[track_caller]
+fn ended(rocd: &mut Child) -> ExitStatus {
+    let ended = (0..2000).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        rocd.try_wait().unwrap()
+    });
+    let _ = rocd.kill();
+    ended.expect("it does not end")
+}
+
+/// Over a pipe, and it reads nothing of all that it asks for: it is no client any more, and rocd leaves.
+#[test]
+fn a_gdb_behind_a_pipe_that_reads_nothing() {
+    for serve in ["serve  gdb   pipe", "serve(\"gdb\", \"pipe\")"] {
+        let mut rocd = Command::new(env!("CARGO_BIN_EXE_rocd"));
+        rocd.args(["-q", "-f", "sim", "-f", "stm32h7", "-c", &format!("echo aside; {serve}")]);
+        let mut rocd = rocd.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = rocd.stdin.take().expect("stdin is piped");
+        stdin.write_all("$m8000000,2000#b3".repeat(1000).as_bytes()).unwrap();
+        assert!(ended(&mut rocd).success(), "{serve}");
+        let output = rocd.wait_with_output().unwrap();
+        assert!(output.stdout.starts_with(b"+$"), "{serve}: something else is on gdb's pipe");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "aside\n");
+    }
+}
+
 /// Nobody reads stdout, on which a program in the chip says more than any pipe holds: clients are served, what is lost is told where it
 /// is missing and at the end, and Ctrl-C ends it at once.
 #[test]
@@ -293,12 +320,8 @@ fn a_stdout_that_nobody_reads_holds_nobody_up() {
     assert!(gap.is_some_and(|gap| gap.ends_with(" bytes are lost here: nobody read them]")));
     reader.until("\n0003ffff");
     assert!(Command::new("kill").args(["-INT", &rocd.id().to_string()]).status().unwrap().success());
-    let ended = (0..2000).find_map(|_| {
-        std::thread::sleep(Duration::from_millis(10));
-        rocd.try_wait().unwrap()
-    });
-    let _ = rocd.kill();
-    assert_eq!(ended.expect("Ctrl-C ends it").code(), Some(1));
+    let ended = ended(&mut rocd);
+    assert_eq!(ended.code(), Some(1));
     let mut aside = String::new();
     rocd.stderr.take().expect("stderr is piped").read_to_string(&mut aside).unwrap();
     assert!(aside.contains(" bytes of stdout are lost: nobody read them"), "{aside}");

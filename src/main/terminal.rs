@@ -85,7 +85,9 @@ impl Terminal {
             File::create(path).map_err(|error| Error::usage(format!("log file {} cannot be written: {error}", path.display())))
         });
         let Options { quiet, json, debug, .. } = *options;
-        let lends = |line: &str| line.contains("gdb pipe");
+        let plain = |line: &str| line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        // as words, or as a call of Rhai's
+        let lends = |line: &str| plain(line).contains("serve gdb pipe");
         let lines = options.steps.iter().filter_map(|step| if let Step::Line(line) = step { Some(line.clone()) } else { None });
         let lines: Vec<String> = lines.chain([options.words.join(" ")]).collect();
         let asked = |what: &dyn Fn(&str) -> bool| lines.iter().any(|line| what(line));

@@ -199,6 +199,7 @@ impl Gdb {
         self.wire.put(bytes);
         while let Some(item) = self.wire.next(&|bytes| desk.out.send(bytes.to_vec()))? {
             match item {
+                _ if desk.out.gone.get() => return Ok(()),
                 Item::Interrupt if self.run != Run::No => self.interrupt(desk),
                 Item::Interrupt => {}
                 Item::Packet(packet) => self.answer(desk, &packet)?,

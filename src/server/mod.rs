@@ -38,6 +38,8 @@ const AHEAD: usize = 64;
 const BEHIND: usize = 256;
 /// One that reads nothing for so long is no client any more.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Until it is looked at first whether one has room again.
+const SHORTEST: Duration = Duration::from_micros(100);
 /// What is written to a client that leaves.
 const LINGER: Duration = Duration::from_secs(5);
 /// Between two lines of progress.
@@ -89,7 +91,7 @@ impl Out {
                 Err(TrySendError::Full(bytes)) if began.elapsed() < PATIENCE => bytes,
                 Err(_) => return self.gone.set(true),
             };
-            std::thread::sleep(POLL);
+            std::thread::sleep((began.elapsed() / 8).clamp(SHORTEST, POLL));
         }
     }
 }
@@ -264,11 +266,14 @@ struct Server<'a> {
     writers: Vec<JoinHandle<()>>,
 }
 
-/// What was said last is heard before the process ends.
+/// What was said last is heard before the process ends, by those who read.
 impl Drop for Server<'_> {
     fn drop(&mut self) {
         self.clients.clear();
-        self.writers.drain(..).for_each(|writer| _ = writer.join());
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE && self.writers.iter().any(|writer| !writer.is_finished()) {
+            std::thread::sleep(SHORTEST);
+        }
     }
 }
 
@@ -399,7 +404,11 @@ impl<'a> Server<'a> {
         let thread = std::thread::Builder::new();
         thread.spawn(move || read(from, id, &news, &stop, &cancel)).map_err(cannot)?;
         let write = move || {
-            let _ = replies.into_iter().try_for_each(|bytes| to.write_all(&bytes).and_then(|()| to.flush()));
+            let _ = replies.iter().try_for_each(|first| {
+                // What is typed comes back character by character: together it is one packet of TCP's.
+                let bytes = std::iter::once(first).chain(replies.try_iter().take(BEHIND)).collect::<Vec<_>>().concat();
+                to.write_all(&bytes).and_then(|()| to.flush())
+            });
             close();
         };
         self.writers.retain(|writer| !writer.is_finished());

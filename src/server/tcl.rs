@@ -80,7 +80,7 @@ impl Tcl {
     pub fn hear(&mut self, desk: &Desk, bytes: &[u8]) -> Result<()> {
         self.bytes.extend(bytes);
         super::no_browser(&self.bytes)?;
-        while let Some(end) = self.bytes.iter().position(|byte| *byte == END) {
+        while let Some(end) = self.bytes.iter().position(|byte| *byte == END && !desk.out.gone.get()) {
             let message: Vec<u8> = self.bytes.drain(..=end).collect();
             let text = String::from_utf8_lossy(&message[..end]).into_owned();
             let (reply, left) = match self.script(desk, &text) {
