@@ -359,6 +359,20 @@ fn a_segment_up_to_the_end_of_the_address_space_is_no_bug() {
     refused(&["sim", "run", "bare-m0", &path, "1"], 8, "4294967295 bytes at 0x20000000 do not fit bare-m0");
 }
 
+/// On both chips the bus takes it and flash stays as it is.
+#[test]
+fn a_plain_write_into_flash_is_told() {
+    for target in ["stm32h7", "stm32g0"] {
+        for line in ["mww 0x08000000 1 9000", "mwb 0x08000003 0", "write_memory 0x08000000 16 1 2"] {
+            let lines = format!("{line}; mdb 0x08000003; mww 0x20000000 1");
+            let output = ended(start(&["-f", "sim", "-f", target, "-c", &lines]), line);
+            assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("0x08000003: ff"), "{line}");
+            let told = "is flash and does not hold what was written: `program` and `flash write_image` write flash";
+            assert_eq!(err(&output).matches(told).count(), 1, "{target}: {line}: {}", err(&output));
+        }
+    }
+}
+
 #[test]
 fn what_has_no_end_is_no_program_for_the_board() {
     let folder = tempfile::tempdir().unwrap();

@@ -304,6 +304,7 @@ fn names_and_values_that_are_not_there_are_told_with_what_is() {
     told("option write BOR_EN", "option write needs <value>", "usage: option write");
     bench.fails("option write IWDG_SW 1 iwdg_sw 0 yes", Kind::Usage, "IWDG_SW is given twice");
     bench.fails("option protect 0 3 64 yes", Kind::Usage, "no sectors 3 through 64: bank 1 has sectors 0 through 63");
+    bench.fails("option protect 0 70 last yes", Kind::Usage, "no sector 70: bank 1 has sectors 0 through 63");
     let error = bench.fails("option protect 0 5 2 yes", Kind::Usage, "sector 5 comes behind sector 2: the first is named first");
     assert!(error.hint.is_none());
     told("option protect 1 0 1 yes", "no flash bank 1", "`flash banks`");

@@ -151,13 +151,14 @@ fn erase_sector(cx: &Cx, args: &Args) -> Result<Value> {
 pub(super) fn sector_range(bank: &Bank, args: &Args) -> Result<(u32, u32)> {
     let first = args.num("first")?;
     let last = args.opt_num("end").unwrap_or(u64::from(bank.sectors() - 1));
-    if first > last && args.opt_num("end").is_some() {
-        return Err(Error::usage(format!("sector {first} comes behind sector {last}: the first is named first")));
-    }
-    if first > last || last >= u64::from(bank.sectors()) {
-        return Err(Error::usage(format!("no sectors {first} through {last}: {} has sectors 0 through {}", bank.name, bank.sectors() - 1)));
-    }
-    Ok((first as u32, last as u32))
+    let count = u64::from(bank.sectors());
+    let why = match (first, last) {
+        _ if last >= count => format!("no sectors {first} through {last}: {} has sectors 0 through {}", bank.name, count - 1),
+        _ if first >= count => format!("no sector {first}: {} has sectors 0 through {}", bank.name, count - 1),
+        _ if first > last => format!("sector {first} comes behind sector {last}: the first is named first"),
+        _ => return Ok((first as u32, last as u32)),
+    };
+    Err(Error::usage(why))
 }
 
 /// A bank and the first and last of its sectors.

@@ -122,7 +122,7 @@ fn fill<const UNIT: usize>(cx: &Cx, args: &Args) -> Result<Value> {
     for done in (0..len).step_by(CHUNK) {
         put(cx, to + done as u32, &copies[..CHUNK.min(len - done)], Some(width(UNIT)))?;
     }
-    Ok(Value::None)
+    look_at_flash(cx, to, &copies)
 }
 
 fn read_memory(cx: &Cx, args: &Args) -> Result<Value> {
@@ -139,6 +139,15 @@ fn write_memory(cx: &Cx, args: &Args) -> Result<Value> {
     span(to, unit, (data.len() / unit) as u64)?;
     for (index, chunk) in data.chunks(CHUNK).enumerate() {
         put(cx, to + (index * CHUNK) as u32, chunk, Some(width(unit)))?;
+    }
+    look_at_flash(cx, to, &data[..data.len().min(CHUNK)])
+}
+
+/// Flash takes plain writes, and does nothing, unless somebody has made its controller program them.
+fn look_at_flash(cx: &Cx, to: u32, written: &[u8]) -> Result<Value> {
+    let flash = cx.session()?.banks.iter().any(|bank| bank.contains(to));
+    if flash && fetch(cx, to, written.len(), None).is_ok_and(|there| there != written) {
+        cx.ears.warn(format!("{to:#010x} is flash and does not hold what was written: `program` and `flash write_image` write flash"));
     }
     Ok(Value::None)
 }

@@ -291,7 +291,7 @@ fn poke(cx: &Cx, args: &Args) -> Result<Value> {
 }
 
 fn number(wide: u64) -> Result<u32> {
-    u32::try_from(wide).map_err(|_| Error::usage(format!("{wide:#x} is beyond the 32-bit address space")))
+    u32::try_from(wide).map_err(|_| Error::usage(format!("{wide:#x} has more than 32 bits")))
 }
 
 fn requests(cx: &Cx, args: &Args) -> Result<Value> {
