@@ -168,6 +168,10 @@ fn two_channels_up_and_one_down() {
         assert_eq!(error.hint.as_deref(), Some("it has 0, 1 up and 0 down; `rtt channels` says more"));
         assert_eq!(desk.host.cx().rtt_ports.borrow().len(), 1);
         desk.run("rtt server start 0 1");
+        // a look that fails is told as what it is, and the next one sees all
+        desk.run("sim inject stall");
+        assert_eq!(desk.refused("rtt channels"), "the probe refused the transfer (STALL)");
+        assert_eq!(desk.run("rtt channels"), listed);
         desk.run("rtt write 0 LONGER THAN THE RING OF ITS BYTES");
         let echo = |text: &str| text.chars().map(|c| format!("'{c}'\n")).collect::<String>();
         assert_eq!(desk.said(), format!("hello\n{}", echo("LONGER THAN THE RING OF ITS BYTES")));

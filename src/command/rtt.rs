@@ -26,7 +26,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command::new(
         "rtt write <channel:num> <words:text>…",
-        "Send the words and a line end down a channel of RTT, and wait until the program has taken them",
+        "Send the words and a line end down a channel of RTT, and wait until all are in its ring",
         "program tests/firmware/rtt-h743.elf reset; rtt start; sleep 10; rtt write 0 hello",
         write,
     ),

@@ -7,7 +7,7 @@
 use super::{Session, fatal};
 use crate::adi::MemAp;
 use crate::cortex_m::Core;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::event::Event;
 use crate::probe::Width;
 use std::collections::{BTreeMap, BTreeSet};
@@ -390,29 +390,33 @@ impl Session {
         }
     }
 
+    /// What fails is told once, and tried again.
     fn rtt_look(&mut self) -> Result<bool> {
-        let Some(mut rtt) = self.rtt.take() else { return Ok(false) };
-        let symbol = self.names.borrow().rtt;
-        let _phase = self.ears.phase("rtt", "");
-        let looked = self.parts(rtt.core).and_then(|(core, mut mem, _)| rtt.look(core, &mut mem, symbol));
-        let told = std::mem::replace(&mut rtt.told, looked.is_err());
-        let looked = looked.map(|(again, bytes)| (again, if bytes.is_empty() { bytes } else { self.in_words(&mut rtt, bytes) }));
-        self.rtt = Some(rtt);
+        let looked = self.rtt_try();
+        let told = self.rtt.as_mut().is_some_and(|rtt| std::mem::replace(&mut rtt.told, looked.is_err()));
         match looked {
-            Ok((again, bytes)) => {
-                if !bytes.is_empty() {
-                    self.ears.sink.emit(Event::Target(bytes));
-                }
-                Ok(again)
-            }
-            Err(error) if fatal(&error) => Err(error),
-            Err(error) => {
+            Err(error) if !fatal(&error) => {
                 if !told {
                     self.ears.warn(format!("RTT: {}; it is tried again every second", error.remedy()));
                 }
                 Ok(false)
             }
+            looked => looked,
         }
+    }
+
+    fn rtt_try(&mut self) -> Result<bool> {
+        let Some(mut rtt) = self.rtt.take() else { return Ok(false) };
+        let symbol = self.names.borrow().rtt;
+        let _phase = self.ears.phase("rtt", "");
+        let looked = self.parts(rtt.core).and_then(|(core, mut mem, _)| rtt.look(core, &mut mem, symbol));
+        let looked = looked.map(|(again, bytes)| (again, if bytes.is_empty() { bytes } else { self.in_words(&mut rtt, bytes) }));
+        self.rtt = Some(rtt);
+        let (again, bytes) = looked?;
+        if !bytes.is_empty() {
+            self.ears.sink.emit(Event::Target(bytes));
+        }
+        Ok(again)
     }
 
     /// A log of defmt's in lines of text; everything else as it is.
@@ -472,7 +476,12 @@ impl Session {
     /// What the control block says now, up before down.
     pub fn rtt_channels(&mut self) -> Result<Vec<Channel>> {
         self.rtt()?;
-        self.rtt_look()?;
+        // Counts, channels, and the same once more.
+        for look in 0..3 {
+            if look == 0 || self.rtt()?.block.as_ref().is_none_or(|block| !block.settled) {
+                self.rtt_try().during("looking at RTT's control block")?;
+            }
+        }
         let rtt = self.rtt()?;
         let (core, ram) = (rtt.core, rtt.ram.clone());
         let block = rtt.block.take().filter(|block| block.settled);
