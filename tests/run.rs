@@ -117,7 +117,7 @@ fn rocds_own_failures_are_125_with_their_kind() {
         (vec!["run", "no-such.elf"], "command", "cannot open no-such.elf"),
         (vec!["run", "tests"], "command", "tests is a directory"),
         (vec!["run", empty.path().to_str().unwrap()], "image", ".elf is empty"),
-        (vec!["run", "/dev/null"], "usage", "/dev/null is no regular file"),
+        (vec!["run", "/dev/null"], "usage", "/dev/null is no regular file\n  hint: `program` takes what comes through a pipe"),
         (vec!["run", "timeout"], "usage", "run needs"),
         (vec!["run", "Cargo.toml"], "image", "Cargo.toml"),
         (vec!["run", "tests/firmware/ramonly-h743.elf"], "image", "ramonly-h743.elf"),

@@ -2,6 +2,7 @@
 
 use super::{Arg, Args, Command, Cx, Value, flash};
 use crate::error::{Cause, Error, Result};
+use crate::image::Image;
 use crate::session::{Exit, Reason, Session, State};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -80,17 +81,20 @@ fn command_line<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 fn run(cx: &Cx, args: &Args) -> Result<Value> {
     let limit = args.of("s").first().and_then(|arg| if let Arg::Float(s) = arg { Some(*s) } else { None });
     let time = |s| Duration::try_from_secs_f64(s).map_err(|error| Error::usage(format!("{s} s is no time-out: {error}")));
-    let limit = limit.map(time).transpose()?;
+    let (limit, file) = (limit.map(time).transpose()?, args.text("file")?);
     // As people write who think of `program FILE verify`; nobody but the program can say what it means there.
     if let (None, [.., "timeout", s]) = (limit, &*args.texts("args"))
         && s.parse::<f64>().is_ok()
     {
-        let file = args.text("file")?;
         cx.ears.warn(format!("`timeout {s}` behind the file is the program's: rocd's own is `run timeout {s} {file}`"));
+    }
+    if Image::comes_once(Path::new(file)) {
+        let error = Error::usage(format!("{file} is no regular file"));
+        return Err(error.hint("`program` takes what comes through a pipe; what is to run is read more than once"));
     }
     flash::put(cx, args)?;
     let mut session = cx.session()?;
-    let words = std::iter::once(args.text("file")?).chain(args.texts("args"));
+    let words = std::iter::once(file).chain(args.texts("args"));
     let on = std::mem::replace(&mut session.semihosting.on, true);
     session.semihosting.command_line = command_line(words);
     session.semihosting.input = cx.settings.borrow().input.clone();
