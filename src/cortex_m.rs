@@ -8,7 +8,7 @@ mod around;
 mod cache;
 #[cfg(test)]
 pub mod fake;
-mod faults;
+pub mod faults;
 mod guest;
 mod look;
 mod points;
@@ -16,7 +16,7 @@ mod registers;
 mod step;
 
 pub use around::Plain;
-pub use faults::explained as explain_flags;
+pub use faults::exception_name;
 pub use guest::{Guest, Host};
 pub use look::{Sample, Stood};
 pub use points::{Access, Breakpoint, Watchpoint};
@@ -40,14 +40,14 @@ const AIRCR: u32 = 0xE000_ED0C;
 const AIRCR_KEY: u32 = 0x05FA_0000;
 const SYSRESETREQ: u32 = 1 << 2;
 /// DDI0403 B3.2.5
-const VTOR: u32 = 0xE000_ED08;
+pub const VTOR: u32 = 0xE000_ED08;
 /// DDI0403 B3.5.2; reads 0 where there is no MPU.
-const MPU_CTRL: u32 = 0xE000_ED94;
+pub const MPU_CTRL: u32 = 0xE000_ED94;
 /// DDI0403 B4.7.2; 0 where there is no FPU.
 const MVFR0: u32 = 0xE000_EF40;
 
 /// DDI0403 C1.6.1
-const DFSR: u32 = 0xE000_ED30;
+pub const DFSR: u32 = 0xE000_ED30;
 const DFSR_ALL: u32 = 0x1F;
 const DFSR_BKPT: u32 = 1 << 1;
 

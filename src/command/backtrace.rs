@@ -1,7 +1,7 @@
 //! Built-in commands: who called whom.
 
-use super::target::exception_name;
 use super::{Args, Command, Cx, Value};
+use crate::cortex_m::exception_name;
 use crate::error::{Error, Result};
 use crate::image::{Format, Image};
 use crate::session::{Backtrace, Frame};
@@ -51,7 +51,7 @@ pub fn lines(trace: &Backtrace) -> Vec<String> {
         let known: String = frame.function.iter().chain(&line).map(|word| format!(" {word}")).collect();
         let inlined = if frame.inlined { ", inlined" } else { "" };
         let guess = if frame.guess { ", by lr" } else { "" };
-        let exception = frame.exception.map(u64::from).map(|number| match exception_name(number) {
+        let exception = frame.exception.map(|number| match exception_name(number) {
             Some(name) => format!(", interrupted by {name}"),
             None => format!(", interrupted by exception {number}"),
         });

@@ -2,6 +2,7 @@
 
 use super::memory::opt_address;
 use super::{Args, Command, Cx, Value, svd};
+use crate::cortex_m::exception_name;
 use crate::error::{Error, Result};
 use crate::image::Names;
 use crate::near;
@@ -215,20 +216,12 @@ pub fn reason_word(reason: Reason) -> &'static str {
 }
 
 /// IPSR, the number of the exception being handled (DDI0403E B1.4.2).
-fn exception(xpsr: u64) -> u64 {
-    xpsr & 0x1ff
-}
-
-/// By number, from 2 on (DDI0403E B1.5.2).
-pub(super) fn exception_name(number: u64) -> Option<&'static str> {
-    const NAMES: &[&str] = &["NMI", "HardFault", "MemManage", "BusFault", "UsageFault", "SecureFault"];
-    const LATER: &[(u64, &str)] = &[(11, "SVCall"), (12, "DebugMonitor"), (14, "PendSV"), (15, "SysTick")];
-    let early = number.checked_sub(2).and_then(|index| NAMES.get(index as usize)).copied();
-    early.or_else(|| LATER.iter().find(|row| row.0 == number).map(|row| row.1))
+fn exception(xpsr: u64) -> u32 {
+    xpsr as u32 & 0x1ff
 }
 
 /// OpenOCD's text has a blank after `Thread`.
-fn mode_words(exception: u64) -> String {
+fn mode_words(exception: u32) -> String {
     match exception {
         0 => "Thread ".to_string(),
         1 => "Handler Reset".to_string(),

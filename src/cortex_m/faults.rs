@@ -5,46 +5,93 @@ use crate::adi::MemAp;
 use crate::error::Result;
 use crate::probe::MemOp;
 
-const CFSR: u32 = 0xE000_ED28;
-const HFSR: u32 = 0xE000_ED2C;
-const MMFAR: u32 = 0xE000_ED34;
-const BFAR: u32 = 0xE000_ED38;
-const MMARVALID: u32 = 1 << 7;
-const BFARVALID: u32 = 1 << 15;
-const DACCVIOL: u32 = 1 << 1;
-const MSTKERR: u32 = 1 << 4;
-const PRECISERR: u32 = 1 << 9;
-const STKERR: u32 = 1 << 12;
+pub const CFSR: u32 = 0xE000_ED28;
+pub const HFSR: u32 = 0xE000_ED2C;
+pub const MMFAR: u32 = 0xE000_ED34;
+pub const BFAR: u32 = 0xE000_ED38;
+/// Bits of HFSR, then of CFSR.
+pub const DEBUGEVT: u32 = 1 << 31;
+pub const IACCVIOL: u32 = 1 << 0;
+pub const DACCVIOL: u32 = 1 << 1;
+pub const MUNSTKERR: u32 = 1 << 3;
+pub const MSTKERR: u32 = 1 << 4;
+pub const MMARVALID: u32 = 1 << 7;
+pub const IBUSERR: u32 = 1 << 8;
+pub const PRECISERR: u32 = 1 << 9;
+pub const IMPRECISERR: u32 = 1 << 10;
+pub const UNSTKERR: u32 = 1 << 11;
+pub const STKERR: u32 = 1 << 12;
+pub const BFARVALID: u32 = 1 << 15;
+pub const UNDEFINSTR: u32 = 1 << 16;
+pub const INVSTATE: u32 = 1 << 17;
+pub const NOCP: u32 = 1 << 19;
+pub const UNALIGNED: u32 = 1 << 24;
+pub const DIVBYZERO: u32 = 1 << 25;
+/// xPSR: the Thumb bit, the exception's number, and of a pushed one whether sp was aligned by 4 (B1.4.2, B1.5.7).
+pub const T: u32 = 1 << 24;
+pub const IPSR: u32 = 0x1FF;
+const ALIGNED: u32 = 1 << 9;
 /// DEMCR, DDI0403 and DDI0419, C1.6.5
 const VC_HARDERR: u32 = 1 << 10;
 const LR: u32 = 14;
-const EXC_RETURN: u32 = 0xFFFF_FFE0;
-const SPSEL: u32 = 1 << 2;
+
+/// What lr holds at the start of a handler, EXC_RETURN (DDI0403 and DDI0419, B1.5.8), taken apart.
+#[derive(Clone, Copy, Debug)]
+pub struct ExcReturn {
+    /// lr is one: what called something holds another.
+    pub valid: bool,
+    /// The frame is on the process stack.
+    pub psp: bool,
+    /// Thread mode was interrupted, and no handler.
+    pub thread: bool,
+    /// The FPU's registers are in the frame.
+    pub extended: bool,
+}
+
+impl From<u32> for ExcReturn {
+    fn from(lr: u32) -> ExcReturn {
+        ExcReturn { valid: lr >= 0xFFFF_FFE1, psp: lr & 4 != 0, thread: lr & 8 != 0, extended: lr & 0x10 == 0 }
+    }
+}
+
+/// The stack pointer before an exception pushed the frame at `at`, in which xPSR is this (DDI0403 B1.5.6, B1.5.7).
+pub fn sp_before(at: u32, extended: bool, xpsr: u32) -> u32 {
+    let size = if extended { 0x68 } else { 0x20 };
+    at.wrapping_add(size).wrapping_add(if xpsr & ALIGNED != 0 { 4 } else { 0 })
+}
+
+/// By number, from 2 on (DDI0403E B1.5.2).
+pub fn exception_name(number: u32) -> Option<&'static str> {
+    const NAMES: &[&str] = &["NMI", "HardFault", "MemManage", "BusFault", "UsageFault", "SecureFault"];
+    const LATER: &[(u32, &str)] = &[(11, "SVCall"), (12, "DebugMonitor"), (14, "PendSV"), (15, "SysTick")];
+    let early = number.checked_sub(2).and_then(|index| NAMES.get(index as usize)).copied();
+    early.or_else(|| LATER.iter().find(|row| row.0 == number).map(|row| row.1))
+}
 
 /// Bit, its name, what a program did that sets it.
 type Flag = (u32, &'static str, &'static str);
 
 /// HFSR.FORCED only says that CFSR has the reason.
-const HFSR_FLAGS: &[Flag] = &[(1 << 1, "VECTTBL", "the vector table cannot be read"), (1 << 31, "DEBUGEVT", "a BKPT without a debugger")];
+const HFSR_FLAGS: &[Flag] = &[(1 << 1, "VECTTBL", "the vector table cannot be read"), (DEBUGEVT, "DEBUGEVT", "a BKPT without a debugger")];
 
 const CFSR_FLAGS: &[Flag] = &[
-    (1 << 0, "IACCVIOL", "a jump to where no code may run"),
+    (IACCVIOL, "IACCVIOL", "a jump to where no code may run"),
     (DACCVIOL, "DACCVIOL", "an access that the MPU refuses"),
-    (1 << 3, "MUNSTKERR", "an exception's return from a stack that the MPU refuses"),
+    (MUNSTKERR, "MUNSTKERR", "an exception's return from a stack that the MPU refuses"),
     (MSTKERR, "MSTKERR", "an exception's frame on a stack that the MPU refuses"),
     (1 << 5, "MLSPERR", "floating-point state saved where the MPU refuses it"),
-    (1 << 8, "IBUSERR", "a jump to where nothing answers"),
+    (IBUSERR, "IBUSERR", "a jump to where nothing answers"),
     (PRECISERR, "PRECISERR", "an access where nothing answers"),
-    (1 << 10, "IMPRECISERR", "an earlier access where nothing answers"),
-    (1 << 11, "UNSTKERR", "an exception's return from a stack where nothing answers"),
+    (IMPRECISERR, "IMPRECISERR", "an earlier access where nothing answers"),
+    (UNSTKERR, "UNSTKERR", "an exception's return from a stack where nothing answers"),
     (STKERR, "STKERR", "an exception's frame on a stack where nothing answers"),
     (1 << 13, "LSPERR", "floating-point state saved where nothing answers"),
-    (1 << 16, "UNDEFINSTR", "an undefined instruction"),
-    (1 << 17, "INVSTATE", "a jump to an address without the Thumb bit"),
+    (UNDEFINSTR, "UNDEFINSTR", "an undefined instruction"),
+    (INVSTATE, "INVSTATE", "a jump to an address without the Thumb bit"),
     (1 << 18, "INVPC", "a wrong return from an exception"),
-    (1 << 19, "NOCP", "a floating-point instruction with the FPU off"),
-    (1 << 24, "UNALIGNED", "an unaligned access"),
-    (1 << 25, "DIVBYZERO", "a division by zero"),
+    (NOCP, "NOCP", "a floating-point instruction with the FPU off"),
+    (UNALIGNED, "UNALIGNED", "an unaligned access"),
+    (DIVBYZERO, "DIVBYZERO", "a division by zero"),
 ];
 
 fn words(flags: &[Flag], value: u32) -> impl Iterator<Item = String> {
@@ -110,7 +157,8 @@ impl Core {
     pub fn fault_frame(&mut self, mem: &mut MemAp) -> Result<(u32, Option<[u32; 2]>)> {
         let from = self.read_core(mem, &[LR, registers::MSP, registers::MSP + 1])?;
         // An EXC_RETURN to psp (B1.5.8) is still there, unless the handler has called something.
-        let sp = if from[0] >= EXC_RETURN && from[0] & SPSEL != 0 { from[2] } else { from[1] };
+        let link = ExcReturn::from(from[0]);
+        let sp = if link.valid && link.psp { from[2] } else { from[1] };
         let mut frame = [0; 8];
         let there = mem.read(sp.wrapping_add(24), &mut frame).is_ok();
         let words = || [0, 4].map(|at| u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]));
@@ -119,7 +167,6 @@ impl Core {
 
     /// Where the HardFault of such a core came, which `at` names, and the instruction there.
     pub fn fault_place(&mut self, mem: &mut MemAp, at: &dyn Fn(u32) -> String) -> Result<String> {
-        const T: u32 = 1 << 24;
         let (sp, frame) = self.fault_frame(mem)?;
         let Some([pc, xpsr]) = frame else {
             return Ok(format!("HardFault, and no frame on the stack: nothing answers at sp = {sp:#010x}"));

@@ -2,6 +2,7 @@
 //! (DDI0403E B1.5.6 to B1.5.8; DDI0419E has the same, without the FPU), and by lr where nothing better is known.
 
 use super::Session;
+use crate::cortex_m::faults::{ExcReturn, IPSR, T, sp_before};
 use crate::error::{Error, Kind, Result};
 use crate::image::{LR, NOBODY, Names, PC, Registers, SP};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,17 +15,8 @@ const CHUNK: u32 = 1024;
 /// Bytes of a function that are compared, from its beginning: one transfer, and another build differs sooner (assumed).
 const COMPARED: usize = 6144;
 
-/// xPSR and EXC_RETURN (DDI0403E B1.4.2, B1.5.8).
-const IPSR: u32 = 0x1ff;
-const ALIGNED: u32 = 1 << 9;
-const T: u32 = 1 << 24;
-const BASIC: u32 = 1 << 4;
-const THREAD: u32 = 1 << 3;
-const PSP: u32 = 1 << 2;
 /// HardFault to UsageFault, by number.
 const FAULTS: RangeInclusive<u32> = 3..=6;
-/// Bytes of a frame with S0 to S15, FPSCR and a word that is not used.
-const EXTENDED: u32 = 0x68;
 
 /// A function that has not returned yet, or the part of one that was inlined.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -164,8 +156,8 @@ impl Session {
 
     /// What ran when the exception came whose handler began with these registers, pc being its EXC_RETURN.
     fn interrupted(&mut self, core: usize, mut registers: Registers, xpsr: u32, psp: u32, memory: &mut Memory) -> Result<Level> {
-        let link = registers[PC];
-        let sp = if link & PSP != 0 { psp } else { registers[SP] };
+        let link = ExcReturn::from(registers[PC]);
+        let sp = if link.psp { psp } else { registers[SP] };
         if FAULTS.contains(&(xpsr & IPSR)) {
             let (found, mut mem, _) = self.parts(core)?;
             if found.frame_lost(&mut mem)? {
@@ -178,15 +170,15 @@ impl Session {
             *word = there.map_err(|error| Error { message: format!("the exception's frame is lost: {}", error.message), ..error })?;
         }
         let before = frame[7];
-        if xpsr & IPSR == 0 || (link & THREAD != 0) != (before & IPSR == 0) {
-            let text = format!("what is at {sp:#010x} is no exception's frame: EXC_RETURN is {link:#010x}, xPSR there {before:#010x}");
+        if xpsr & IPSR == 0 || link.thread != (before & IPSR == 0) {
+            let text =
+                format!("what is at {sp:#010x} is no exception's frame: EXC_RETURN is {:#010x}, xPSR there {before:#010x}", registers[PC]);
             return Err(Error::image(text));
         }
-        let size = if link & BASIC == 0 { EXTENDED } else { 0x20 };
         for (number, value) in [0, 1, 2, 3, 12, LR, PC].into_iter().zip(frame) {
             registers[number] = value;
         }
-        registers[SP] = sp.wrapping_add(size).wrapping_add(if before & ALIGNED != 0 { 4 } else { 0 });
+        registers[SP] = sp_before(sp, link.extended, before);
         Ok(Level { registers, xpsr: before, exception: Some(xpsr & IPSR), exact: true, guess: false })
     }
 

@@ -12,12 +12,13 @@ pub use causes::{CAUSES, Finding, Row as CauseRow};
 use super::ladder::tolerated;
 use super::{Session, State};
 use crate::adi::MemAp;
-use crate::cortex_m::{ICSR, Sample};
+use crate::cortex_m::faults::{ExcReturn, IPSR, sp_before};
+use crate::cortex_m::{ICSR, Sample, VTOR};
 use crate::desc::applies;
 use crate::error::{Kind, Result};
 use crate::image::Image;
 use crate::probe::MemOp;
-use evidence::{Evidence, OF_ALL, OF_V7M, VTOR};
+use evidence::{Evidence, Frame, OF_ALL, OF_V7M};
 use std::time::Duration;
 
 /// Samples of a running core, and the time between two: coprime with what a program does every ms.
@@ -272,20 +273,20 @@ fn code_around(mem: &mut MemAp, evidence: &mut Evidence, place: Option<u32>) -> 
     Ok(())
 }
 
-/// EXC_RETURN (DDI0403 B1.5.8): bit 2 says which stack, bit 4 is 0 with an FPU's registers on it.
+/// What the last exception pushed, by EXC_RETURN or by looking for it.
 fn find_frame(mem: &mut MemAp, evidence: &mut Evidence) -> Result<()> {
     let Some(stood) = evidence.stood else { return Ok(()) };
-    if stood.xpsr() & 0x1FF == 0 {
+    if stood.xpsr() & IPSR == 0 {
         evidence.no_frame = "no exception is being handled".into();
         return Ok(());
     }
-    let live = stood.lr() >= 0xFFFF_FFE1;
-    let extended = live && stood.lr() & 0x10 == 0;
-    let starts: Vec<(u32, bool, bool)> = match live && stood.lr() & 4 != 0 {
-        true => vec![(stood.psp(), true, true)],
-        false => (0..PUSHED).map(|n| (stood.msp().wrapping_add(4 * n), false, n == 0 && live)).collect(),
+    let link = ExcReturn::from(stood.lr());
+    let on_psp = link.valid && link.psp;
+    let starts: Vec<(u32, bool)> = match on_psp {
+        true => vec![(stood.psp(), true)],
+        false => (0..PUSHED).map(|n| (stood.msp().wrapping_add(4 * n), n == 0 && link.valid)).collect(),
     };
-    for (at, on_psp, sure) in starts {
+    for (at, sure) in starts {
         if evidence.ram_of(at.wrapping_add(32)).is_none_or(|ram| at < ram.start) {
             if evidence.no_frame.is_empty() {
                 evidence.no_frame = format!("the stack pointer {at:#010x} is in no RAM of this chip");
@@ -293,7 +294,7 @@ fn find_frame(mem: &mut MemAp, evidence: &mut Evidence) -> Result<()> {
             return Ok(());
         }
         let Some(words) = words::<8>(mem, at)? else { continue };
-        let frame = evidence.read_frame(at, words, extended, on_psp);
+        let frame = Frame { at, words, sp: sp_before(at, link.valid && link.extended, words[7]), on_psp };
         if evidence.believes(&frame, sure) {
             evidence.frame = Some(frame);
             evidence.no_frame.clear();

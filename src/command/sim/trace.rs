@@ -1,9 +1,9 @@
 //! `sim trace`: the core's last instructions and what came between them, as rows and as text.
 
 use super::super::disasm::{self, Code, Disassembler};
-use super::super::target::exception_name;
 use super::super::{Args, Cx, Value};
 use super::{Past, Result, What, board};
+use crate::cortex_m::exception_name;
 
 /// Instructions that `sim trace` shows without a number.
 const TRACED: u64 = 20;

@@ -4,8 +4,8 @@
 mod crashes;
 mod parked;
 
-use super::evidence::{BKPT, DFSR, Evidence, Table};
-use crate::cortex_m::State;
+use super::evidence::{BKPT, Evidence, Table};
+use crate::cortex_m::{DFSR, State};
 use crate::image::{Format, Image, Segment};
 use std::cmp::Reverse;
 

@@ -1,6 +1,7 @@
 //! What is known of a chip that may not do what it should: only what was read, no opinion (those are in causes.rs).
 
-use crate::cortex_m::{Sample, State, Stood};
+use crate::cortex_m::faults::{BFAR, CFSR, HFSR, IPSR, MMFAR, T};
+use crate::cortex_m::{DFSR, MPU_CTRL, Sample, State, Stood, VTOR};
 use crate::desc::{Die, Region};
 use crate::flash::Bank;
 use crate::image::Names;
@@ -13,21 +14,13 @@ use std::time::Duration;
 // DDI0403 B3.2, B3.3, B3.4, B3.5; DDI0419 has those up to VTOR, SCR, SysTick, NVIC_ISER0 and MPU_CTRL.
 pub const SYST_CSR: u32 = 0xE000_E010;
 pub const NVIC_ISER: u32 = 0xE000_E100;
-pub const VTOR: u32 = 0xE000_ED08;
 pub const SCR: u32 = 0xE000_ED10;
-pub const DFSR: u32 = 0xE000_ED30;
-pub const MPU_CTRL: u32 = 0xE000_ED94;
-pub const CFSR: u32 = 0xE000_ED28;
-pub const HFSR: u32 = 0xE000_ED2C;
-pub const MMFAR: u32 = 0xE000_ED34;
-pub const BFAR: u32 = 0xE000_ED38;
 pub const CPACR: u32 = 0xE000_ED88;
 /// Of every core, and of those that are no ARMv6-M; five words of NVIC_ISER have all lines of an STM32H7 (RM0433 19.1.2).
 pub const OF_ALL: [u32; 6] = [SYST_CSR, NVIC_ISER, VTOR, SCR, DFSR, MPU_CTRL];
 pub const OF_V7M: [u32; 9] = [CFSR, HFSR, MMFAR, BFAR, CPACR, NVIC_ISER + 4, NVIC_ISER + 8, NVIC_ISER + 12, NVIC_ISER + 16];
 
 pub const BKPT: u16 = 0xBE;
-const T: u32 = 1 << 24;
 
 /// The first words of a vector table.
 pub type Table = [u32; 16];
@@ -195,7 +188,7 @@ impl Evidence {
 
     /// The exception that is being handled, and was in every look.
     pub fn exception(&self) -> u32 {
-        let halted = self.stood.map(|stood| stood.xpsr() & 0x1FF);
+        let halted = self.stood.map(|stood| stood.xpsr() & IPSR);
         let first = halted.or(self.samples.last().map(Sample::exception)).unwrap_or(0);
         if self.samples.iter().all(|sample| sample.exception() == first) { first } else { 0 }
     }
@@ -305,12 +298,6 @@ impl Evidence {
             _ => return None,
         };
         Some(Access { address, size, write })
-    }
-
-    /// Of an exception: the frame at `at`, if that is one that an exception pushes and the place fits the chip.
-    pub fn read_frame(&self, at: u32, words: [u32; 8], extended: bool, on_psp: bool) -> Frame {
-        let aligned = if words[7] & 1 << 9 != 0 { 4 } else { 0 };
-        Frame { at, words, sp: at.wrapping_add(if extended { 0x68 } else { 0x20 }).wrapping_add(aligned), on_psp }
     }
 
     /// Does it look like one? `sure`: it must be one, so that a pc that leads nowhere is the program's fault.

@@ -1,7 +1,8 @@
 //! What was read, in words, for whoever wants to judge for himself.
 
-use super::evidence::{BFAR, CFSR, Evidence, HFSR, MMFAR, SCR, SYST_CSR, VTOR};
-use crate::cortex_m::{State, explain_flags};
+use super::evidence::{Evidence, SCR, SYST_CSR};
+use crate::cortex_m::faults::{BFAR, CFSR, HFSR, MMFAR, explained};
+use crate::cortex_m::{State, VTOR};
 
 type Facts = Vec<(&'static str, String)>;
 
@@ -13,7 +14,7 @@ pub fn facts(e: &Evidence) -> Facts {
         facts.push(("stack", stack(e)));
     }
     let faults = !e.v6m && (e.get(CFSR) != 0 || e.get(HFSR) != 0);
-    facts.extend(faults.then(|| ("faults", explain_flags(e.get(HFSR), e.get(CFSR), e.get(MMFAR), e.get(BFAR)))));
+    facts.extend(faults.then(|| ("faults", explained(e.get(HFSR), e.get(CFSR), e.get(MMFAR), e.get(BFAR)))));
     facts.extend(e.unread.iter().map(|why| ("file", format!("not compared: {why}"))));
     facts.push(("resets", e.reset_flags().join(", ")));
     facts.push(("clocks", clocks(e)));

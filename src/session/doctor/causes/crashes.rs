@@ -1,25 +1,16 @@
 //! A fault that the core is in, or is locked up by.
 
-use super::super::evidence::{Access, BFAR, BKPT, CFSR, CPACR, Evidence, HFSR, MMFAR, MPU_CTRL, VTOR};
+use super::super::evidence::{Access, BKPT, CPACR, Evidence};
 use super::{Strength, Words, dead, likely, sure};
-use crate::cortex_m::State;
+use crate::cortex_m::faults::{
+    BFAR, BFARVALID, CFSR, DACCVIOL, DEBUGEVT, DIVBYZERO, HFSR, IACCVIOL, IBUSERR, IMPRECISERR, INVSTATE, MMARVALID, MMFAR, MSTKERR,
+    MUNSTKERR, NOCP, PRECISERR, STKERR, UNALIGNED, UNDEFINSTR, UNSTKERR,
+};
+use crate::cortex_m::{MPU_CTRL, State, VTOR};
 
-// DDI0403 B3.2.15, B3.2.16
-const IACCVIOL: u32 = 1 << 0;
-const DACCVIOL: u32 = 1 << 1;
-const MEM_STACK: u32 = 3 << 3;
-const MMARVALID: u32 = 1 << 7;
-const IBUSERR: u32 = 1 << 8;
-const PRECISERR: u32 = 1 << 9;
-const IMPRECISERR: u32 = 1 << 10;
-const BUS_STACK: u32 = 3 << 11;
-const BFARVALID: u32 = 1 << 15;
-const UNDEFINSTR: u32 = 1 << 16;
-const INVSTATE: u32 = 1 << 17;
-const NOCP: u32 = 1 << 19;
-const UNALIGNED: u32 = 1 << 24;
-const DIVBYZERO: u32 = 1 << 25;
-const DEBUGEVT: u32 = 1 << 31;
+/// A frame could not be written, or not be read.
+const MEM_STACK: u32 = MUNSTKERR | MSTKERR;
+const BUS_STACK: u32 = UNSTKERR | STKERR;
 
 /// What the fault was about, where the core tells.
 fn cfsr(e: &Evidence, bits: u32) -> bool {

@@ -2,7 +2,7 @@
 
 use super::super::evidence::{Evidence, SCR, SYST_CSR};
 use super::{Words, likely, shares, sure};
-use crate::cortex_m::State;
+use crate::cortex_m::{State, exception_name};
 
 /// ICSR, DDI0403 B3.2.4
 const PENDSTSET: u32 = 1 << 26;
@@ -32,12 +32,7 @@ pub fn no_handler(e: &Evidence) -> Words {
     let handled = e.exception();
     let pc = e.pc().filter(|_| handled >= 7 && e.tight().is_some())?;
     let parked = e.endless(pc) || e.function(pc).is_some_and(|name| name.starts_with("Default"));
-    let what = match handled {
-        11 => "SVC".into(),
-        14 => "PendSV".into(),
-        15 => "SysTick".into(),
-        _ => format!("Interrupt {}", handled.saturating_sub(16)),
-    };
+    let what = exception_name(handled).map_or_else(|| format!("Interrupt {}", handled.saturating_sub(16)), str::to_string);
     let evidence = format!("the core is in exception {handled} and in an endless loop at {}", e.at(pc));
     if parked { sure(format!("{what} came and has no handler of its own."), evidence) } else { None }
 }
