@@ -292,6 +292,19 @@ const CASES: &[Case] = &[
     Case(35, "the handler crashes", ALL, firmware!(35)),
     Case(36, "NMI", ALL, firmware!(36)),
     Case(37, "SYSRESETREQ", ALL, firmware!(37)),
+    Case(31, "the M4's flash is blank", &[("stm32h745", "pair-h745-m7")], firmware!(0)),
+    Case(38, "a byte is another", ALL, |body| {
+        let board = patient(body, 8);
+        let last = image(body.1).segments.iter().map(|segment| segment.end() as u32).filter(|end| end >> 24 == 8).max().unwrap();
+        board.poke(last - 1, &[0x5A]).unwrap();
+        start(&board);
+        board
+    }),
+    Case(39, "an H7's file, and a G0", &[("stm32g071", "blinky-h743"), ("stm32g0b1", "pair-h745-m7")], |body| {
+        let board = patient((body.0, ON_G0[0].1), 8);
+        start(&board);
+        board
+    }),
 ];
 
 fn text(body: Body, bytes: &[u8]) -> Board {
@@ -329,8 +342,8 @@ fn table() {
         let (mut right, mut second, mut unknown, mut said) = (0, 0, 0, String::new());
         for body in *bodies {
             let board = make(*body);
-            // What the file would put into RAM says only the file.
-            let file = (*number == 24).then(|| image(body.1));
+            // What only the file says.
+            let file = [24, 38, 39].contains(number).then(|| image(body.1));
             let report = attach(&board, body.1).doctor(core_of(body.1), file, Depth::Halt).unwrap();
             let first = report.findings[0].number;
             if first == *number {

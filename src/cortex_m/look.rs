@@ -20,6 +20,11 @@ pub struct Sample {
 }
 
 impl Sample {
+    #[cfg(test)]
+    pub fn made(dhcsr: u32, pc: u32) -> Sample {
+        Sample { at: Duration::ZERO, dhcsr, pc, icsr: 0 }
+    }
+
     /// Has the core been reset since the look before?
     pub fn reset(&self) -> bool {
         self.dhcsr & S_RESET_ST != 0

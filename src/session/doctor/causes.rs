@@ -351,3 +351,45 @@ fn changed(e: &Evidence) -> Words {
     let differs = e.differs.clone().filter(|_| !blank || e.tables.iter().any(|(at, table)| e.in_flash(*at) && e.table_fits(table)))?;
     likely("Flash is not what the file says.", differs)
 }
+
+/// What the board cannot do: evidence as a chip would give it.
+#[cfg(test)]
+mod tests {
+    use super::super::evidence::Frame;
+    use super::*;
+    use crate::cortex_m::faults::{BFAR, BFARVALID, CFSR, PRECISERR};
+    use crate::cortex_m::{Sample, VTOR};
+    use crate::desc::Region;
+
+    const FLASH: u32 = 0x0800_0000;
+
+    fn chip(state: State) -> Evidence {
+        Evidence { state: Some(state), flash: std::iter::once(FLASH..FLASH + 0x20_0000).collect(), ..Evidence::default() }
+    }
+
+    #[test]
+    fn ram_whose_clock_is_off_is_told_from_an_access_that_is_wrong() {
+        for (clock, number) in [(0, 20), (1, 11)] {
+            let words = [0, 0, 0, 0, 0, FLASH + 0x101, FLASH + 0x200, 1 << 24];
+            let e = Evidence {
+                ram: vec![Region { name: "SRAM1".into(), address: 0x3000_0000, size: 0x8000, up_to: None }],
+                registers: [(CFSR, PRECISERR | BFARVALID), (BFAR, 0x3000_0100), (VTOR, FLASH)].into(),
+                signs: [("ram.0x30000000".to_string(), clock)].into(),
+                frame: Some(Frame { at: 0x2000_0000, words, sp: 0x2000_0020, on_psp: false }),
+                ..chip(State::Lockup)
+            };
+            let found = find(&e);
+            assert_eq!(found[0].number, number, "{found:?}");
+            assert!(found[0].cause.contains("0x30000100"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_core_that_executes_nothing_hangs_in_an_access() {
+        const S_RETIRE_ST: u32 = 1 << 24;
+        for (dhcsr, number) in [(0, 34), (S_RETIRE_ST, 8)] {
+            let e = Evidence { samples: vec![Sample::made(dhcsr, FLASH + 0x200); 64], ..chip(State::Running) };
+            assert_eq!(find(&e)[0].number, number);
+        }
+    }
+}
