@@ -286,6 +286,14 @@ const CASES: &[Case] = &[
         start(&board);
         board
     }),
+    Case(29, "BCM7 is 0", &[("stm32h745", "doctor-o2-h743")], |body| {
+        let board = patient(body, 8);
+        put(&board, "doctor-o2-h745-m4");
+        let now = u32::from_le_bytes(board.dump(0x5200_201C, 4).unwrap().try_into().unwrap());
+        words(&board, 0x5200_201C, &[now & !(1 << 23)]);
+        start(&board);
+        board
+    }),
     Case(30, "RTT blocks", ALL, firmware!(30)),
     Case(32, "a region without access", V7M, firmware!(32)),
     Case(33, "PLL left on", ALL, firmware!(33)),

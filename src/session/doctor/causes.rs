@@ -268,7 +268,16 @@ fn stale_empty(e: &Evidence) -> Words {
     sure("The chip still believes that its flash is empty, so it starts ST's loader.", evidence)
 }
 
+/// The option that lets the core of a pair wait for the other, if it does.
+fn kept(e: &Evidence) -> Option<&'static str> {
+    let option = *["option.BCM7", "option.BCM4"].get(e.core)?;
+    (e.held() && e.sign(option) == Some(0)).then(|| option.trim_start_matches("option."))
+}
+
 fn boot_options(e: &Evidence) -> Words {
+    if let Some(option) = kept(e) {
+        return sure("The option bytes hold this core in reset until the other one starts it.", format!("{option} = 0"));
+    }
     let set = |name: &str, value: u32| e.sign(name) == Some(value);
     if set("option.nBOOT_SEL", 1) && set("option.nBOOT0", 0) && !set("option.BOOT_LOCK", 1) && !set("empty", 1) {
         let what = if set("option.nBOOT1", 1) { "ST's loader" } else { "RAM" };
@@ -309,6 +318,9 @@ fn left_halted(e: &Evidence) -> Words {
 }
 
 fn from_outside(e: &Evidence) -> Words {
+    if kept(e).is_some() {
+        return None;
+    }
     if e.held() {
         return sure("The chip is held in reset.", "in every look S_RESET_ST is set, and no instruction was executed");
     }
