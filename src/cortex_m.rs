@@ -382,7 +382,7 @@ impl Core {
         }
     }
 
-    /// Run on from pc, or from `at`: over an own breakpoint there, and past a BKPT that is the program's.
+    /// Run on, over an own breakpoint: from pc, past a BKPT that is the program's, or from `at`.
     pub fn resume(&mut self, mem: &mut MemAp, ears: &Ears, at: Option<u32>) -> Result<()> {
         self.start_at(mem, at)?;
         // What DFSR says, and a BKPT of the program's, are of the place where it stood.

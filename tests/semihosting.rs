@@ -153,6 +153,66 @@ fn a_transfer_that_fails_does_not_repeat_a_call() {
     }
 }
 
+/// Nor does SYS_WRITE or SYS_READ of several pieces, of which some were done before one failed.
+#[test]
+fn a_transfer_that_fails_does_not_repeat_a_piece() {
+    const LEN: usize = 3000;
+    for chip in CHIPS {
+        let (host, board, heard) = desk(chip);
+        let run = |line: &str| {
+            let mut last = String::new();
+            host.line(line, &mut |outcome| last = outcome.result.as_ref().map_or(String::new(), Value::to_string)).map(|()| last)
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let data: Vec<u8> = (0..LEN).map(|n| (n * 7 / 3) as u8).collect();
+        std::fs::write(folder.path().join("data"), &data).unwrap();
+        let base = served::quoted(folder.path());
+        run(&format!("program {}; reset halt; arm semihosting enable; arm semihosting_basedir {base}", chip.1)).unwrap();
+        // BKPT 0xAB; b .; and ":tt", "data"
+        run("mww 0x20004000 0xe7febeab; mww 0x20004100 0x0074743a; mww 0x20004110 0x61746164").unwrap();
+        let set = |operation: u32, args: [u32; 3]| {
+            let [a, b, c] = args;
+            let place = format!("mww 0x20004200 {a:#x}; mww 0x20004204 {b:#x}; mww 0x20004208 {c:#x}");
+            run(&format!("{place}; reg r0 {operation}; reg r1 0x20004200; reg pc 0x20004000")).unwrap();
+        };
+        let call = |operation, args| {
+            set(operation, args);
+            run("resume; sleep 20; halt; reg r0").unwrap()
+        };
+        assert!(call(1, [0x2000_4100, 4, 3]).contains("0x00000001") && call(1, [0x2000_4110, 0, 4]).contains("0x00000002"));
+        let mut failed = 0;
+        for n in 0..60 {
+            for (operation, handle, buffer) in [(5, 1, 0x0800_0000u32), (6, 2, 0x2000_5000)] {
+                let what = format!("operation {operation} on {}, transfer {n}", chip.0);
+                assert!(call(0x0A, [2, 0, 0]).contains("0x00000000"), "{what}: seek");
+                set(operation, [handle, buffer, LEN as u32]);
+                heard.0.take();
+                board.inject_after(n, Inject::Stall);
+                let first = run("resume");
+                // It acts with the next transfer.
+                board.inject(Inject::Heal);
+                let _ = run("mdw 0x20004100");
+                if first.is_err() {
+                    failed += 1;
+                    // It may have gone on before its answer was lost.
+                    let _ = run("resume");
+                }
+                assert!(run("sleep 20; halt; reg r0").unwrap().contains("0x00000000"), "{what}");
+                let mut said = Vec::new();
+                heard.0.take().into_iter().for_each(|event| {
+                    if let Event::Target(bytes) = event {
+                        said.extend(bytes)
+                    }
+                });
+                let wanted = if operation == 5 { board.dump(buffer, LEN as u32).unwrap() } else { data.clone() };
+                let got = if operation == 5 { said } else { board.dump(buffer, LEN as u32).unwrap() };
+                assert!(got == wanted, "{what}: {} bytes for {LEN}, {first:?}", got.len());
+            }
+        }
+        assert!(failed > 20, "{failed} failed");
+    }
+}
+
 /// An end that is met by a step, or by going on from there, is told, once.
 #[test]
 fn an_end_that_is_stepped_over_is_told() {
