@@ -367,7 +367,7 @@ fn a_plain_write_into_flash_is_told() {
             let lines = format!("{line}; mdb 0x08000003; mww 0x20000000 1");
             let output = ended(start(&["-f", "sim", "-f", target, "-c", &lines]), line);
             assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("0x08000003: ff"), "{line}");
-            let told = "is flash and does not hold what was written: `program` and `flash write_image` write flash";
+            let told = "is flash, which stays as it is: `program` and `flash write_image` write flash";
             assert_eq!(err(&output).matches(told).count(), 1, "{target}: {line}: {}", err(&output));
         }
     }

@@ -4,7 +4,7 @@
 
 use super::{Args, Command, Cx, Value};
 use crate::error::{Context, Error, Result};
-use crate::flash::Bank;
+use crate::flash::{self, Bank};
 use crate::image::{self, Format, Image, Segment};
 use crate::probe::Width;
 use std::path::Path;
@@ -122,7 +122,7 @@ fn fill<const UNIT: usize>(cx: &Cx, args: &Args) -> Result<Value> {
     for done in (0..len).step_by(CHUNK) {
         put(cx, to + done as u32, &copies[..CHUNK.min(len - done)], Some(width(UNIT)))?;
     }
-    look_at_flash(cx, to, &copies)
+    look_at_flash(cx, to)
 }
 
 fn read_memory(cx: &Cx, args: &Args) -> Result<Value> {
@@ -140,14 +140,15 @@ fn write_memory(cx: &Cx, args: &Args) -> Result<Value> {
     for (index, chunk) in data.chunks(CHUNK).enumerate() {
         put(cx, to + (index * CHUNK) as u32, chunk, Some(width(unit)))?;
     }
-    look_at_flash(cx, to, &data[..data.len().min(CHUNK)])
+    look_at_flash(cx, to)
 }
 
-/// Flash takes plain writes, and does nothing, unless somebody has made its controller program them.
-fn look_at_flash(cx: &Cx, to: u32, written: &[u8]) -> Result<Value> {
-    let flash = cx.session()?.banks.iter().any(|bank| bank.contains(to));
-    if flash && fetch(cx, to, written.len(), None).is_ok_and(|there| there != written) {
-        cx.ears.warn(format!("{to:#010x} is flash and does not hold what was written: `program` and `flash write_image` write flash"));
+/// Flash takes plain writes, and does nothing while its controller is locked. Who has unlocked it knows how to go on.
+fn look_at_flash(cx: &Cx, to: u32) -> Result<Value> {
+    let mut session = cx.session()?;
+    let Some(bank) = session.banks.iter().find(|bank| bank.contains(to)).cloned() else { return Ok(Value::None) };
+    if flash::driver(&session.target.driver)?.controller(&bank)?.is_locked(&mut session.mem(0))? {
+        cx.ears.warn(format!("{to:#010x} is flash, which stays as it is: `program` and `flash write_image` write flash"));
     }
     Ok(Value::None)
 }

@@ -216,6 +216,10 @@ impl Controller<'_> {
         decode(self.errors, status, &register)
     }
 
+    pub fn is_locked(&self, mem: &mut MemAp) -> Result<bool> {
+        Ok(self.control(mem)? & self.lock != 0)
+    }
+
     pub(super) fn unlock(&self, mem: &mut MemAp) -> Result<()> {
         let status = self.idle(mem)?;
         if status & self.partial != 0 {
@@ -224,7 +228,7 @@ impl Controller<'_> {
         }
         self.clear(mem)?;
         // Writing KEYR while unlocked is an error, so look first (RM0433 4.5.1, RM0444 3.3.6).
-        if self.control(mem)? & self.lock != 0 {
+        if self.is_locked(mem)? {
             for key in KEYS {
                 mem.write32(self.at(self.keyr), key)?;
             }
@@ -277,7 +281,7 @@ impl Controller<'_> {
 
     /// CR as a reset leaves it, locked.
     pub(super) fn lock(&self, mem: &mut MemAp) -> Result<()> {
-        if self.control(mem)? & self.lock != 0 {
+        if self.is_locked(mem)? {
             return Ok(());
         }
         self.idle(mem)?;
