@@ -108,8 +108,10 @@ impl Session {
         let (bank, target) = (self.banks[0].clone(), Rc::clone(&self.target));
         let Err(mut error) = flash::check_options(flash::driver(&target.driver)?, &mut self.mem(0), &bank) else { return Ok(()) };
         for (register, at) in self.option_registers(&target).filter_map(|row| Some((&row.register, row.stored?))).collect::<Vec<_>>() {
-            let [word, complement] = [self.mem(0).read32(at)?, self.mem(0).read32(at + 4)?];
-            if word != !complement {
+            // What cannot be read takes nothing from what is known.
+            if let [Ok(word), Ok(complement)] = [at, at + 4].map(|at| self.mem(0).read32(at))
+                && word != !complement
+            {
                 error.message += &format!("; {register} is stored at {at:#010x} as {word:#010x} beside {complement:#010x}");
             }
         }
