@@ -33,14 +33,16 @@ const TRAPPED: u8 = 5;
 const FAULTED: u8 = 11;
 
 /// What the client waits for.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 enum Run {
+    #[default]
     No,
     Yes,
     /// Until pc is outside.
     Range(Range<u32>),
 }
 
+#[derive(Default)]
 pub struct Gdb {
     wire: Wire,
     points: Vec<Point>,
@@ -181,19 +183,6 @@ fn write(desk: &Desk, rest: &[u8], bytes: fn(&[u8]) -> Result<Vec<u8>>) -> Answe
 }
 
 impl Gdb {
-    pub fn new() -> Gdb {
-        Gdb {
-            wire: Wire::new(),
-            points: Vec::new(),
-            attached: false,
-            run: Run::No,
-            words: false,
-            sync: false,
-            erases: Vec::new(),
-            writes: Vec::new(),
-        }
-    }
-
     /// `Err`: what came is not gdb's, or it said to leave.
     pub fn hear(&mut self, desk: &Desk, bytes: &[u8]) -> Result<()> {
         self.wire.put(bytes);
@@ -246,7 +235,7 @@ impl Gdb {
     }
 
     fn no_acks(&mut self, _: &Desk, _: &[u8]) -> Answer {
-        self.wire.acks = false;
+        self.wire.trusted = true;
         ok()
     }
 
@@ -426,25 +415,25 @@ impl Gdb {
 
     /// `action[:thread];…`: the first that is for our thread, after a look at all of them.
     fn resume(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
+        let mut first = None;
         for action in rest.split(|byte| *byte == b';') {
             let (action, id) = split(action, b':').unwrap_or((action, b"1"));
             thread(id, ANY_THREAD)?;
-            match action {
-                [b'c' | b's'] => {}
-                [b'C' | b'S', signal @ ..] => _ = number(signal)?,
-                [b'r', range @ ..] => _ = pair(range)?,
+            let what = match action {
+                [how @ (b'c' | b's')] => (*how, None),
+                [how @ (b'C' | b'S'), signal @ ..] => number(signal).map(|_| (how.to_ascii_lowercase(), None))?,
+                [how @ b'r', range @ ..] => (*how, Some(pair(range)?)),
                 _ => return Err(malformed()),
-            }
+            };
+            first.get_or_insert(what);
         }
-        match rest.split(|byte| matches!(byte, b';' | b':')).next().unwrap_or_default() {
-            [b'r', range @ ..] => {
-                let (start, end) = pair(range)?;
+        match first.ok_or_else(malformed)? {
+            (_, Some((start, end))) => {
                 desk.settle(None)?;
                 self.run = Run::Range(start..end);
                 Ok(None)
             }
-            [b's' | b'S', ..] => self.go(desk, b's', b""),
-            _ => self.go(desk, b'c', b""),
+            (how, None) => self.go(desk, how, b""),
         }
     }
 
@@ -485,44 +474,40 @@ impl Gdb {
             Run::Yes => desk.session().and_then(|mut session| halted(&mut session, desk.core.get())),
             Run::Range(range) => heard(desk, || desk.session().and_then(|mut session| step_range(&mut session, desk.core.get(), range))),
         };
-        match looked {
-            Ok(None) => {}
-            Ok(Some(stopped)) => self.stopped(desk, &stopped),
-            Err(error) => self.lost(desk, &error),
-        }
+        self.tell_stop(desk, looked);
     }
 
     fn interrupt(&mut self, desk: &Desk) {
         let core = desk.core.get();
         let halted = desk.session().and_then(|mut session| {
             session.halt(core, HALT_WAIT)?;
-            stop(&mut session, core, INTERRUPTED)
+            stop(&mut session, core, INTERRUPTED).map(Some)
         });
-        match halted {
-            Ok(stopped) => self.stopped(desk, &stopped),
-            Err(error) => self.lost(desk, &error),
-        }
+        self.tell_stop(desk, halted);
     }
 
-    fn stopped(&mut self, desk: &Desk, reply: &[u8]) {
+    /// Whoever waits is told, also when nothing more can be seen; with the probe goes the connection.
+    fn tell_stop(&mut self, desk: &Desk, looked: Answer) {
+        let reply = match looked {
+            Ok(None) => return,
+            Ok(Some(stopped)) => stopped,
+            Err(error) => {
+                self.reply(desk, format!("O{}", hex(format!("{error}\n").as_bytes())).as_bytes());
+                if error.cause == Cause::Unplugged {
+                    return desk.out.gone.set(true);
+                }
+                in_words(&error).into_bytes()
+            }
+        };
         self.run = Run::No;
-        self.reply(desk, reply);
-    }
-
-    /// Whoever waits is told, and with the probe goes the connection.
-    fn lost(&mut self, desk: &Desk, error: &Error) {
-        self.reply(desk, format!("O{}", hex(format!("{error}\n").as_bytes())).as_bytes());
-        match error.cause {
-            Cause::Unplugged => desk.out.gone.set(true),
-            _ => self.stopped(desk, in_words(error).as_bytes()),
-        }
+        self.reply(desk, &reply);
     }
 }
 
 /// gdb's console.
 fn console(desk: &Desk) -> impl Fn(&[u8]) + use<> {
     let out = desk.out.clone();
-    move |text: &[u8]| out.send(Wire::new().framed(format!("O{}", hex(text)).as_bytes()))
+    move |text: &[u8]| out.send(Wire::default().framed(format!("O{}", hex(text)).as_bytes()))
 }
 
 /// What the program says while it is stepped or let go belongs there.

@@ -415,7 +415,7 @@ impl<'a> Server<'a> {
         self.writers.push(std::thread::Builder::new().spawn(write).map_err(cannot)?);
         let out = Out { queue, gone: Rc::default() };
         let talk = match kind {
-            Kind::Gdb => Talk::Gdb(Gdb::new()),
+            Kind::Gdb => Talk::Gdb(Gdb::default()),
             Kind::Telnet => Talk::Telnet(Telnet::new(&out)),
             Kind::Tcl => Talk::Tcl(Tcl::default()),
             Kind::Rtt(channel, port) => Talk::Rtt(channel, port, true),

@@ -12,8 +12,9 @@ const CONTINUED: &str = "...> ";
 const HISTORY: usize = 1000;
 
 /// What the next byte belongs to.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Default, PartialEq)]
 enum State {
+    #[default]
     Text,
     Command,
     Option,
@@ -22,6 +23,7 @@ enum State {
     Sequence,
 }
 
+#[derive(Default)]
 pub struct Telnet {
     state: State,
     /// Of a key's sequence, or of a character.
@@ -38,50 +40,31 @@ pub struct Telnet {
 
 type Press = fn(&mut Telnet, &Desk) -> Result<()>;
 
-/// A key's byte, or what its sequence has behind ESC.
-const KEYS: &[(&str, Press)] = &[
-    ("\x01", |telnet, desk| telnet.go(desk, 0)),
-    ("[H", |telnet, desk| telnet.go(desk, 0)),
-    ("[1~", |telnet, desk| telnet.go(desk, 0)),
-    ("\x05", |telnet, desk| telnet.go(desk, telnet.line.len())),
-    ("[F", |telnet, desk| telnet.go(desk, telnet.line.len())),
-    ("[4~", |telnet, desk| telnet.go(desk, telnet.line.len())),
-    ("\x02", |telnet, desk| telnet.go(desk, telnet.at.saturating_sub(1))),
-    ("[D", |telnet, desk| telnet.go(desk, telnet.at.saturating_sub(1))),
-    ("\x06", |telnet, desk| telnet.go(desk, telnet.at + 1)),
-    ("[C", |telnet, desk| telnet.go(desk, telnet.at + 1)),
-    ("\x08", |telnet, desk| telnet.cut(desk, telnet.at.saturating_sub(1), telnet.at)),
-    ("\x7f", |telnet, desk| telnet.cut(desk, telnet.at.saturating_sub(1), telnet.at)),
-    ("[3~", |telnet, desk| telnet.cut(desk, telnet.at, telnet.at + 1)),
-    ("\x0b", |telnet, desk| telnet.cut(desk, telnet.at, telnet.line.len())),
-    ("\x15", |telnet, desk| telnet.cut(desk, 0, telnet.at)),
-    ("\x17", |telnet, desk| telnet.cut(desk, telnet.word(), telnet.at)),
-    ("\x10", |telnet, desk| telnet.recall(desk, telnet.nth.saturating_sub(1))),
-    ("[A", |telnet, desk| telnet.recall(desk, telnet.nth.saturating_sub(1))),
-    ("\x0e", |telnet, desk| telnet.recall(desk, telnet.nth + 1)),
-    ("[B", |telnet, desk| telnet.recall(desk, telnet.nth + 1)),
-    ("\x0c", |telnet, desk| telnet.go(desk, telnet.at)),
-    ("\t", Telnet::complete),
-    ("\x03", Telnet::forget),
-    ("\x04", Telnet::end),
-    ("\r", Telnet::enter),
-    ("\n", Telnet::enter),
+/// Keys by their byte, or what their sequence has behind ESC.
+const KEYS: &[(&[&str], Press)] = &[
+    (&["\x01", "[H", "[1~"], |telnet, desk| telnet.go(desk, 0)),
+    (&["\x05", "[F", "[4~"], |telnet, desk| telnet.go(desk, telnet.line.len())),
+    (&["\x02", "[D"], |telnet, desk| telnet.go(desk, telnet.at.saturating_sub(1))),
+    (&["\x06", "[C"], |telnet, desk| telnet.go(desk, telnet.at + 1)),
+    (&["\x08", "\x7f"], |telnet, desk| telnet.cut(desk, telnet.at.saturating_sub(1), telnet.at)),
+    (&["[3~"], |telnet, desk| telnet.cut(desk, telnet.at, telnet.at + 1)),
+    (&["\x0b"], |telnet, desk| telnet.cut(desk, telnet.at, telnet.line.len())),
+    (&["\x15"], |telnet, desk| telnet.cut(desk, 0, telnet.at)),
+    (&["\x17"], |telnet, desk| telnet.cut(desk, telnet.word(), telnet.at)),
+    (&["\x10", "[A"], |telnet, desk| telnet.recall(desk, telnet.nth.saturating_sub(1))),
+    (&["\x0e", "[B"], |telnet, desk| telnet.recall(desk, telnet.nth + 1)),
+    (&["\x0c"], |telnet, desk| telnet.go(desk, telnet.at)),
+    (&["\t"], Telnet::complete),
+    (&["\x03"], Telnet::forget),
+    (&["\x04"], Telnet::end),
+    (&["\r", "\n"], Telnet::enter),
 ];
 
 impl Telnet {
     pub fn new(out: &Out) -> Telnet {
         let hello = format!("rocd {}\r\n\r{PROMPT}", env!("CARGO_PKG_VERSION"));
         out.send([HELLO, hello.as_bytes()].concat());
-        Telnet {
-            state: State::Text,
-            bytes: Vec::new(),
-            line: Vec::new(),
-            at: 0,
-            before: String::new(),
-            history: Vec::new(),
-            nth: 0,
-            after_cr: false,
-        }
+        Telnet::default()
     }
 
     /// `Err`: a line said to leave, or this is no telnet.
@@ -127,7 +110,7 @@ impl Telnet {
 
     fn key(&mut self, desk: &Desk, key: &[u8]) -> Result<()> {
         self.state = State::Text;
-        KEYS.iter().find(|row| row.0.as_bytes() == key).map_or(Ok(()), |row| (row.1)(self, desk))
+        KEYS.iter().find(|row| row.0.iter().any(|own| own.as_bytes() == key)).map_or(Ok(()), |row| (row.1)(self, desk))
     }
 
     fn character(&mut self, desk: &Desk, byte: u8) -> Result<()> {
