@@ -213,6 +213,20 @@ fn a_transfer_that_fails_does_not_repeat_a_piece() {
     }
 }
 
+/// As where a panic says why and stops: only the call is gone past.
+#[test]
+fn a_breakpoint_right_behind_a_call_is_a_halt() {
+    for chip in CHIPS {
+        let (host, ..) = desk(chip);
+        let mut last = String::new();
+        // BKPT 0xAB; BKPT 0; and SYS_TIME
+        let line = "mww 0x20004000 0xbe00beab; reg r0 0x11; reg pc 0x20004000; resume; wait_halt 100; reg pc";
+        let line = format!("program {}; reset halt; arm semihosting enable; {line}", chip.1);
+        host.line(&line, &mut |outcome| last = outcome.result.as_ref().map_or(String::new(), Value::to_string)).unwrap();
+        assert!(last.contains("0x20004002"), "{}: {last}", chip.0);
+    }
+}
+
 /// An end that is met by a step, or by going on from there, is told, once.
 #[test]
 fn an_end_that_is_stepped_over_is_told() {
