@@ -376,6 +376,8 @@ fn malformed_packets() {
     }
     assert_eq!(gdb.ask("vNothing"), "");
     assert_eq!(gdb.ask("qC"), "QC1");
+    // gdb's own number of the process that it did not attach to
+    assert_eq!(gdb.ask("vKill;a410"), "OK");
     let mut long = Line::to(rocd.address("gdb"));
     long.send(&format!("${}", "a".repeat(100_000)));
     assert!(long.closed());
