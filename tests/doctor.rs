@@ -234,6 +234,12 @@ const CASES: &[Case] = &[
     Case(16, "tick not switched on", ALL, firmware!(216)),
     Case(17, "IWDG", ALL, firmware!(17)),
     Case(17, "IWDG, slower", ALL, firmware!(117)),
+    Case(17, "IWDG, later than a short look", &[("stm32h743", "bad-h743"), ("stm32g071", "bad-g071")], |body| {
+        let board = patient(body, 12);
+        start(&board);
+        board.pass(Duration::from_secs(2));
+        board
+    }),
     Case(18, "VMOV", V7M, firmware!(18)),
     Case(18, "VPUSH", V7M, firmware!(118)),
     Case(19, "1.2 V", ALL, |body| {
@@ -470,21 +476,23 @@ fn traces(board: &Board) -> (Vec<u8>, Vec<u32>) {
     let word = |address: u32| u32::from_le_bytes(board.dump(address, 4).unwrap().try_into().unwrap());
     let registers = [0xE000_ED08, 0xE000_ED14, 0xE000_EDF8, 0xE000_EDFC, 0xE000_2000, 0xE000_2008, 0xE000_1020, 0xE000_1028];
     let words = registers.map(word).into_iter().chain([word(0xE000_EDF0) & 0x000E_000F, word(0xE000_ED30)]).collect();
-    (board.dump(0x2000_0000, 0x8000).unwrap(), words)
+    let ram = if board.chip() == "stm32h745" { 0x3000_0000 } else { 0x2000_0000 };
+    (board.dump(ram, 0x8000).unwrap(), words)
 }
 
 /// Without r0 to r3, r12, pc and xPSR: the turn of a loop may be another, for the board's time passes in other pieces.
-fn registers(session: &mut Session) -> Vec<u64> {
-    session.halt(0, Duration::from_secs(1)).unwrap();
-    let kept = session.registers(0).unwrap().into_iter().filter(|row| !["r0", "r1", "r2", "r3", "r12", "pc", "xPSR"].contains(&row.name));
-    session.read_regs(0, &kept.collect::<Vec<_>>()).unwrap()
+fn registers(session: &mut Session, core: usize) -> Vec<u64> {
+    session.halt(core, Duration::from_secs(1)).unwrap();
+    let kept =
+        session.registers(core).unwrap().into_iter().filter(|row| !["r0", "r1", "r2", "r3", "r12", "pc", "xPSR"].contains(&row.name));
+    session.read_regs(core, &kept.collect::<Vec<_>>()).unwrap()
 }
 
 /// Beside a twin that nobody looks at: the same RAM, debug registers and core registers at the same time.
 #[test]
 fn the_passive_look_leaves_a_running_chip_as_it_is() {
     for (body, which) in
-        [ON_H7[0], ON_G0[0]].into_iter().flat_map(|body| [8, 108, 9, 10, 11, 15, 16, 27, 30, 35].map(|which| (body, which)))
+        [ON_H7[0], ON_M4, ON_G0[0]].into_iter().flat_map(|body| [8, 108, 9, 10, 11, 15, 16, 27, 30, 35].map(|which| (body, which)))
     {
         let twins = [0, 1].map(|_| {
             let board = patient(body, which);
@@ -494,25 +502,27 @@ fn the_passive_look_leaves_a_running_chip_as_it_is() {
         });
         let [(looked_at, mut session), (other, mut twin)] = twins;
         assert!(traces(&looked_at) == traces(&other), "{body:?} {which}: twins");
-        let report = session.doctor(0, None, Depth::Passive).unwrap();
+        let core = core_of(body.1);
+        let report = session.doctor(core, None, Depth::Passive).unwrap();
         assert!(!report.findings.is_empty());
         other.pass(looked_at.now() - other.now());
         let (is, should) = (traces(&looked_at), traces(&other));
         assert!(is.0 == should.0, "{body:?} {which}: RAM");
         assert_eq!(is.1, should.1, "{body:?} {which}");
-        assert_eq!(registers(&mut session), registers(&mut twin), "{body:?} {which}");
+        assert_eq!(registers(&mut session, core), registers(&mut twin, core), "{body:?} {which}");
     }
 }
 
 #[test]
 fn a_halt_for_a_look_leaves_the_core_running_and_its_debug_registers_as_they_were() {
-    for (body, which) in [ON_H7[0], ON_G0[0]].into_iter().flat_map(|body| [8, 10, 13, 35].map(|which| (body, which))) {
+    for (body, which) in [ON_H7[0], ON_M4, ON_G0[0]].into_iter().flat_map(|body| [8, 10, 13, 35].map(|which| (body, which))) {
         let board = patient(body, which);
         start(&board);
         let mut session = attach(&board, body.1);
         // DFSR, which a halt sets and nobody can put back, is the last.
-        let mut before = (session.state(0).unwrap(), traces(&board).1);
-        let mut after = || (session.doctor(0, None, Depth::Halt).map(|_| session.state(0).unwrap()).unwrap(), traces(&board).1);
+        let core = core_of(body.1);
+        let mut before = (session.state(core).unwrap(), traces(&board).1);
+        let mut after = || (session.doctor(core, None, Depth::Halt).map(|_| session.state(core).unwrap()).unwrap(), traces(&board).1);
         let mut after = after();
         before.1.pop();
         after.1.pop();

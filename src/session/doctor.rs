@@ -24,7 +24,7 @@ use std::time::Duration;
 /// Samples of a running core, and the time between two: coprime with what a program does every ms.
 const SAMPLES: usize = 64;
 const BETWEEN: Duration = Duration::from_micros(4_700);
-/// A chip that has been reset while it was looked at is looked at for longer: a watchdog may take so long.
+/// A chip that has been reset while it was looked at, or by a watchdog once, is looked at for longer: one may take so long.
 const WATCH: Duration = Duration::from_secs(3);
 const WATCH_BETWEEN: Duration = Duration::from_millis(20);
 const HALT_WAIT: Duration = Duration::from_millis(100);
@@ -107,22 +107,23 @@ impl Session {
         let roms = self.target.areas.iter().filter(|area| area.name == "system memory" && applies(&area.dev_ids, self.dev_id));
         evidence.rom = roms.map(|area| area.address..area.address + area.size).collect();
         evidence.by_user = self.wanted_halted || self.cores.get(core).and_then(Option::as_ref).is_some_and(|core| core.own_halt);
-        self.sample(core, evidence)?;
-        if evidence.dual && core == 0 {
-            evidence.other = Some(self.state(1)?);
-        }
         let dev_id = self.dev_id;
         let target = self.target.clone();
         let ap = super::core_ap(&self.target, core);
         let mem = &mut MemAp::new(&mut *self.probe, ap);
-        let registers = OF_ALL.iter().chain(OF_V7M.iter().filter(|_| !evidence.v6m));
-        for address in registers.copied().chain([ICSR]) {
-            evidence.registers.extend(word(mem, address)?.map(|value| (address, value)));
-        }
         for row in target.signs.iter().filter(|row| applies(&row.dev_ids, dev_id)) {
             let Some(value) = word(mem, row.address)? else { continue };
             evidence.pages.insert(row.register.clone(), row.address);
             evidence.signs.extend(row.fields.iter().map(|(name, bits)| (name.clone(), bits.of(value))));
+        }
+        self.sample(core, evidence)?;
+        if evidence.dual && core == 0 {
+            evidence.other = Some(self.state(1)?);
+        }
+        let mem = &mut MemAp::new(&mut *self.probe, ap);
+        let registers = OF_ALL.iter().chain(OF_V7M.iter().filter(|_| !evidence.v6m));
+        for address in registers.copied().chain([ICSR]) {
+            evidence.registers.extend(word(mem, address)?.map(|value| (address, value)));
         }
         let options = tolerated(self.options())?.unwrap_or_default();
         evidence.signs.extend(options.into_iter().map(|option| (format!("option.{}", option.field.name), option.value)));
@@ -157,7 +158,7 @@ impl Session {
             loop {
                 // `None`: in the middle of a reset.
                 evidence.samples.extend(tolerated(core.sample(&mut mem))?);
-                let resets = evidence.resets().0 > 0;
+                let resets = evidence.resets().0 > 0 || evidence.reset_flags().iter().any(|flag| flag.contains("WDG"));
                 let done =
                     if resets { mem.now() - start >= WATCH } else { evidence.samples.len() >= SAMPLES || mem.now() - start >= WATCH };
                 if done || matches!(state, State::Halted(_) | State::Unavailable) && !evidence.samples.is_empty() {
@@ -209,7 +210,9 @@ impl Session {
             }
         });
         let gone = if halted { Ok(()) } else { core.let_go(&mut mem, debugged) };
-        looked.and(gone)
+        // A chip that is reset meanwhile runs again: what was read before counts.
+        tolerated(looked)?;
+        gone
     }
 
     /// Of a chip that is reset again and again: its old reset flags are cleared, and those read that the next reset sets.
