@@ -58,6 +58,16 @@ fn words(board: &Board, address: u32, words: &[u32]) {
     board.poke(address, &words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
 }
 
+fn word(board: &Board, address: u32) -> u32 {
+    u32::from_le_bytes(board.dump(address, 4).unwrap().try_into().unwrap())
+}
+
+/// Another byte than the firmware's last, behind main, so that it changes nothing but what is compared.
+fn spoil(board: &Board, firmware: &str) {
+    let last = image(firmware).segments.iter().map(|segment| segment.end() as u32).filter(|end| end >> 24 == 8).max().unwrap();
+    board.poke(last - 1, &[0x5A]).unwrap();
+}
+
 /// What programming a blank G0 does at its end (RM0444 3.7.1).
 fn not_empty(board: &Board) {
     if is_g0(board.chip()) {
@@ -295,8 +305,7 @@ const CASES: &[Case] = &[
     Case(29, "BCM7 is 0", &[("stm32h745", "doctor-o2-h743")], |body| {
         let board = patient(body, 8);
         put(&board, "doctor-o2-h745-m4");
-        let now = u32::from_le_bytes(board.dump(0x5200_201C, 4).unwrap().try_into().unwrap());
-        words(&board, 0x5200_201C, &[now & !(1 << 23)]);
+        words(&board, 0x5200_201C, &[word(&board, 0x5200_201C) & !(1 << 23)]);
         start(&board);
         board
     }),
@@ -309,8 +318,7 @@ const CASES: &[Case] = &[
     Case(31, "the M4's flash is blank", &[("stm32h745", "pair-h745-m7")], firmware!(0)),
     Case(38, "a byte is another", ALL, |body| {
         let board = patient(body, 8);
-        let last = image(body.1).segments.iter().map(|segment| segment.end() as u32).filter(|end| end >> 24 == 8).max().unwrap();
-        board.poke(last - 1, &[0x5A]).unwrap();
+        spoil(&board, body.1);
         start(&board);
         board
     }),
@@ -339,8 +347,7 @@ fn no_crystal<const WHICH: u32>(body: Body) -> Board {
 /// Options as a power-on loads them.
 fn option(board: &Board, offset: u32, change: impl Fn(u32) -> u32) {
     let at = 0x4002_2000 + offset;
-    let now = board.dump(at, 4).unwrap();
-    words(board, at, &[change(u32::from_le_bytes(now.try_into().unwrap()))]);
+    words(board, at, &[change(word(board, at))]);
 }
 
 const MARK: &str = "## The causes";
@@ -453,9 +460,7 @@ fn two_causes_at_once_are_both_listed() {
         let board = patient(body, 11);
         start(&board);
         assert_eq!(numbers(&board, Some(image(body.1))), [11]);
-        // Behind main, so that it changes nothing but what is compared.
-        let last = image(body.1).segments.iter().map(|segment| segment.end() as u32).filter(|end| end >> 24 == 8).max().unwrap();
-        board.poke(last - 1, &[0x5A]).unwrap();
+        spoil(&board, body.1);
         assert_eq!(numbers(&board, Some(image(body.1))), [11, 38]);
     }
 }
@@ -473,7 +478,7 @@ fn an_m7_that_waits_for_an_m4_without_a_program() {
 
 /// By the board's own door: RAM; VTOR, CCR, DCRDR, DEMCR, FPB, DWT, DHCSR without what a look changes, DFSR.
 fn traces(board: &Board) -> (Vec<u8>, Vec<u32>) {
-    let word = |address: u32| u32::from_le_bytes(board.dump(address, 4).unwrap().try_into().unwrap());
+    let word = |address: u32| word(board, address);
     let registers = [0xE000_ED08, 0xE000_ED14, 0xE000_EDF8, 0xE000_EDFC, 0xE000_2000, 0xE000_2008, 0xE000_1020, 0xE000_1028];
     let words = registers.map(word).into_iter().chain([word(0xE000_EDF0) & 0x000E_000F, word(0xE000_ED30)]).collect();
     let ram = if board.chip() == "stm32h745" { 0x3000_0000 } else { 0x2000_0000 };
@@ -533,7 +538,7 @@ fn a_halt_for_a_look_leaves_the_core_running_and_its_debug_registers_as_they_wer
 /// RCC_RSR, RCC_CSR: what the last resets were.
 fn reset_flags(board: &Board) -> u32 {
     let at = if is_g0(board.chip()) { 0x4002_1060 } else { 0x5802_44D0 };
-    u32::from_le_bytes(board.dump(at, 4).unwrap().try_into().unwrap())
+    word(board, at)
 }
 
 /// Programs read their reset flags, too: only who asks for `doctor` has them cleared.
@@ -665,10 +670,7 @@ fn resets_by_the_button_are_no_brown_outs_and_old_flags_prove_nothing() {
 fn protected_flash_is_not_taken_for_another_program() {
     let protect = |board: &Board, _: &mut Session| match is_g0(board.chip()) {
         true => option(board, 0x20, |optr| optr & !0xFF | 0xBB),
-        false => {
-            let now = u32::from_le_bytes(board.dump(0x5200_201C, 4).unwrap().try_into().unwrap());
-            words(board, 0x5200_201C, &[now & !0xFF00 | 0x5500]);
-        }
+        false => words(board, 0x5200_201C, &[word(board, 0x5200_201C) & !0xFF00 | 0x5500]),
     };
     healthy_but(protect, |_, said| {
         assert!(said.starts_with("The program is running: ") && said.contains("file: not compared: readout protection"), "{said}");
