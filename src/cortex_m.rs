@@ -396,6 +396,12 @@ impl Core {
         self.run(mem)
     }
 
+    /// Run on from where the core has not stood: a breakpoint there halts it.
+    pub fn resume_afresh(&mut self, mem: &mut MemAp, at: u32) -> Result<()> {
+        self.start_at(mem, Some(at))?;
+        self.run(mem)
+    }
+
     fn run(&mut self, mem: &mut MemAp) -> Result<()> {
         self.code_settled(mem)?;
         self.stepped = false;

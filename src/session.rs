@@ -263,10 +263,13 @@ impl Session {
 
     /// False: it stands where its program has ended, which nobody has seen before.
     fn go_on(&mut self, core: usize, at: Option<u32>) -> Result<bool> {
-        let next = if at.is_none() { self.answer_first(core)? } else { Ok(at) };
-        let Ok(next) = next else { return Ok(false) };
+        let call = if at.is_none() { self.answer_first(core)? } else { Ok(None) };
+        let Ok(behind) = call else { return Ok(false) };
         let (core, mut mem, ears) = self.parts(core)?;
-        core.resume(&mut mem, ears, next)?;
+        match behind {
+            Some(next) => core.resume_afresh(&mut mem, next)?,
+            None => core.resume(&mut mem, ears, at)?,
+        }
         self.semihosting.went_on();
         Ok(true)
     }

@@ -45,8 +45,8 @@ fn the_console() {
 /// `run`, whose stdin is a pipe.
 fn piped(target: &str, words: &[&str]) -> Child {
     let mut rocd = Command::new(env!("CARGO_BIN_EXE_rocd"));
-    rocd.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-q", "-f", "sim", "-f", target]).args(words);
-    rocd.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    rocd.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-f", "sim", "-f", target]).args(words);
+    rocd.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// All that is said up to these words.
@@ -84,22 +84,26 @@ fn stdin_is_the_programs_input() {
     }
 }
 
-/// Its time-out is that of a user's clock, and Ctrl-C is answered.
+/// Its time-out is that of a user's clock, and Ctrl-C is answered. The chip stands at the call then, which is told.
 #[test]
 fn a_program_that_waits_for_input_can_be_stopped() {
     let (target, elf) = CHIPS[1];
     let began = Instant::now();
-    let mut rocd = piped(target, &["run", "timeout", "0.5", elf, "console"]);
-    let stdin = rocd.stdin.take();
-    assert_eq!(rocd.wait().unwrap().code(), Some(124));
-    drop(stdin);
+    let rocd = piped(target, &["run", "timeout", "0.5", elf, "console"]);
+    let ended = |mut rocd: Child, code| {
+        let stdin = rocd.stdin.take();
+        let output = rocd.wait_with_output().unwrap();
+        drop(stdin);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(code) && told.contains("cm0p is left halted at "), "{}: {told}", output.status);
+        told
+    };
+    assert!(ended(rocd, 124).contains("the program did not end within 0.5 s; it waits for input"));
     assert!(began.elapsed() > Duration::from_millis(250), "the board's clock ran away: {:?}", began.elapsed());
     let mut rocd = piped(target, &["run", elf, "console"]);
     until(&mut rocd, "stderr\nleft 00000000\n");
     assert!(Command::new("kill").args(["-INT", &rocd.id().to_string()]).status().unwrap().success());
-    let stdin = rocd.stdin.take();
-    assert_eq!(rocd.wait().unwrap().code(), Some(130));
-    drop(stdin);
+    ended(rocd, 130);
 }
 
 /// Where rocd's own commands come from there, nothing of it is a program's.
@@ -218,12 +222,14 @@ fn a_transfer_that_fails_does_not_repeat_a_piece() {
 fn a_breakpoint_right_behind_a_call_is_a_halt() {
     for chip in CHIPS {
         let (host, ..) = desk(chip);
-        let mut last = String::new();
-        // BKPT 0xAB; BKPT 0; and SYS_TIME
-        let line = "mww 0x20004000 0xbe00beab; reg r0 0x11; reg pc 0x20004000; resume; wait_halt 100; reg pc";
-        let line = format!("program {}; reset halt; arm semihosting enable; {line}", chip.1);
-        host.line(&line, &mut |outcome| last = outcome.result.as_ref().map_or(String::new(), Value::to_string)).unwrap();
-        assert!(last.contains("0x20004002"), "{}: {last}", chip.0);
+        // BKPT 0xAB; BKPT 0, which is the program's; or NOP; B ., and a breakpoint of the user's. SYS_TIME
+        for after in ["mww 0x20004000 0xbe00beab", "mww 0x20004000 0xbf00beab; mww 0x20004004 0xe7fee7fe; bp 0x20004002 2"] {
+            let mut last = String::new();
+            let line = format!("{after}; reg r0 0x11; reg pc 0x20004000; resume; wait_halt 100; reg pc");
+            let line = format!("program {}; reset halt; arm semihosting enable; {line}", chip.1);
+            host.line(&line, &mut |outcome| last = outcome.result.as_ref().map_or(String::new(), Value::to_string)).unwrap();
+            assert!(last.contains("0x20004002"), "{}: {after}: {last}", chip.0);
+        }
     }
 }
 

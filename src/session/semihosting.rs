@@ -162,8 +162,8 @@ impl Session {
                     self.ended(core, exit);
                     break;
                 }
-                let (found, mut mem, ears) = self.parts(core)?;
-                found.resume(&mut mem, ears, Some(next))?;
+                let (found, mut mem, _) = self.parts(core)?;
+                found.resume_afresh(&mut mem, next)?;
                 self.semihosting.went_on();
                 if self.probe.now() > until {
                     break;
