@@ -376,6 +376,15 @@ fn malformed_packets() {
     }
     assert_eq!(gdb.ask("vNothing"), "");
     assert_eq!(gdb.ask("qC"), "QC1");
+    // of a `load` that was given up nothing stays
+    let zeros = "z".repeat(32);
+    for packet in ["vFlashErase:8020000,20000", &format!("vFlashWrite:8020000:{zeros}"), "vFlashErase:8040000,20000"] {
+        assert_eq!(gdb.ask(packet), "OK", "{packet}");
+    }
+    for packet in [&format!("vFlashWrite:8040000:{zeros}"), "vFlashDone"] {
+        assert_eq!(gdb.ask(packet), "OK", "{packet}");
+    }
+    assert_eq!((gdb.ask("m8020000,4"), gdb.ask("m8040000,4")), ("ffffffff".into(), "7a7a7a7a".into()));
     // gdb's own number of the process that it did not attach to
     assert_eq!(gdb.ask("vKill;a410"), "OK");
     let mut long = Line::to(rocd.address("gdb"));

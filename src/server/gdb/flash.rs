@@ -17,9 +17,18 @@ fn in_flash(desk: &Desk, start: u32, len: u32) -> Result<()> {
 }
 
 impl Gdb {
+    /// What is refused ends gdb's `load`: nothing of it stays.
+    fn or_forget<T>(&mut self, taken: Result<T>) -> Result<T> {
+        taken.inspect_err(|_| (self.erases, self.writes) = Default::default())
+    }
+
     pub(super) fn flash_erase(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
         let (start, len) = pair(rest)?;
-        in_flash(desk, start, len)?;
+        self.or_forget(in_flash(desk, start, len))?;
+        // gdb erases first, then writes: what is still there is of a `load` that it gave up.
+        if !self.writes.is_empty() {
+            (self.erases, self.writes) = Default::default();
+        }
         self.erases.push((start, len));
         ok()
     }
@@ -28,10 +37,10 @@ impl Gdb {
     pub(super) fn flash_write(&mut self, desk: &Desk, rest: &[u8]) -> Answer {
         let (address, data) = split(rest, b':')?;
         let address = number(address)?;
-        in_flash(desk, address, data.len() as u32)?;
+        self.or_forget(in_flash(desk, address, data.len() as u32))?;
         let held: usize = self.writes.iter().map(|segment| segment.data.len()).sum();
         if held + data.len() > desk.session()?.banks.iter().map(|bank| bank.size as usize).sum() {
-            return Err(Error::command("more is to be written than flash holds"));
+            return self.or_forget(Err(Error::command("more is to be written than flash holds")));
         }
         match self.writes.last_mut() {
             Some(last) if last.end() == u64::from(address) => last.data.extend(data),
