@@ -478,6 +478,15 @@ fn unlock_takes_protection_off_what_is_written_and_off_nothing_else() {
     assert_eq!([bench.word(0x1FFF_7818), bench.word(0x1FFF_7820)], [9 << 16, 0xFF]);
 }
 
+/// What cannot be read needs it most.
+#[test]
+fn unlock_takes_protection_off_a_damaged_word() {
+    let bench = Bench::new("stm32h743");
+    bench.ok("option protect 0 1 1 yes; sim tear 0x08020000");
+    bench.ok("flash write_image erase unlock tests/firmware/dense-200k-h743.elf");
+    bench.ok("verify_image tests/firmware/dense-200k-h743.elf");
+}
+
 #[test]
 fn banks_are_swapped_and_swapped_back() {
     for (chip, upper, line, back) in [

@@ -1,7 +1,7 @@
 //! Built-in commands: flash. OpenOCD's names, argument order and closing lines; what was not done is never called done.
 
 use super::look::sectors;
-use super::memory::{CHUNK, fetch, format, opt_address, speed, write_file};
+use super::memory::{CHUNK, format, opt_address, speed, write_file};
 use super::{Args, Command, Cx, Value};
 use crate::adi::MemAp;
 use crate::error::{Context, Error, Kind, Result};
@@ -338,7 +338,13 @@ fn differs(cx: &Cx, image: &Image, bank: &Bank, sector: u32) -> Result<bool> {
         let (from, past) = (start.max(segment.address.into()), (start + u64::from(bank.sector)).min(segment.end()));
         if from < past {
             let wanted = &segment.data[(from - u64::from(segment.address)) as usize..][..(past - from) as usize];
-            if fetch(cx, from as u32, wanted.len(), None)? != wanted {
+            let mut there = vec![0; wanted.len()];
+            match MemAp::new(&mut *cx.session()?.probe, bank.ap).read(from as u32, &mut there) {
+                // A damaged word.
+                Err(error) if error.is_fault() => return Ok(true),
+                read => read.during(format!("reading what is write protected at {from:#010x}"))?,
+            }
+            if there != wanted {
                 return Ok(true);
             }
         }
