@@ -3,7 +3,7 @@
 use super::identify::{self, Ahead};
 use super::{Session, core_ap, fatal};
 use crate::desc::{DANGERS, Danger, OptionField, OptionRegister, Target, on_die};
-use crate::error::{Context, Error, Kind, Result, excerpt};
+use crate::error::{Cause, Context, Error, Kind, Result, excerpt};
 use crate::flash::{self, Bank};
 use crate::near;
 use crate::probe::MemOp;
@@ -122,7 +122,8 @@ impl Session {
     fn write_options(&mut self, words: &[(u32, u32)]) -> Result<()> {
         let bank = self.banks[0].clone();
         let done = self.program_options(&bank, words);
-        if done.is_err() {
+        // A second Ctrl-C does not wait for the lock, either.
+        if done.as_ref().is_err_and(|error| !matches!(error.cause, Cause::Abandoned(_))) {
             let (driver, ears) = (flash::driver(&self.target.driver)?, self.ears.clone());
             flash::lock_options(driver, &mut self.mem(0), &bank, &ears).ok();
         }
