@@ -181,6 +181,28 @@ fn results_that_cannot_be_written_are_a_failure_and_a_closed_stdout_is_none() {
     assert_eq!(ended(child, "a closed stdout").status.code(), Some(0));
 }
 
+/// While others are served a thread writes: its error is told as what it is, and later output finds no dead thread.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_while_others_are_served() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let lines = format!("serve tcl {port}; echo x");
+    let stdout = fs::File::options().write(true).open("/dev/full").unwrap();
+    let child = command().args(["-q", "-f", "sim", "-f", "stm32h7", "-c", &lines]).stdout(stdout).spawn().unwrap();
+    let mut tcl = (0..1000).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    std::io::Write::write_all(tcl.as_mut().expect("it serves"), b"shutdown\x1a").unwrap();
+    let output = ended(child, "serve");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        err(&output).contains("stdout cannot be written: No space left on device") && !err(&output).contains("lost"),
+        "{}",
+        err(&output)
+    );
+}
+
 #[test]
 fn a_state_file_that_cannot_be_written_is_an_error_before_the_work() {
     let folder = tempfile::tempdir().unwrap();

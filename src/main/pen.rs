@@ -2,9 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Bytes that wait for a reader; what comes behind them is lost.
@@ -22,6 +22,8 @@ pub struct Pen {
 struct Behind {
     queue: Sender<Vec<u8>>,
     waiting: Arc<AtomicUsize>,
+    /// By which its thread has ended.
+    error: Arc<Mutex<Option<io::Error>>>,
     /// Lost since the last piece that had room.
     gap: usize,
 }
@@ -32,6 +34,7 @@ impl Pen {
     }
 
     pub fn put(&self, bytes: &[u8]) -> io::Result<()> {
+        self.failed()?;
         match self.behind.borrow_mut().as_mut() {
             None => return (self.write)(bytes),
             Some(behind) => self.lost.set(self.lost.get() + behind.put(bytes)),
@@ -39,14 +42,26 @@ impl Pen {
         Ok(())
     }
 
+    /// `Err`, once: the thread could not write and has ended, so there is nobody to wait for.
+    pub fn failed(&self) -> io::Result<()> {
+        let mut behind = self.behind.borrow_mut();
+        let error = behind.as_ref().and_then(|behind| behind.error.lock().ok()?.take());
+        error.map_or(Ok(()), |error| {
+            *behind = None;
+            Err(error)
+        })
+    }
+
     /// From now on nobody waits for a reader; or everybody does again, once all is written that waits.
-    pub fn serve(&self, on: bool) {
+    pub fn serve(&self, on: bool) -> io::Result<()> {
+        self.failed()?;
         let mut behind = self.behind.borrow_mut();
         match behind.as_ref() {
             None if on => *behind = Some(Behind::new(self.write)),
             Some(own) if !on && own.rest() == 0 => *behind = None,
             _ => {}
         }
+        Ok(())
     }
 
     /// Bytes that nobody has read.
@@ -59,17 +74,20 @@ impl Behind {
     fn new(write: fn(&[u8]) -> io::Result<()>) -> Behind {
         let (queue, pieces) = channel::<Vec<u8>>();
         let waiting = Arc::<AtomicUsize>::default();
-        let left = waiting.clone();
+        let error = Arc::<Mutex<Option<io::Error>>>::default();
+        let (left, why) = (waiting.clone(), error.clone());
         std::thread::spawn(move || {
             for piece in pieces {
-                // What could not be written waits for ever, and is told as lost.
-                if write(&piece).is_err() {
+                if let Err(error) = write(&piece) {
+                    if let Ok(mut why) = why.lock() {
+                        *why = Some(error);
+                    }
                     return;
                 }
                 left.fetch_sub(piece.len(), Ordering::SeqCst);
             }
         });
-        Behind { queue, waiting, gap: 0 }
+        Behind { queue, waiting, error, gap: 0 }
     }
 
     /// How much was lost. Few large gaps are better than many small ones.

@@ -132,14 +132,17 @@ impl Terminal {
 
     /// While others are served nobody waits for a reader of stdout or stderr.
     pub fn serve(&self, on: bool) {
-        [&self.stdout, &self.stderr].into_iter().for_each(|pen| pen.serve(on));
+        self.keep_loss("stdout", self.stdout.serve(on));
+        let _ = self.stderr.serve(on);
     }
 
     /// `Err` if results or log are not all where they were asked for.
     pub fn complete(&self) -> Result<()> {
-        match self.stdout.lost() {
-            0 => self.lost.borrow().clone().map_or(Ok(()), Err),
-            lost => Err(Error::command(format!("{lost} bytes of stdout are lost: nobody read them"))),
+        self.keep_loss("stdout", self.stdout.failed());
+        match (self.lost.borrow().clone(), self.stdout.lost()) {
+            (Some(error), _) => Err(error),
+            (None, 0) => Ok(()),
+            (None, lost) => Err(Error::command(format!("{lost} bytes of stdout are lost: nobody read them"))),
         }
     }
 
