@@ -2,7 +2,7 @@
 
 use super::{Args, Command, Cx, Value, serve, system};
 use crate::error::{Error, Result};
-use crate::session::{Channel, SLOW};
+use crate::session::{Channel, SLOW, Session};
 use std::net::TcpListener;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -161,7 +161,7 @@ fn write(cx: &Cx, args: &Args) -> Result<Value> {
 fn server_start(cx: &Cx, args: &Args) -> Result<Value> {
     let channel = number(args)?;
     // Before there is a control block nobody knows.
-    let known = cx.session.borrow_mut().as_mut().and_then(|session| session.rtt_channels().ok());
+    let known = cx.session.borrow_mut().as_mut().map_or(Ok(None), Session::rtt_known)?;
     if let Some(known) = known.filter(|known| known.iter().all(|row| row.number != channel)) {
         let list = |up| known.iter().filter(|row| row.up == up).map(|row| row.number.to_string()).collect::<Vec<_>>().join(", ");
         let hint = format!("it has {} up and {} down; `rtt channels` says more", list(true), list(false));

@@ -4,6 +4,7 @@
 //! it is believed: it is used once two looks have seen the same, and of its channels those whose ring lies in RAM and whose
 //! offsets lie in the ring. It may be gone at any look, because the chip was reset, and come again.
 
+use super::ladder::tolerated;
 use super::{Session, fatal};
 use crate::adi::MemAp;
 use crate::cortex_m::Core;
@@ -473,7 +474,12 @@ impl Session {
         Ok(())
     }
 
-    /// What the control block says now, up before down.
+    /// What the control block says now, up before down; `None`: there is none yet, or it cannot be read.
+    pub fn rtt_known(&mut self) -> Result<Option<Vec<Channel>>> {
+        tolerated(self.rtt_channels())
+    }
+
+    /// As `rtt_known`, but `Err` says what is in the way.
     pub fn rtt_channels(&mut self) -> Result<Vec<Channel>> {
         self.rtt()?;
         // Counts, channels, and the same once more.
