@@ -342,6 +342,37 @@ fn protected_flash_is_not_taken_for_another_program() {
     });
 }
 
+/// Machine code: FLASH_KEYR, FLASH_OPTKEYR, 50 ms, FLASH_CR.OBL_LAUNCH (RM0444 3.7), `b .`; from the tenth on, the words it loads.
+const OBL_LAUNCH: &[u32] = &[
+    0x4909_4808,
+    0x4909_6081,
+    0x4909_6081,
+    0x4909_60C1,
+    0x2201_60C1,
+    0x3A01_0492,
+    0x0009_D1FD,
+    0x06C9_2101,
+    0xE7FE_6141,
+    0x4002_2000,
+    0x4567_0123,
+    0xCDEF_89AB,
+    0x0819_2A3B,
+    0x4C5D_6E7F,
+];
+
+/// Only by NRST is a chip reset from outside: a program may load its options, and so reset itself, again and again.
+#[test]
+fn a_program_that_loads_its_options_again_and_again_is_not_reset_from_outside() {
+    let board = board("stm32g071");
+    words(&board, FLASH, &[0x2000_2000, FLASH + 0x41]);
+    words(&board, FLASH + 0x40, OBL_LAUNCH);
+    not_empty(&board);
+    start(&board);
+    let said = ask(&board, "").lines().join("\n");
+    assert!(said.starts_with("The chip is reset again and again: ") && !said.contains("from outside"), "{said}");
+    assert!(said.lines().nth(1).unwrap().starts_with("  evidence: reset flags: options"), "{said}");
+}
+
 mod through_the_host {
     use rocd::command::{Settings, Value};
     use rocd::error::{Error, Kind};

@@ -66,7 +66,7 @@ pub const CAUSES: &[Row] = &[
     Row(29, "boot options", Boot, boot_options, "Restore the option bytes (`option write`), then switch the power off and on."),
     Row(1, "ST's loader runs", Boot, boot_pin, "Pull BOOT0 to ground, then reset; if the program itself jumps to system memory, look at why."),
     Row(12, "halted by a debugger", Debugger, left_halted, "`resume`, or `reset`: rocd takes away what the other left; a reset button alone does not."),
-    Row(40, "reset from outside", Resets, from_outside, "Look at NRST: a button, a supervisor, a short, another probe. Where reset flags may be old, `doctor` (not `passive`) tells what resets it."),
+    Row(40, "reset from outside", Resets, from_outside, "By `pin`, look at NRST: a button, a supervisor, a short, another probe; by `options` or `low-power`, at the program and the options. Where reset flags may be old, `doctor` (not `passive`) tells what resets it."),
     Row(17, "watchdog reset loop", Resets, watchdog, "Feed it in time, also while the program starts; or do not start it."),
     Row(37, "resets itself", Resets, self_reset, "Break where it writes AIRCR: often a panic handler, or a boot loader that finds no program."),
     Row(25, "damaged flash word", Core, crashes::damaged, "Erase that sector and program it again; if it comes back, look at the supply while programming."),
@@ -329,8 +329,9 @@ fn from_outside(e: &Evidence) -> Words {
     let flags = format!("reset flags: {}", e.reset_flags().join(", "));
     match e.reset_by() {
         None if count >= 2 => likely(format!("The chip is reset again and again: {often}."), format!("{flags}, which may be old")),
+        Some((.., by)) if by == ["pin"] => sure(format!("The chip is reset from outside again and again: {often}."), flags),
         Some((.., by)) if !by.iter().any(|flag| by_itself(flag) || POWER.contains(flag)) => {
-            sure(format!("The chip is reset from outside again and again: {often}."), flags)
+            likely(format!("The chip is reset again and again: {often}."), flags)
         }
         _ => None,
     }
