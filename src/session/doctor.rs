@@ -178,8 +178,12 @@ impl Session {
         let to_ram = |address: &u32| evidence.ram_of(address | 1).is_some();
         evidence.for_ram = image.segments.iter().map(|segment| segment.address).find(to_ram);
         image.segments.retain(|segment| evidence.in_flash(segment.address));
-        if evidence.sign("option.RDP").is_some_and(|level| level != 0xAA) {
-            evidence.unread = Some("readout protection".into());
+        evidence.unread = match evidence.sign("option.RDP") {
+            _ if image.segments.is_empty() => Some("none of it is in flash"),
+            Some(level) if level != 0xAA => Some("readout protection"),
+            _ => None,
+        };
+        if evidence.unread.is_some() {
             return Ok(());
         }
         match self.verify(&image) {

@@ -373,6 +373,22 @@ fn a_program_that_loads_its_options_again_and_again_is_not_reset_from_outside() 
     assert!(said.lines().nth(1).unwrap().starts_with("  evidence: reset flags: options"), "{said}");
 }
 
+#[test]
+fn a_misfit_that_was_not_compared_is_not_said_to_be_in_flash() {
+    let said = |harm: fn(&Board), shift: u32| {
+        let board = patient(ON_G0[0], 8);
+        harm(&board);
+        start(&board);
+        let mut file = image("blinky-h743");
+        file.segments.iter_mut().for_each(|segment| segment.address += shift);
+        let report = attach(&board, ON_G0[0].1).doctor(0, Some(file), Depth::Halt).unwrap();
+        assert_eq!(report.findings[0].number, 39, "{}", report.lines().join("\n"));
+        report.findings[0].evidence.clone()
+    };
+    assert_eq!(said(|board| option(board, 0x20, |optr| optr & !0xFF | 0xBB), 0), "not compared: readout protection");
+    assert_eq!(said(|_| (), 0x0100_0000), "not compared: none of it is in flash");
+}
+
 mod through_the_host {
     use rocd::command::{Settings, Value};
     use rocd::error::{Error, Kind};

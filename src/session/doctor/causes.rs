@@ -355,7 +355,8 @@ fn self_reset(e: &Evidence) -> Words {
 
 fn misfit(e: &Evidence) -> Words {
     let why = e.misfit.as_ref()?;
-    sure(format!("The file does not fit this chip: {why}."), e.differs.clone().unwrap_or("flash holds that file".into()))
+    let same = || e.unread.map_or("flash holds that file".into(), |why| format!("not compared: {why}"));
+    sure(format!("The file does not fit this chip: {why}."), e.differs.clone().unwrap_or_else(same))
 }
 
 /// Of an empty chip all is said.

@@ -68,7 +68,7 @@ pub struct Evidence {
     pub other: Option<State>,
     /// Where flash is not what the file says, or why that cannot be seen.
     pub differs: Option<String>,
-    pub unread: Option<String>,
+    pub unread: Option<&'static str>,
     /// Why the file cannot be this chip's program.
     pub misfit: Option<String>,
     /// What the file is to put into RAM, which nothing but a debugger does.
