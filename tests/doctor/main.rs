@@ -389,6 +389,37 @@ fn a_misfit_that_was_not_compared_is_not_said_to_be_in_flash() {
     assert_eq!(said(|_| (), 0x0100_0000), "not compared: none of it is in flash");
 }
 
+#[test]
+fn banks_are_swapped_only_if_the_program_is_in_the_other_ones_place() {
+    let swap = |board: &Board| words(board, 0x5200_201C, &[word(board, 0x5200_201C) | 1 << 31]);
+    let said = |board: &Board, firmware: &str| {
+        start(board);
+        ask(board, firmware).lines().join("\n")
+    };
+    let told = "The banks are swapped: ";
+    for body in [("stm32h743", "doctor-o2-h743"), ("stm32h7a3", "doctor-o2-h743"), ON_M4] {
+        let board = board(body.0);
+        put(&board, body.1);
+        swap(&board);
+        let said = said(&board, body.1);
+        assert!(said.contains(told), "{body:?}: {said}");
+    }
+    // An A/B update; an M4's program that crashes beside the M7's; the M7's alone.
+    let (app, m7, m4) = (ON_H7[0].1, "blinky-h743", ON_M4.1);
+    for (body, programs) in [(ON_H7[0], [app; 2]), (ON_M4, [m7, m4]), (ON_M4, [m7; 2])] {
+        let board = board(body.0);
+        swap(&board);
+        start(&board);
+        programs.iter().for_each(|program| put(&board, program));
+        if body == ON_H7[0] {
+            board.poke(0x0810_0000, &board.dump(FLASH, 0x40).unwrap()).unwrap();
+        }
+        words(&board, [0x2000_4000, 0x3000_4000][core_of(body.1)], &[11]);
+        let said = said(&board, body.1);
+        assert!(!said.contains(told) && said.contains("SWAP_BANK_OPT = 0x1"), "{programs:?}: {said}");
+    }
+}
+
 mod through_the_host {
     use rocd::command::{Settings, Value};
     use rocd::error::{Error, Kind};

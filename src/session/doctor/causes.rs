@@ -285,8 +285,11 @@ fn boot_options(e: &Evidence) -> Words {
     }
     let option = if e.core == 0 { "BOOT_ADD0" } else { "BOOT_CM4_ADD0" };
     let first = e.sign(&format!("option.{option}")).map(|add| add << 16)?;
-    let other = e.flash.get(1).and_then(|bank| e.tables.get(&bank.start)).is_some_and(|table| e.table_fits(table));
-    if set("option.SWAP_BANK_OPT", 1) && dead(e) && other {
+    // Its own place has no program, and in another bank is one that leads there: no other core's.
+    let own = e.bank()?;
+    let mut tables = e.flash.iter().filter_map(|bank| e.tables.get(&bank.start)).filter(|table| e.table_fits(table));
+    let away = !e.vectors().is_some_and(|table| e.table_fits(table)) && tables.any(|table| own.contains(&table[1]));
+    if set("option.SWAP_BANK_OPT", 1) && dead(e) && away {
         return sure("The banks are swapped: the program is in the one that the chip does not start.", "SWAP_BANK_OPT = 1");
     }
     let cause = format!("The option bytes start the core at {first:#010x}, not at {:#010x}.", e.base());
