@@ -420,6 +420,25 @@ fn banks_are_swapped_only_if_the_program_is_in_the_other_ones_place() {
     }
 }
 
+#[test]
+fn an_option_is_named_only_for_the_dog_that_it_starts() {
+    let evidence = |body: Body, at: u32, clear: u32| {
+        let board = patient(body, 8);
+        words(&board, at, &[word(&board, at) & !clear]);
+        start(&board);
+        // The slower one bites after 512 ms.
+        board.pass(Duration::from_secs(1));
+        let report = ask(&board, body.1);
+        assert_eq!(report.findings[0].number, 17, "{}", report.lines().join("\n"));
+        format!("{} {}", report.findings[0].cause, report.findings[0].evidence)
+    };
+    let said = evidence(ON_H7[0], 0x5200_201C, 1 << 4);
+    assert!(said.contains("(IWDG)") && said.ends_with("; the option bytes start it (IWDG1_SW = 0)"), "{said}");
+    // Both start, and the faster one bites.
+    let said = evidence(ON_G0[0], 0x4002_2020, 1 << 16 | 1 << 19);
+    assert!(said.contains("(WWDG)") && said.ends_with("; the option bytes start it (WWDG_SW = 0)"), "{said}");
+}
+
 mod through_the_host {
     use rocd::command::{Settings, Value};
     use rocd::error::{Error, Kind};

@@ -344,7 +344,8 @@ fn watchdog(e: &Evidence) -> Words {
     let (count, time, mut dogs) = e.reset_by()?;
     dogs.retain(|flag| flag.contains("WDG"));
     let every = 1e3 * time.as_secs_f64() / count as f64;
-    let by_option = if e.hardware_watchdog() { "; the option bytes start it (IWDG_SW = 0)" } else { "" };
+    let by_option = dogs.iter().find_map(|dog| e.hardware_watchdog(dog));
+    let by_option = by_option.map_or(String::new(), |option| format!("; the option bytes start it ({option} = 0)"));
     let evidence = format!("{count} resets in {:.1} s, about every {every:.0} ms{by_option}", time.as_secs_f64());
     if dogs.is_empty() { None } else { sure(format!("The watchdog ({}) resets the chip again and again.", dogs.join(", ")), evidence) }
 }

@@ -237,9 +237,10 @@ impl Evidence {
         set.filter(|name| *name != "clear").collect()
     }
 
-    /// Option bytes start the independent watchdog.
-    pub fn hardware_watchdog(&self) -> bool {
-        ["option.IWDG_SW", "option.IWDG1_SW", "option.IWDG2_SW"].iter().any(|name| self.sign(name) == Some(0))
+    /// The option that starts the watchdog of this reset flag, if it does; an H7's first one has a number in its option only.
+    pub fn hardware_watchdog(&self, dog: &str) -> Option<String> {
+        let options = [format!("{dog}_SW"), format!("{dog}1_SW")];
+        options.into_iter().find(|name| self.sign(&format!("option.{name}")) == Some(0))
     }
 
     pub fn sp_fits(&self, sp: u32) -> bool {

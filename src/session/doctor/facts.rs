@@ -99,6 +99,7 @@ fn sleep(e: &Evidence) -> String {
 /// LSI runs and nobody asked for it: the independent watchdog did (RM0433 8.5.6, RM0444 5.2.6).
 fn watchdogs(e: &Evidence) -> String {
     let runs = e.sign("ready.LSI") == Some(1) && e.sign("on.LSI") == Some(0);
-    let option = if e.hardware_watchdog() { "IWDG starts by option byte" } else { "" };
-    [if runs { "IWDG runs" } else { "" }, option].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
+    let options =
+        ["IWDG", "IWDG2", "WWDG"].into_iter().filter_map(|dog| e.hardware_watchdog(dog).map(|_| format!("{dog} starts by option byte")));
+    runs.then(|| "IWDG runs".to_string()).into_iter().chain(options).collect::<Vec<_>>().join(", ")
 }
