@@ -118,6 +118,25 @@ fn tcl_answers_as_openocd_does() {
         line.send(&format!("{script}\x1a"));
         assert_eq!(line.until("\x1a"), format!("{result}\x1a"), "{script}");
     }
+    // What fails leaves nothing behind that what comes after would fail by.
+    for script in ["nosuch", "return 5", "echo [nosuch]"].repeat(40) {
+        line.send(&format!("{script}\x1a"));
+        line.until("\x1a");
+    }
+    let long = "set long abcdefgh\x1a".to_string() + &"set long $long$long$long$long$long$long$long$long\x1a".repeat(7);
+    line.send(&long);
+    let lengths: Vec<usize> = (0..8).map(|_| line.until("\x1a").len() - 1).collect();
+    // Seven doublings of eight are 16 MiB: the last is refused, and the word keeps what it had.
+    assert_eq!(lengths[5..], [8 << 15, 8 << 18, "word too long".len()]);
+    for (script, result) in [
+        ("write_memory 0x24000000 32 0x12345678; read_memory 0x24000000 32 1", "0x12345678"),
+        ("serve tcl 0", "serve is for the terminal: rocd is serving already"),
+        ("gdb tests/firmware/blinky-h743.elf", "serve is for the terminal: rocd is serving already"),
+        ("sim serve --stlink-tcp 127.0.0.1:0", "sim serve is for the terminal: rocd is serving already"),
+    ] {
+        line.send(&format!("{script}\x1a"));
+        assert_eq!(line.until("\x1a"), format!("{result}\x1a"), "{script}");
+    }
     line.send("shutdown\x1a");
     assert_eq!(line.until("\x1a"), "\x1a");
     assert!(line.closed());

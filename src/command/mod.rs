@@ -245,6 +245,8 @@ pub struct Settings {
     pub search: Vec<PathBuf>,
     /// stdin, where nobody else has it: for the console of the programs that `run` runs.
     pub input: Option<Input>,
+    /// Clients have come in by `serve`, and are who says what is to be done.
+    pub serving: bool,
     /// The front-end's own options, for the manual page and for shells, and what there is to say about them.
     pub options: Vec<shell::Opt>,
     pub about_options: &'static str,

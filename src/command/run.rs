@@ -141,8 +141,8 @@ fn until_end(cx: &Cx, session: &mut Session, limit: Option<Duration>) -> Result<
             _ => {}
         }
         if let Some(limit) = limit.filter(|limit| session.probe.now() - began >= *limit) {
-            let how = if session.semihosting.waits { "waits for input" } else { "runs on" };
-            return ended(TIME_OUT, format!("the program did not end within {} s; it {how}", limit.as_secs_f64()));
+            let how = if session.semihosting.waits { "; it waits for input" } else { "" };
+            return ended(TIME_OUT, format!("the program did not end within {} s{how}", limit.as_secs_f64()));
         }
         (cx.ears.breathe)()?;
     }

@@ -2,6 +2,7 @@
 
 use super::{Args, Command, Cx, Value};
 use crate::error::{Error, Result};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 
 pub const COMMANDS: &[Command] = &[
@@ -28,6 +29,14 @@ pub const COMMANDS: &[Command] = &[
     ),
 ];
 
+/// Of a command that would hold up all others: a client of ours may not ask for it.
+pub fn no_client(cx: &Cx, what: &str) -> Result<()> {
+    match cx.settings.borrow().serving {
+        true => Err(Error::command(format!("{what} is for the terminal: rocd is serving already"))),
+        false => Ok(()),
+    }
+}
+
 fn serve(cx: &Cx, args: &Args) -> Result<Value> {
     let serve = cx.up.serve.get().ok_or_else(|| Error::command("there is no server here"))?;
     serve(args)
@@ -43,7 +52,11 @@ pub fn listen(cx: &Cx, what: &str, port: u64) -> Result<(TcpListener, SocketAddr
         Ok((listener, address))
     });
     opened.map_err(|error| {
-        Error::command(format!("{what} cannot listen at {host}:{port}: {error}"))
-            .hint("does another debug server run? 0 takes any port that is free")
+        let hint = match error.kind() {
+            ErrorKind::AddrInUse => "does another debug server run? 0 takes any port that is free",
+            ErrorKind::PermissionDenied => "ports below 1024 are the administrator's: 0 takes any that is free",
+            _ => "`bindto` takes an address of this machine",
+        };
+        Error::command(format!("{what} cannot listen at {host}:{port}: {error}")).hint(hint)
     })
 }

@@ -5,6 +5,7 @@
 mod trace;
 
 use super::memory::{contents, save};
+use super::serve::no_client;
 use super::{Args, Command, Cx, Value};
 use crate::desc::Transport;
 use crate::error::{Cause, Context, Error, Kind, Result};
@@ -378,6 +379,7 @@ fn run(cx: &Cx, args: &Args) -> Result<Value> {
 /// Blocks until `shutdown`, Ctrl-C or a termination signal. Lines from stdin are commands like any other; each is
 /// answered on stdout by its value and `ok`, or by one line that begins with `error:`.
 fn serve(cx: &Cx, args: &Args) -> Result<Value> {
+    no_client(cx, "sim serve")?;
     if !cx.board.borrow().served.is_empty() {
         return Err(Error::command("the boards are being served already"));
     }

@@ -90,7 +90,7 @@ fn abandoned(error: Error) -> Error {
     match error.cause {
         Cause::Interrupted(signal) => Error { message: "interrupted again: the erase was left running".into(), ..error }
             .cause(Cause::Abandoned(signal))
-            .hint("the chip is reset when rocd leaves, which cuts the erase short: erase that sector again"),
+            .hint("the chip is reset when rocd leaves, which cuts the erase short: erase it again"),
         _ => error,
     }
 }

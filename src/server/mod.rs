@@ -8,7 +8,8 @@ mod packet;
 mod tcl;
 mod telnet;
 
-use crate::command::{Args, Value, serve::listen};
+use crate::command::serve::{listen, no_client};
+use crate::command::{Args, Value};
 use crate::error::{Cause, Error, Result};
 use crate::event::{Event, Heard, Lines, Sink};
 use crate::host::{Cancel, Host, Outcome};
@@ -21,7 +22,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tcl::Tcl;
@@ -40,6 +41,8 @@ const BEHIND: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Until it is looked at first whether one has room again.
 const SHORTEST: Duration = Duration::from_micros(100);
+/// For a command whose client has gone, or sends no more: longer than any work on flash.
+const AFTERWARDS: Duration = Duration::from_secs(60);
 /// What is written to a client that leaves.
 const LINGER: Duration = Duration::from_secs(5);
 /// Between two lines of progress.
@@ -107,6 +110,8 @@ enum Talk {
 struct Client<'a> {
     desk: Desk<'a>,
     talk: Talk,
+    /// Its reader sees by this that the server has it still.
+    _here: Arc<()>,
 }
 
 /// What a client's requests are carried out with.
@@ -205,8 +210,12 @@ pub fn ready(host: Host, serving: impl Fn(bool) + 'static) -> Rc<Host> {
     let host = Rc::new(host);
     let weak = Rc::downgrade(&host);
     let serve = move |args: &Args| {
+        let Some(host) = weak.upgrade() else { return Ok(Value::None) };
+        no_client(host.cx(), "serve")?;
         serving(true);
-        let served = weak.upgrade().map_or(Ok(Value::None), |host| serve(&host, args));
+        host.cx().settings.borrow_mut().serving = true;
+        let served = serve(&host, args);
+        host.cx().settings.borrow_mut().serving = false;
         serving(false);
         served
     };
@@ -401,8 +410,9 @@ impl<'a> Server<'a> {
         let (id, news, stop, cancel) = (self.next, self.sender.clone(), self.stop.clone(), self.host.cancel().clone());
         let (queue, replies) = sync_channel::<Vec<u8>>(BEHIND);
         let cannot = |error| Error::command(format!("no thread for a client: {error}"));
-        let thread = std::thread::Builder::new();
-        thread.spawn(move || read(from, id, &news, &stop, &cancel)).map_err(cannot)?;
+        let (thread, here) = (std::thread::Builder::new(), Arc::new(()));
+        let alive = Arc::downgrade(&here);
+        thread.spawn(move || read(from, id, &news, &stop, &cancel, &alive)).map_err(cannot)?;
         let write = move || {
             let _ = replies.iter().try_for_each(|first| {
                 // What is typed comes back character by character: together it is one packet of TCP's.
@@ -422,7 +432,7 @@ impl<'a> Server<'a> {
         };
         self.next += 1;
         let desk = Desk { host: self.host, id, out, core: Cell::new(core), stop: self.stop.clone(), shared: self.shared.clone() };
-        self.clients.insert(id, Client { desk, talk });
+        self.clients.insert(id, Client { desk, talk, _here: here });
         Ok(())
     }
 
@@ -434,7 +444,7 @@ impl<'a> Server<'a> {
                 return Ok(());
             }
         };
-        let Some(Client { desk, talk }) = self.clients.get_mut(&id) else { return Ok(()) };
+        let Some(Client { desk, talk, .. }) = self.clients.get_mut(&id) else { return Ok(()) };
         let heard = match talk {
             Talk::Gdb(gdb) => gdb.hear(desk, &bytes),
             Talk::Telnet(telnet) => telnet.hear(desk, &bytes),
@@ -483,7 +493,7 @@ impl<'a> Server<'a> {
         let now_and_then = self.looked.elapsed() >= LOOK;
         let telnets = now_and_then && self.clients.values().any(|client| matches!(client.talk, Talk::Telnet(_)));
         let news = if telnets { telnet::news(self.host) } else { Vec::new() };
-        for Client { desk, talk } in self.clients.values_mut() {
+        for Client { desk, talk, .. } in self.clients.values_mut() {
             match talk {
                 Talk::Gdb(gdb) => gdb.look(desk),
                 Talk::Telnet(telnet) => news.iter().for_each(|text| telnet.tell(&desk.out, text)),
@@ -537,8 +547,8 @@ impl Client<'_> {
     }
 }
 
-/// Ctrl-C of the client whose command runs stops the command, and is not for the protocol.
-fn read(mut from: impl Read, id: Id, news: &SyncSender<News>, stop: &Stop, cancel: &Cancel) {
+/// Ctrl-C of the client whose command runs stops the command, and is not for the protocol. `alive`: the server has him still.
+fn read(mut from: impl Read, id: Id, news: &SyncSender<News>, stop: &Stop, cancel: &Cancel, alive: &Weak<()>) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         match from.read(&mut buffer) {
@@ -560,4 +570,16 @@ fn read(mut from: impl Read, id: Id, news: &SyncSender<News>, stop: &Stop, cance
         }
     }
     let _ = news.send(News::Gone(id));
+    // Who only sends waits for his answers (`… | nc`). What has not ended by then has no end, and holds up the others.
+    let mut began = Instant::now();
+    while alive.strong_count() > 0 {
+        std::thread::sleep(POLL);
+        let mut running = stop.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.client != Some(id) {
+            began = Instant::now();
+        } else if began.elapsed() >= AFTERWARDS {
+            (running.stopped, began) = (true, Instant::now());
+            cancel.set(signal_hook::consts::SIGINT);
+        }
+    }
 }

@@ -100,16 +100,17 @@ impl Tcl {
     /// Command by command; the last one's result.
     fn script(&mut self, desk: &Desk, text: &str) -> Eval {
         self.depth += 1;
-        if self.depth > DEEPEST {
-            self.depth = 0;
-            return Err(wrong("too many nested evaluations"));
-        }
+        let done = if self.depth > DEEPEST { Err(wrong("too many nested evaluations")) } else { self.commands(desk, text) };
+        self.depth -= 1;
+        done
+    }
+
+    fn commands(&mut self, desk: &Desk, text: &str) -> Eval {
         let mut reader = Reader { text: text.chars().collect(), at: 0 };
         let mut last = String::new();
         while let Some(words) = reader.command(&mut |hole| self.filled(desk, hole))? {
             last = self.command(desk, &words)?;
         }
-        self.depth = self.depth.saturating_sub(1);
         Ok(last)
     }
 
@@ -158,14 +159,12 @@ impl Tcl {
 
     /// 0, or 1 and 2 as Tcl counts errors and returns.
     fn catch(&mut self, desk: &Desk, words: &[String]) -> Eval {
-        let depth = self.depth;
         let (code, result) = match self.script(desk, &words[0]) {
             Ok(result) => ("0", result),
             Err(End::Error(result)) => ("1", result),
             Err(End::Return(result)) => ("2", result),
             leave => return leave,
         };
-        self.depth = depth;
         words.get(1).map(|name| self.variables.insert(name.clone(), result));
         Ok(code.into())
     }
@@ -386,6 +385,10 @@ impl Reader {
                     word.push(c);
                     self.at += 1;
                 }
+            }
+            // As long as a message, and no longer: what is put together of itself grows without end.
+            if word.len() > LONGEST {
+                return Err(wrong("word too long"));
             }
         }
         Ok(word)

@@ -130,7 +130,10 @@ fn address(facts: &Facts) -> Option<Finding> {
         _ => format!(": at {at:#010x}..{:#010x} its reset handler, {:#010x}, is not in it", segment.end() - 1, reset & !1),
     };
     let message = format!("{} was linked for another address{fits}{here}", image.path);
-    let hint = "give the address it was linked for behind the file's name";
+    let hint = match image.format {
+        Format::Bin => "give the address it was linked for behind the file's name",
+        _ => "what stands behind the name of a file with addresses is added to them: leave it out, or link the program for this place",
+    };
     // Of a file with addresses, a part may be programmed.
     let certain = sure || outside && image.format == Format::Bin;
     Some(if certain { Finding::Error(message, hint) } else { Finding::Warning(message, hint) })

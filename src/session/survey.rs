@@ -182,7 +182,11 @@ impl Session {
             }
             if damaged.len() >= MAX_DAMAGED {
                 let what = format!("more than {MAX_DAMAGED} flash words cannot be read, the last at {at:#010x}");
-                return Err(Error::target(what).hint("flash cannot be read: is it read protected (RDP), or its clock or supply wrong?"));
+                let (number, sector) = (bank.number, (at - bank.address) / bank.sector);
+                return Err(Error::target(what).hint(format!(
+                    "was an erase cut short? `flash erase_sector {number} {sector} {sector}` gives up what is in that sector; or is flash read \
+                     protected (RDP), or its clock or supply wrong?"
+                )));
             }
             if !covers(image, at, bank.word) {
                 return Err(lost(bank, at));
