@@ -448,6 +448,26 @@ fn a_torn_word_costs_its_sector_and_never_reads_as_blank() {
     }
 }
 
+/// As an erase leaves it that was cut short: a sector that the image covers is replaced, of another the way out is told.
+#[test]
+fn a_sector_of_which_nothing_can_be_read_is_replaced_or_named() {
+    for name in ["stm32h743", "stm32g071"] {
+        let chip = chip(name);
+        let wanted = pattern(16, chip.sector);
+        let mut rig = rig(chip);
+        for sector in [0, 1] {
+            for torn in (0..1024).step_by(8) {
+                rig.board.tear(FLASH + sector * chip.sector + torn).unwrap();
+            }
+        }
+        rig.program(&image(&[(FLASH, wanted.clone())])).unwrap();
+        assert!(rig.board.dump(FLASH, chip.sector).unwrap() == wanted, "{name}");
+        let error = rig.program(&image(&[(FLASH + chip.sector, pattern(17, 512))])).unwrap_err();
+        assert!(error.message.starts_with("more than 8 flash words cannot be read"), "{name}: {error}");
+        assert!(error.hint.as_ref().unwrap().contains("`flash erase_sector 0 1 1`"), "{name}: {error}");
+    }
+}
+
 /// What may happen to the chip while the loader works: an endless loop where its code was, a reset, no clock for RAM's code.
 #[test]
 fn a_loader_that_does_not_go_on_is_told_with_its_place_and_a_second_run_completes() {

@@ -40,7 +40,12 @@ impl Session {
                 };
                 let found = match found {
                     Some(found) => found,
-                    None => Found::Bytes(self.read_sector(bank, address, image, &mut damaged)?),
+                    None => match self.read_sector(bank, address, image, &mut damaged) {
+                        Ok(bytes) => Found::Bytes(bytes),
+                        // As an erase leaves it that was cut short. Nothing of it is to be kept.
+                        Err(error) if damaged.len() >= MAX_DAMAGED && !fatal(&error) && covers(image, address, bank.sector) => Found::Other,
+                        Err(error) => return Err(error),
+                    },
                 };
                 there.insert(address, found);
                 done += u64::from(bank.sector);
@@ -240,9 +245,9 @@ fn ends((address, data): (u32, &[u8])) -> Vec<(u32, &[u8])> {
     [(address, &data[..head]), (part.end, &data[tail..])].into_iter().filter(|(_, bytes)| !bytes.is_empty()).collect()
 }
 
-/// The image has every byte of the flash word.
-fn covers(image: &Image, address: u32, word: u32) -> bool {
-    let end = u64::from(address) + u64::from(word);
+/// The image has every byte of the flash word, or of the sector.
+fn covers(image: &Image, address: u32, len: u32) -> bool {
+    let end = u64::from(address) + u64::from(len);
     image.segments.iter().any(|segment| segment.address <= address && end <= segment.end())
 }
 
