@@ -33,7 +33,7 @@ A usage line says how a command is called: program <file> [<addr>] [verify] [res
   word            to be typed as it is; the first words are the command's name
   <kind>          a value: addr num int ms float file word reg text
   <name:kind>     a value with a name of its own
-  [ … ]           may be left out; words side by side that may be left out come in any order
+  [ … ]           may be left out; [word] beside [word] comes in any order
   (a|b) [a|b]     one of them
   x…              once or several times
   --word <kind>   an option, anywhere among the words
