@@ -415,10 +415,7 @@ fn attach(cx: &Cx, book: &Rc<Book>, debug: u8) -> Result<Session> {
     let interface = interface(cx)?;
     let driver = probe::DRIVERS.iter().find(|driver| driver.name == interface.driver);
     let driver = driver.ok_or_else(|| Error::usage(format!("there is no probe driver `{}`", interface.driver)))?;
-    let (found, pipe) = match interface.transport {
-        Transport::Sim => plug(cx)?,
-        Transport::Usb | Transport::Tcp => open(cx, &interface, driver)?,
-    };
+    let (found, pipe) = open(cx, &interface, driver)?;
     let target = target(cx)?;
     let settings = cx.settings.borrow();
     let options = AttachOptions { khz: settings.khz.or(interface.khz), exact: settings.exact, under_reset: settings.under_reset };
@@ -442,11 +439,6 @@ fn interface(cx: &Cx) -> Result<Rc<Interface>> {
     }
 }
 
-fn plug(cx: &Cx) -> Result<(Found, Box<dyn Pipe>)> {
-    let board = board(cx)?;
-    Ok((board.found(), board.pipe()))
-}
-
 /// On the embedded board the chip is known before it is asked, so its family's target file may be left out.
 fn target(cx: &Cx) -> Result<Rc<Target>> {
     if let Some(target) = cx.settings.borrow().target.clone() {
@@ -466,17 +458,19 @@ fn target(cx: &Cx) -> Result<Rc<Target>> {
 }
 
 fn open(cx: &Cx, interface: &Interface, driver: &Driver) -> Result<(Found, Box<dyn Pipe>)> {
+    let board = if interface.transport == Transport::Sim { Some(board(cx)?) } else { None };
     let settings = cx.settings.borrow();
     let wish = Wish {
         ids: &interface.usb,
         serial: settings.serial.as_deref().or(interface.serial.as_deref()),
         path: settings.usb_path.as_deref(),
     };
-    let all = probes(interface, driver)?;
+    let all = board.as_ref().map_or_else(|| probes(interface, driver), |board| Ok(vec![board.found()]))?;
     let found = choose(all, &wish, driver)?;
-    let pipe = match interface.server() {
-        Some(address) => tcp::open(address, &found)?,
-        None => usb::open(&found, driver.usb)?,
+    let pipe = match (board, interface.server()) {
+        (Some(board), _) => board.pipe(),
+        (None, Some(address)) => tcp::open(address, &found)?,
+        (None, None) => usb::open(&found, driver.usb)?,
     };
     Ok((found, pipe))
 }

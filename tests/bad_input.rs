@@ -181,6 +181,17 @@ fn results_that_cannot_be_written_are_a_failure_and_a_closed_stdout_is_none() {
     assert_eq!(ended(child, "a closed stdout").status.code(), Some(0));
 }
 
+/// On the embedded board as with any other.
+#[test]
+fn a_probe_that_is_not_there_is_not_taken_for_the_one_that_is() {
+    refused(
+        &["-f", "sim", "-f", "stm32h7", "-c", "adapter serial NOSUCH; targets"],
+        3,
+        "no probe with serial number NOSUCH is plugged in; there is ST-Link V2",
+    );
+    refused(&["-f", "sim", "-f", "stm32h7", "-c", "adapter usb location 9-9; targets"], 3, "no probe at USB path 9-9 is plugged in");
+}
+
 /// While others are served a thread writes: its error is told as what it is, and later output finds no dead thread.
 #[cfg(target_os = "linux")]
 #[test]
