@@ -192,7 +192,9 @@ fn rdp_1_keeps_the_debugger_out_and_the_way_back_erases_as_was_said() {
         assert!(bench.warnings().concat().contains("mass erase: at level 1"), "{chip}");
         bench.power_cycle();
         assert_eq!(bench.option("RDP"), level1, "{chip}");
-        assert!(bench.run("mdw 0x08000000").is_err(), "{chip}");
+        for line in ["mdw 0x08000000", "dump_image no.bin 0x08000000 16"] {
+            bench.fails(line, Kind::Protected, "readout protection is at level 1: the debugger cannot reach the flash");
+        }
         assert_eq!(bench.word(0x0800_0000), 0x1234_5678, "{chip}: it is all there");
         for line in ["option write RDP level0 yes", "option write RDP level0 --allow RDP"] {
             let error = bench.run(line).expect_err(line).to_string();

@@ -3,10 +3,11 @@
 //! Every access goes out in the width its name says, so peripherals see what the user asked for. Reads need no halt.
 
 use super::{Args, Command, Cx, Value};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::flash::{self, Bank};
 use crate::image::{self, Format, Image, Segment};
 use crate::probe::Width;
+use crate::session::Session;
 use std::path::Path;
 
 pub const COMMANDS: &[Command] = &[
@@ -237,7 +238,7 @@ pub(super) fn fetch(cx: &Cx, from: u32, len: usize, width: Option<Width>) -> Res
         let chunk = CHUNK.min(len - done);
         bytes.resize(done + chunk, 0);
         let at = from + done as u32;
-        take(cx, at, &mut bytes[done..], width).map_err(refused).during(format!("reading {chunk} bytes at {at:#010x}"))?;
+        take(cx, at, &mut bytes[done..], width).during(format!("reading {chunk} bytes at {at:#010x}"))?;
         tell(cx, "read", done + chunk, len);
     }
     cx.session()?.check_link()?;
@@ -249,10 +250,11 @@ fn take(cx: &Cx, from: u32, buf: &mut [u8], width: Option<Width>) -> Result<()> 
     let mut session = cx.session()?;
     let _phase = cx.ears.phase("read", "");
     let mut mem = session.mem(cx.core.get());
-    match width {
+    let read = match width {
         Some(width) => mem.read_width(width, from, buf),
         None => mem.read(from, buf),
-    }
+    };
+    read.map_err(|error| refused(&mut session, from, error))
 }
 
 /// One chunk, in accesses of `width`, or (`None`) of whatever width suits.
@@ -261,11 +263,17 @@ fn put(cx: &Cx, to: u32, data: &[u8], width: Option<Width>) -> Result<()> {
     let mut session = cx.session()?;
     let _phase = cx.ears.phase("write", "");
     let written = session.write_memory(cx.core.get(), width, to, data);
-    written.map_err(refused).during(format!("writing {} bytes at {to:#010x}", data.len()))
+    written.map_err(|error| refused(&mut session, to, error)).during(format!("writing {} bytes at {to:#010x}", data.len()))
 }
 
-fn refused(error: Error) -> Error {
-    if error.is_fault() { error.hint("nothing is there, or its clock is off, or it is protected") } else { error }
+/// What is not answered, and why if that is known.
+fn refused(session: &mut Session, at: u32, error: Error) -> Error {
+    if !error.is_fault() {
+        return error;
+    }
+    let bank = session.banks.iter().find(|bank| bank.contains(at)).cloned();
+    let protected = bank.and_then(|bank| session.check(&bank).err()).filter(|error| error.kind == Kind::Protected);
+    protected.unwrap_or_else(|| error.hint("nothing is there, or its clock is off, or it is protected"))
 }
 
 /// Progress only where it takes more than a moment.
