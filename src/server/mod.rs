@@ -41,8 +41,9 @@ const BEHIND: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Until it is looked at first whether one has room again.
 const SHORTEST: Duration = Duration::from_micros(100);
-/// For a command whose client has gone, or sends no more: longer than any work on flash.
-const AFTERWARDS: Duration = Duration::from_secs(60);
+/// For a command whose client has gone, or sends no more: 2 MiB through a wire of 240 kHz take two minutes (docs/board.md), and
+/// flash that is cut short is worse than others who wait.
+const AFTERWARDS: Duration = Duration::from_secs(300);
 /// What is written to a client that leaves.
 const LINGER: Duration = Duration::from_secs(5);
 /// Between two lines of progress.
